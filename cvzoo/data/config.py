@@ -1,0 +1,89 @@
+"""Where the pictures come from and how they are prepared. Imports no torch: the command line reads it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One part of a data set."""
+
+    images: str
+    """Folder of the pictures, relative to the root."""
+    annotations: str
+    """COCO-format JSON, relative to the root."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes:
+    """The drawn data set: every picture is a pure function of (split, index), so nothing is stored."""
+
+    size: int = 128
+    """Side of the square pictures in pixels."""
+    train_images: int = 20_000
+    """Pictures in the training split before they repeat."""
+    val_images: int = 100
+    """Unseen pictures for the evaluation."""
+    max_objects: int = 5
+    """Each picture shows 1 to this many objects."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Source and preparation of the pictures."""
+
+    source: Literal["coco", "shapes"] = "coco"
+    """`coco`: pictures and a COCO-format JSON under `root`. `shapes`: drawn on the fly, nothing to download."""
+    root: Path = Path("data/coco")
+    """Folder of the data set."""
+    train: Split = Split(images="train2017", annotations="annotations/instances_train2017.json")
+    """The training split."""
+    val: Split = Split(images="val2017", annotations="annotations/instances_val2017.json")
+    """The split that is evaluated."""
+    shapes: Shapes = Shapes()
+    """Settings of the drawn pictures; used by source `shapes` only."""
+    limit: int | None = None
+    """Train and evaluate on this many training images with 2 to 12 boxes (a check that a model can learn at all)."""
+
+    short_sides: tuple[int, ...] = (800,)
+    """Training: the short side is drawn from these, in pixels."""
+    test_short_side: int = 800
+    """Evaluation and prediction: the short side in pixels."""
+    max_long_side: int = 1333
+    """The long side never exceeds this; the short side shrinks instead."""
+    canvas: tuple[int, int] | None = None
+    """Fixed (height, width) every picture is padded to; None pads to the largest picture of the batch."""
+    scale_jitter: tuple[float, float] | None = None
+    """Training: zoom by a factor drawn from this range around the size above, then crop to fit; keep what is inside."""
+    colour_jitter: float = 0.0
+    """Training: brightness, contrast and saturation change by up to this share."""
+    flip: float = 0.5
+    """Training: probability of a horizontal flip."""
+    keep_empty: bool = False
+    """Train on pictures without objects too (all their pixels are background)."""
+    repeat_threshold: float = 0.0
+    """Repeat-factor sampling (LVIS): categories in under this share of the images are seen more often; 0 is off."""
+    aspect_grouping: bool = True
+    """Put portrait and landscape pictures in different batches, to pad less."""
+    workers: int = 4
+    """Loader processes per training process; 0 loads in the training process."""
+    cache: bool = False
+    """Keep decoded, resized pictures in memory (small data sets)."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.short_sides or min(self.short_sides) < 32:
+            problems.append(f"data.short-sides must hold sizes of at least 32 pixels, not {self.short_sides}")
+        if self.test_short_side < 32:
+            problems.append(f"data.test-short-side must be at least 32 pixels, not {self.test_short_side}")
+        if self.max_long_side < max(*self.short_sides, self.test_short_side):
+            problems.append(f"data.max-long-side {self.max_long_side} is below the short side; raise it")
+        if self.limit is not None and self.limit < 1:
+            problems.append(f"data.limit must be 1 or more, not {self.limit}; leave it out to use every image")
+        if not 0 <= self.flip <= 1:
+            problems.append(f"data.flip is a probability between 0 and 1, not {self.flip}")
+        if problems:
+            raise ValueError("; ".join(problems))

@@ -1,0 +1,170 @@
+"""The second stage of Fast and Faster R-CNN: classify each proposal and refine its box (1504.08083, 1612.03144).
+
+Shape suffixes: R proposals of all images, F foreground proposals, K classes (background is output K), C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.nn.towers import tower
+from cvzoo.ops.assigners import match_boxes
+from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+from cvzoo.ops.classes import outputs_of
+from cvzoo.ops.detect import DetectConfig, detect
+from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.losses import smooth_l1
+from cvzoo.ops.sampling import image_generator, sample_balanced
+from cvzoo.structures import Batch, Prediction, Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxHeadConfig:
+    """Hyper-parameters of the box stage; the defaults are detectron2's."""
+
+    pool: RoIPoolConfig = field(default_factory=RoIPoolConfig)
+    """Features of a proposal."""
+    convs: int = 0
+    """3x3 convolutions on the pooled features (torchvision's v2 has 4)."""
+    conv_norm: Norm | None = None
+    """Their norm."""
+    fcs: int = 2
+    """Hidden linear layers."""
+    fc_channels: int = 1024
+    """Their width."""
+    class_agnostic: bool = False
+    """One box per proposal instead of one per class."""
+    box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
+    """Scale of the regressed deltas."""
+    clamp_shrinking: bool = False
+    """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
+    positive_from: float = 0.5
+    """Proposals with this IoU or more are foreground, all others background."""
+    samples: int = 512
+    """Proposals per image that are trained on."""
+    positive_fraction: float = 0.25
+    """At most this share of them foreground."""
+    append_truth: bool = True
+    """Add the ground-truth boxes to the proposals in training."""
+    smooth_l1_beta: float = 0.0
+    """0 is L1."""
+    box_loss_weight: float = 1.0
+    """Of the box loss."""
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    """Thresholds of the detections."""
+
+
+class Sampled(NamedTuple):
+    """The proposals of one image that are trained on."""
+
+    boxes_R4: Tensor
+    labels_R: Tensor
+    """Network output each should score; K for background."""
+    truth_F4: Tensor
+    """Ground-truth boxes of the foreground, which comes first."""
+
+
+class BoxOutput(NamedTuple):
+    """Raw outputs for the proposals of all images."""
+
+    logits: Tensor
+    """(R, K + 1), background last."""
+    deltas: Tensor
+    """(R, K * 4), or (R, 4) when class-agnostic."""
+
+
+class BoxHead(nn.Module):
+    """Pooled features to class scores and boxes."""
+
+    def __init__(self, config: BoxHeadConfig, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.config, self.num_classes = config, num_classes
+        self.convs = tower(channels, config.convs, config.conv_norm)
+        self.fcs = nn.ModuleList()
+        features = channels * config.pool.size**2
+        for _ in range(config.fcs):
+            self.fcs.append(nn.Linear(features, config.fc_channels))
+            features = config.fc_channels
+        self.cls_out = nn.Linear(features, num_classes + 1)
+        self.box_out = nn.Linear(features, 4 * (1 if config.class_agnostic else num_classes))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for fc in self.fcs:
+            nn.init.kaiming_uniform_(fc.weight, a=1)  # type: ignore[arg-type]
+            nn.init.zeros_(fc.bias)  # type: ignore[arg-type]
+        for layer, std in ((self.cls_out, 0.01), (self.box_out, 0.001)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, pooled_RCHW: Tensor) -> BoxOutput:
+        x = self.convs(pooled_RCHW).flatten(1)
+        for fc in self.fcs:
+            x = F.relu(fc(x), inplace=True)
+        return BoxOutput(self.cls_out(x), self.box_out(x))
+
+    @torch.no_grad()
+    def sample(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
+        """Label the proposals of each image by IoU and draw those to train on."""
+        c, sampled = self.config, []
+        for boxes_R4, target, image_id in zip(proposals, batch.targets, batch.image_ids):
+            if c.append_truth:
+                boxes_R4 = torch.cat([boxes_R4, target.boxes])
+            match = match_boxes(boxes_R4, target.boxes, c.positive_from, c.positive_from)
+            positive, negative = sample_balanced(
+                match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
+            )
+            truth = match.index_A[positive]
+            background = torch.full_like(negative, self.num_classes)
+            labels_R = torch.cat([outputs_of(target.labels, class_ids)[truth], background])
+            sampled.append(Sampled(boxes_R4[torch.cat([positive, negative])], labels_R, target.boxes[truth]))
+        return sampled
+
+    def losses(self, raw: BoxOutput, sampled: list[Sampled]) -> dict[str, Tensor]:
+        """`loss_cls` over all sampled proposals, `loss_box` over the foreground; both divided by the number sampled."""
+        c = self.config
+        labels_R = torch.cat([s.labels_R for s in sampled])
+        proposals_R4 = torch.cat([s.boxes_R4 for s in sampled])
+        truth_F4 = torch.cat([s.truth_F4 for s in sampled])
+        normaliser = mean_over_processes(torch.tensor(float(max(len(labels_R), 1)), device=labels_R.device))
+        foreground_F = torch.where(labels_R < self.num_classes)[0]
+        deltas_F4 = self._deltas_of(raw.deltas[foreground_F], labels_R[foreground_F]).float()
+        target_F4 = encode_boxes(truth_F4, proposals_R4[foreground_F], c.box_weights)
+        cls = F.cross_entropy(raw.logits.float(), labels_R, reduction="sum")
+        box = smooth_l1(deltas_F4, target_F4, c.smooth_l1_beta).sum()
+        return {"loss_cls": cls / normaliser, "loss_box": c.box_loss_weight * box / normaliser}
+
+    def _deltas_of(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """(F, 4): of each row the deltas of its class."""
+        if self.config.class_agnostic:
+            return deltas
+        per_class = deltas.unflatten(1, (self.num_classes, 4))
+        return per_class[torch.arange(len(labels), device=labels.device), labels]
+
+    def decode(
+        self,
+        raw: BoxOutput,
+        proposals: list[Tensor],
+        sizes: list[Size],
+        original_sizes: list[Size],
+        class_ids: tuple[int, ...],
+    ) -> list[Prediction]:
+        """Detections of each image in original pixels."""
+        c = self.config
+        counts = [len(p) for p in proposals]
+        scores_RK = raw.logits.float().softmax(dim=1)[:, :-1]
+        found = []
+        for scores, deltas, boxes, size, original in zip(
+            scores_RK.split(counts), raw.deltas.split(counts), proposals, sizes, original_sizes
+        ):
+            row, label = torch.where(scores > c.detect.score_threshold)
+            decoded = decode_boxes(self._deltas_of(deltas[row], label), boxes[row], c.box_weights, c.clamp_shrinking)
+            found.append(detect(Prediction(decoded, scores[row, label], label), c.detect, size, original, class_ids))
+        return found

@@ -1,0 +1,164 @@
+"""Region proposal network: the first stage of every R-CNN (Faster R-CNN, 1506.01497).
+
+Shape suffixes: N images, L levels, A anchors per cell, M anchors of all levels, P proposals, C channels, H W cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from cvzoo.nn.towers import init_normal, tower
+from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
+from cvzoo.ops.assigners import Match, match_boxes
+from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, encode_boxes, longer_than
+from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.losses import smooth_l1
+from cvzoo.ops.sampling import image_generator, sample_balanced
+from cvzoo.structures import Batch, Size, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class RPNConfig:
+    """Hyper-parameters of the proposal stage; the defaults are detectron2's for a pyramid."""
+
+    anchors: AnchorConfig = field(
+        default_factory=lambda: AnchorConfig(sizes=((32,), (64,), (128,), (256,), (512,)), strides=(4, 8, 16, 32, 64))
+    )
+    """One size per level, three shapes."""
+    convs: int = 1
+    """3x3 convolutions before the two outputs (torchvision's v2 has 2)."""
+    box_weights: Weights = (1.0, 1.0, 1.0, 1.0)
+    """Scale of the regressed deltas."""
+    clamp_shrinking: bool = False
+    """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
+    negative_below: float = 0.3
+    """Anchors whose best IoU is lower are background."""
+    positive_from: float = 0.7
+    """Anchors with this IoU or more are objects."""
+    best_match: Literal["none", "own", "truth"] = "own"
+    """See `match_boxes`."""
+    samples: int = 256
+    """Anchors per image that enter the loss."""
+    positive_fraction: float = 0.5
+    """At most this share of them positive."""
+    normaliser: Literal["configured", "sampled"] = "configured"
+    """Losses are divided by `samples` per image (detectron2) or by the number really sampled (torchvision)."""
+    smooth_l1_beta: float = 0.0
+    """0 is L1."""
+    loss_weight: float = 1.0
+    """Of both losses."""
+    box_loss_weight: float = 1.0
+    """Of the box loss, on top."""
+    pre_nms_train: int = 2000
+    """Best anchors per level before NMS, in training."""
+    pre_nms_test: int = 1000
+    """The same in inference."""
+    post_nms_train: int = 1000
+    """Best proposals per image after NMS, in training."""
+    post_nms_test: int = 1000
+    """The same in inference."""
+    nms_threshold: float = 0.7
+    """Within a level, of two proposals with a higher IoU the lower-scored goes."""
+    min_side: float = 0.0
+    """Proposals must be longer than this, once clipped to the image."""
+
+
+class RPNOutput(NamedTuple):
+    """Raw outputs, level by level."""
+
+    logits: list[Tensor]
+    """L of (N, A, H, W): is this anchor an object."""
+    deltas: list[Tensor]
+    """L of (N, A * 4, H, W)."""
+
+
+class Proposals(NamedTuple):
+    """The proposals of one image, best first, in network pixels."""
+
+    boxes: Tensor
+    """(P, 4)."""
+    logits: Tensor
+    """(P,)."""
+
+
+class RPN(nn.Module):
+    """Scores and moves the anchors of each level."""
+
+    def __init__(self, config: RPNConfig, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        anchors = config.anchors.per_cell()
+        self.tower = tower(channels, config.convs, norm=None)
+        self.objectness = nn.Conv2d(channels, anchors, 1)
+        self.deltas = nn.Conv2d(channels, anchors * 4, 1)
+        init_normal(self)
+
+    def forward(self, features: list[Tensor]) -> RPNOutput:
+        towers = [self.tower(x) for x in features]
+        return RPNOutput([self.objectness(x) for x in towers], [self.deltas(x) for x in towers])
+
+    def anchors(self, raw: RPNOutput, canvas: Size) -> tuple[Tensor, ...]:
+        """L of (H * W * A, 4): the anchors the raw outputs belong to."""
+        grids = tuple((x.shape[-2], x.shape[-1]) for x in raw.logits)
+        return pyramid_anchors(self.config.anchors, grids, canvas, raw.logits[0].device)
+
+    def assign(self, anchors_M4: Tensor, target: Target) -> Match:
+        """What each anchor of one image learns, before sampling."""
+        c = self.config
+        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match)
+
+    def losses(self, raw: RPNOutput, batch: Batch, canvas: Size) -> dict[str, Tensor]:
+        """`loss_rpn_cls` over the sampled anchors, `loss_rpn_box` over the positive ones among them."""
+        c = self.config
+        anchors_M4 = torch.cat(self.anchors(raw, canvas))
+        logits_NM = torch.cat([per_anchor(x, 1).squeeze(-1) for x in raw.logits], dim=1).float()
+        deltas_NM4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)
+        cls, box, sampled = [], [], 0
+        for logits_M, deltas_M4, target, image_id in zip(logits_NM, deltas_NM4, batch.targets, batch.image_ids):
+            match = self.assign(anchors_M4, target)
+            positive, negative = sample_balanced(
+                match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
+            )
+            cls.append(F.softplus(-logits_M[positive]).sum() + F.softplus(logits_M[negative]).sum())
+            truth = encode_boxes(target.boxes[match.index_A[positive]], anchors_M4[positive], c.box_weights)
+            box.append(smooth_l1(deltas_M4[positive].float(), truth, c.smooth_l1_beta).sum())
+            sampled += len(positive) + len(negative)
+        count = c.samples * len(batch) if c.normaliser == "configured" else max(sampled, 1)
+        normaliser = mean_over_processes(torch.tensor(float(count), device=anchors_M4.device))
+        return {
+            "loss_rpn_cls": c.loss_weight * torch.stack(cls).sum() / normaliser,
+            "loss_rpn_box": c.loss_weight * c.box_loss_weight * torch.stack(box).sum() / normaliser,
+        }
+
+    @torch.no_grad()
+    def propose(self, raw: RPNOutput, sizes: list[Size], canvas: Size) -> list[Proposals]:
+        """The best boxes of each image after NMS within each level; no gradient flows through them."""
+        c = self.config
+        count = c.pre_nms_train if self.training else c.pre_nms_test
+        boxes, logits, levels = [], [], []
+        for level, anchors_M4 in enumerate(self.anchors(raw, canvas)):
+            logits_NM = per_anchor(raw.logits[level], 1).squeeze(-1).float()
+            best_NP, index_NP = logits_NM.topk(min(count, logits_NM.shape[1]), dim=1)
+            deltas_NM4 = per_anchor(raw.deltas[level], 4)
+            deltas_NP4 = deltas_NM4.gather(1, index_NP.unsqueeze(-1).expand(-1, -1, 4))
+            boxes.append(decode_boxes(deltas_NP4, anchors_M4[index_NP], c.box_weights, c.clamp_shrinking))
+            logits.append(best_NP)
+            levels.append(torch.full_like(best_NP[0], level, dtype=torch.int64))
+        parts = zip(torch.cat(boxes, dim=1), torch.cat(logits, dim=1), sizes)
+        return [self._suppress(boxes_P4, logits_P, torch.cat(levels), size) for boxes_P4, logits_P, size in parts]
+
+    def _suppress(self, boxes_P4: Tensor, logits_P: Tensor, levels_P: Tensor, size: Size) -> Proposals:
+        c = self.config
+        boxes_P4 = clip_boxes(boxes_P4, size)
+        valid = torch.where(longer_than(boxes_P4, c.min_side) & boxes_P4.isfinite().all(dim=1))[0]
+        boxes_P4, logits_P, levels_P = boxes_P4[valid], logits_P[valid], levels_P[valid]
+        keep = batched_nms(boxes_P4, logits_P, levels_P, c.nms_threshold)
+        keep = keep[: c.post_nms_train if self.training else c.post_nms_test]
+        return Proposals(boxes_P4[keep], logits_P[keep])
+

@@ -1,0 +1,79 @@
+"""Feature pyramid network (1612.03144) with the coarser levels detectors add to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.nn.layers import ConvNorm, Norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class FPNConfig:
+    """A pyramid over the backbone's last outputs; the defaults are RetinaNet's P3..P7."""
+
+    channels: int = 256
+    """Of every level."""
+    first_level: Literal[2, 3] = 3
+    """Finest level: P2 (stride 4) or P3 (stride 8)."""
+    extra: Literal["conv", "pool", "none"] = "conv"
+    """Above P5: P6 and P7 by 3x3 convolutions of stride 2 (RetinaNet), P6 by subsampling P5 (R-CNN), or nothing."""
+    extra_from: Literal["input", "output"] = "output"
+    """P6 is convolved from C5 (`input`; detectron2, mmdetection, torchvision's v2) or from P5 (`output`; torchvision)."""
+    extra_relu: bool = True
+    """ReLU between P6 and P7 (all but mmdetection's RetinaNet)."""
+    fuse: Literal["sum", "mean"] = "sum"
+    """How a level and the coarser one above it are merged."""
+    norm: Norm | None = None
+    """Norm of the lateral and output convolutions."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the output levels."""
+        last = {"conv": 7, "pool": 6, "none": 5}[self.extra]
+        return tuple(2**level for level in range(self.first_level, last + 1))
+
+
+class FPN(nn.Module):
+    """[C2 or C3, ..., C5] to [P2 or P3, ..., P5, P6, P7], finest first."""
+
+    def __init__(self, config: FPNConfig, in_channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        inputs = in_channels[config.first_level - 2 :]
+        self.lateral = nn.ModuleList(ConvNorm(c, channels, 1, norm=config.norm) for c in inputs)
+        self.output = nn.ModuleList(ConvNorm(channels, channels, 3, norm=config.norm) for _ in inputs)
+        self.extra = nn.ModuleList()
+        if config.extra == "conv":
+            source = inputs[-1] if config.extra_from == "input" else channels
+            self.extra.append(ConvNorm(source, channels, 3, stride=2))
+            self.extra.append(ConvNorm(channels, channels, 3, stride=2))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        features = features[self.config.first_level - 2 :]
+        merged = self.lateral[-1](features[-1])
+        levels = [self.output[-1](merged)]
+        for i in reversed(range(len(features) - 1)):
+            lateral = self.lateral[i](features[i])
+            merged = F.interpolate(merged, size=lateral.shape[-2:], mode="nearest").add_(lateral)
+            if self.config.fuse == "mean":
+                merged = merged / 2
+            levels.insert(0, self.output[i](merged))
+        return levels + self._coarser(features[-1], levels[-1])
+
+    def _coarser(self, c5: Tensor, p5: Tensor) -> list[Tensor]:
+        if self.config.extra == "none":
+            return []
+        if self.config.extra == "pool":
+            return [p5[:, :, ::2, ::2]]
+        p6 = self.extra[0](c5 if self.config.extra_from == "input" else p5)
+        return [p6, self.extra[1](F.relu(p6) if self.config.extra_relu else p6)]

@@ -1,0 +1,102 @@
+"""The convolution block all heads and necks are made of, and batch norm that does not move."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["frozen", "affine", "batch", "group"]
+"""`frozen`: statistics and affine fixed. `affine`: statistics fixed, affine trained. `batch`: both trained. `group`: 32 groups."""
+
+
+class FixedBatchNorm2d(nn.Module):
+    """Batch norm with its running statistics held fixed: a scale and a shift per channel.
+
+    With `trainable` the affine part learns (mmdetection's `norm_eval`), otherwise it is a buffer (detectron2's and
+    torchvision's frozen BN). Keys are those of nn.BatchNorm2d.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5, trainable: bool = False) -> None:
+        super().__init__()
+        self.eps = eps
+        if trainable:
+            self.weight = nn.Parameter(torch.ones(channels))
+            self.bias = nn.Parameter(torch.zeros(channels))
+        else:
+            self.register_buffer("weight", torch.ones(channels))
+            self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """The (C,) factors a, b for which the layer computes a * x + b."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, shift = self.scale_and_shift()
+        return x * scale[:, None, None] + shift[:, None, None]
+
+
+def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module | None:
+    """The norm layer of that name for `channels` channels; None for None."""
+    match norm:
+        case None:
+            return None
+        case "frozen":
+            return FixedBatchNorm2d(channels, eps)
+        case "affine":
+            return FixedBatchNorm2d(channels, eps, trainable=True)
+        case "batch":
+            return nn.BatchNorm2d(channels, eps)
+        case "group":
+            return nn.GroupNorm(32, channels, eps)
+
+
+def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module | None) -> Tensor:
+    """norm(conv(x)). A fixed norm is folded into the convolution's weights: one pass over the activations, not two,
+    and nothing of the size of the activations to keep for the backward pass."""
+    if not isinstance(norm, FixedBatchNorm2d):
+        return conv(x) if norm is None else norm(conv(x))
+    weight, bias = folded(conv, norm)
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)  # type: ignore[arg-type]
+
+
+def folded(conv: nn.Conv2d, norm: FixedBatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one convolution that equals norm(conv(x))."""
+    scale, shift = norm.scale_and_shift()
+    bias = shift if conv.bias is None else shift + conv.bias * scale
+    return conv.weight * scale[:, None, None, None], bias
+
+
+class ConvNorm(nn.Module):
+    """Convolution with `same` padding, norm if any, ReLU if asked."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        norm: Norm | None = None,
+        relu: bool = False,
+        bias: bool | None = None,
+    ) -> None:
+        super().__init__()
+        bias = norm is None if bias is None else bias
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
+        self.norm = make_norm(norm, out_channels)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = conv_norm(x, self.conv, self.norm)
+        return F.relu(x, inplace=True) if self.relu else x

@@ -1,0 +1,45 @@
+"""From the loader's uint8 RGB pictures to what a network was trained to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cvzoo.structures import Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """Pixel statistics; they come with the weights. The defaults are torchvision's ImageNet statistics."""
+
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    """In 0..255 and in the order of the network's channels."""
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    """As `mean`."""
+    bgr: bool = False
+    """The network's channels are blue, green, red (caffe)."""
+    divisor: int = 32
+    """The canvas is padded at the right and bottom to a multiple of this."""
+
+    def __call__(self, images_N3HW: Tensor, sizes: list[Size]) -> Tensor:
+        """(N, 3, H', W') float32: normalised; whatever lies outside an image's own size is 0."""
+        if self.bgr:
+            images_N3HW = images_N3HW.flip(1)
+        mean = torch.tensor(self.mean, device=images_N3HW.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=images_N3HW.device).view(3, 1, 1)
+        x = images_N3HW.float().sub_(mean).div_(std)
+        for image, (height, width) in zip(x, sizes):
+            image[:, height:] = 0
+            image[:, :, width:] = 0
+        bottom, right = (-x.shape[-2] % self.divisor), (-x.shape[-1] % self.divisor)
+        return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+
+IMAGENET = Pixels()
+CAFFE = Pixels(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
+"""The MSRA ResNets that detectron2, cvpods and Caffe2 start from."""
+HALF = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
+"""[0, 255] to [-1, 1]: TensorFlow's networks, EfficientNet-Lite among them."""

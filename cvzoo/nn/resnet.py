@@ -1,0 +1,154 @@
+"""ResNet (1512.03385) and ResNeXt bodies with the names torchvision uses, so that ImageNet weights load as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.nn.layers import Norm, conv_norm, make_norm
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+STRIDES = (4, 8, 16, 32)
+"""Of the outputs C2..C5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """A residual network; the defaults are torchvision's ResNet-50 as detectors use it."""
+
+    depth: Literal[18, 34, 50, 101, 152] = 50
+    """Number of layers; 18 and 34 have basic blocks, the others bottlenecks."""
+    width: int = 64
+    """Channels of the 3x3 convolutions of layer1; each further layer doubles them."""
+    stem_channels: int | None = None
+    """Channels of the stem; None: `width`."""
+    out_channels: int | None = None
+    """Channels of layer1's output; None: 4 * width with bottlenecks, else width."""
+    groups: int = 1
+    """Groups of the bottlenecks' 3x3 convolutions (ResNeXt)."""
+    stride_in_1x1: bool = False
+    """Bottlenecks stride in their first 1x1 convolution (caffe style) instead of the 3x3 (pytorch style)."""
+    norm: Norm = "frozen"
+    """`frozen` is the zoo's common setting."""
+    norm_eps: float = 1e-5
+    """Added to the variance; torchvision's published COCO_V1 detectors have 0."""
+    frozen_stages: int = 2
+    """How many of stem, layer1, ... do not train."""
+
+    @property
+    def bottleneck(self) -> bool:
+        return self.depth >= 50
+
+    @property
+    def channels(self) -> tuple[int, int, int, int]:
+        """Of C2..C5."""
+        first = self.out_channels or (4 * self.width if self.bottleneck else self.width)
+        return (first, 2 * first, 4 * first, 8 * first)
+
+    def build(self) -> ResNet:
+        return ResNet(self)
+
+
+def _norm(config: ResNetConfig, channels: int) -> nn.Module:
+    norm = make_norm(config.norm, channels, config.norm_eps)
+    assert norm is not None
+    return norm
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, config: ResNetConfig, in_channels: int, mid_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = _norm(config, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = _norm(config, out_channels)
+        self.downsample = _downsample(config, in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else conv_norm(x, self.downsample[0], self.downsample[1])  # type: ignore[arg-type]
+        x = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
+        x = conv_norm(x, self.conv2, self.bn2)
+        return F.relu(x.add_(shortcut), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions and a shortcut."""
+
+    def __init__(self, config: ResNetConfig, in_channels: int, mid_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        stride_1x1, stride_3x3 = (stride, 1) if config.stride_in_1x1 else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, mid_channels, 1, stride_1x1, bias=False)
+        self.bn1 = _norm(config, mid_channels)
+        self.conv2 = nn.Conv2d(mid_channels, mid_channels, 3, stride_3x3, padding=1, groups=config.groups, bias=False)
+        self.bn2 = _norm(config, mid_channels)
+        self.conv3 = nn.Conv2d(mid_channels, out_channels, 1, bias=False)
+        self.bn3 = _norm(config, out_channels)
+        self.downsample = _downsample(config, in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else conv_norm(x, self.downsample[0], self.downsample[1])  # type: ignore[arg-type]
+        x = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
+        x = F.relu(conv_norm(x, self.conv2, self.bn2), inplace=True)
+        x = conv_norm(x, self.conv3, self.bn3)
+        return F.relu(x.add_(shortcut), inplace=True)
+
+
+def _downsample(config: ResNetConfig, in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    """The projection shortcut, where the shape changes."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(conv, _norm(config, out_channels))
+
+
+class ResNet(nn.Module):
+    """The body without its classifier: images to [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__()
+        self.channels = config.channels
+        stem = config.stem_channels or config.width
+        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
+        self.bn1 = _norm(config, stem)
+        in_channels = stem
+        for i, (blocks, out_channels) in enumerate(zip(BLOCKS[config.depth], config.channels)):
+            layer = _layer(config, blocks, in_channels, config.width * 2**i, out_channels, stride=1 if i == 0 else 2)
+            self.add_module(f"layer{i + 1}", layer)
+            in_channels = out_channels
+        self._initialise()
+        self._freeze(config.frozen_stages)
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        return [self.get_submodule(f"layer{i}") for i in range(1, 5)]
+
+    def forward(self, images_N3HW: Tensor) -> list[Tensor]:
+        x = F.relu(conv_norm(images_N3HW, self.conv1, self.bn1), inplace=True)
+        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        return features
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def _freeze(self, stages: int) -> None:
+        stem = [self.conv1, self.bn1]
+        for module in [stem, *([layer] for layer in self.layers)][:stages]:
+            for part in module:
+                part.requires_grad_(False)
+
+
+def _layer(config: ResNetConfig, blocks: int, in_channels: int, mid: int, out: int, stride: int) -> nn.Sequential:
+    block = Bottleneck if config.bottleneck else BasicBlock
+    first = block(config, in_channels, mid, out, stride)
+    return nn.Sequential(first, *(block(config, out, mid, out, 1) for _ in range(blocks - 1)))

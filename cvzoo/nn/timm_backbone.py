@@ -1,0 +1,47 @@
+"""Any timm network as a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import timm
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmConfig:
+    """A timm model that yields features at strides 4, 8, 16 and 32."""
+
+    name: str
+    """timm's model name, e.g. `tf_efficientnet_lite0`."""
+    norm: Literal["affine", "batch"] = "affine"
+    """Batch norm with fixed statistics and trained affine, or trained altogether."""
+
+    def build(self) -> TimmBackbone:
+        return TimmBackbone(self)
+
+
+class TimmBackbone(nn.Module):
+    """Images to [C2, C3, C4, C5]."""
+
+    def __init__(self, config: TimmConfig) -> None:
+        super().__init__()
+        self.body = timm.create_model(config.name, features_only=True, out_indices=(1, 2, 3, 4))
+        self.norm = config.norm
+        strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]
+        if list(strides) != [4, 8, 16, 32]:
+            raise ValueError(f"{config.name} yields features at strides {strides}; a backbone must yield 4, 8, 16, 32")
+        self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        super().train(mode)
+        if self.norm == "affine":
+            for module in self.body.modules():
+                if isinstance(module, (nn.BatchNorm2d, BatchNormAct2d)):
+                    module.eval()
+        return self
+
+    def forward(self, images_N3HW: Tensor) -> list[Tensor]:
+        return self.body(images_N3HW)

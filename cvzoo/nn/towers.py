@@ -1,0 +1,28 @@
+"""The small convolutional towers that dense heads share over the levels of a pyramid."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from cvzoo.nn.layers import ConvNorm, Norm
+
+
+def tower(channels: int, convs: int, norm: Norm | None, bias: bool | None = None) -> nn.Sequential:
+    """`convs` times 3x3 convolution, norm if any, ReLU."""
+    return nn.Sequential(*(ConvNorm(channels, channels, norm=norm, relu=True, bias=bias) for _ in range(convs)))
+
+
+def init_normal(module: nn.Module, std: float = 0.01) -> None:
+    """Weights of all convolutions and linear layers ~ N(0, std), biases 0 (the R-CNN and RetinaNet heads)."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.normal_(layer.weight, std=std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def logit(score: float) -> float:
+    """The value whose sigmoid is `score`; a head's bias for which every class starts from that score."""
+    return math.log(score / (1 - score)) if score > 0 else -math.inf

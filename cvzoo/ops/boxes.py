@@ -1,0 +1,63 @@
+"""Boxes as (..., 4) xyxy tensors, and the (dx, dy, dw, dh) code that detectors regress."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from cvzoo.structures import Size
+
+MAX_LOG_SCALE = math.log(1000.0 / 16)
+"""Decoded sides are at most this many times (62.5) the anchor's, so that exp cannot overflow."""
+
+Weights = tuple[float, float, float, float]
+
+
+def clip_boxes(boxes: Tensor, size: Size) -> Tensor:
+    """Move corners that lie outside an image of `size` onto its border."""
+    height, width = size
+    return torch.stack(
+        [
+            boxes[..., 0].clamp(0, width),
+            boxes[..., 1].clamp(0, height),
+            boxes[..., 2].clamp(0, width),
+            boxes[..., 3].clamp(0, height),
+        ],
+        dim=-1,
+    )
+
+
+def scale_boxes(boxes: Tensor, size: Size, to_size: Size) -> Tensor:
+    """Boxes in an image of `size`, in the pixels of the same image resized to `to_size`."""
+    scale_y, scale_x = to_size[0] / size[0], to_size[1] / size[1]
+    return boxes * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])
+
+
+def longer_than(boxes: Tensor, side: float) -> Tensor:
+    """Mask of the boxes whose sides both exceed `side` pixels."""
+    return ((boxes[..., 2] - boxes[..., 0]) > side) & ((boxes[..., 3] - boxes[..., 1]) > side)
+
+
+def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    """Deltas (..., 4) that turn `anchors` into `boxes`: (dx / w, dy / h, log w ratio, log h ratio) * weights (R-CNN)."""
+    anchor_wh = anchors[..., 2:] - anchors[..., :2]
+    box_wh = boxes[..., 2:] - boxes[..., :2]
+    shift = (boxes[..., :2] + 0.5 * box_wh - anchors[..., :2] - 0.5 * anchor_wh) / anchor_wh
+    return torch.cat([shift, torch.log(box_wh / anchor_wh)], dim=-1) * boxes.new_tensor(weights)
+
+
+def decode_boxes(
+    deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0), clamp_shrinking: bool = False
+) -> Tensor:
+    """Inverse of `encode_boxes`, in float32; `deltas` and `anchors` broadcast.
+
+    Growth is clamped to `MAX_LOG_SCALE`; with `clamp_shrinking` (mmdetection) shrinking is, too.
+    """
+    deltas = deltas.float() / deltas.new_tensor(weights, dtype=torch.float32)
+    anchor_wh = anchors[..., 2:] - anchors[..., :2]
+    log_scale = deltas[..., 2:].clamp(min=-MAX_LOG_SCALE if clamp_shrinking else None, max=MAX_LOG_SCALE)
+    centre = anchors[..., :2] + 0.5 * anchor_wh + deltas[..., :2] * anchor_wh
+    half_wh = 0.5 * anchor_wh * log_scale.exp()
+    return torch.cat([centre - half_wh, centre + half_wh], dim=-1)

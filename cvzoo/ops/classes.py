@@ -1,0 +1,26 @@
+"""Between the classes of a data set and the outputs of a network, where the two differ.
+
+torchvision's detectors have one output per COCO category id, 91 with unused ones, while the data set has 80 classes.
+`class_ids` holds the data-set class of each output and -1 for the unused; it is () where the two are the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def outputs_of(labels_G: Tensor, class_ids: tuple[int, ...]) -> Tensor:
+    """The network output of each data-set class."""
+    if not class_ids:
+        return labels_G
+    outputs = torch.full((max(class_ids) + 1,), -1, device=labels_G.device)
+    for output, label in enumerate(class_ids):
+        if label >= 0:
+            outputs[label] = output
+    return outputs[labels_G]
+
+
+def classes_of(outputs_D: Tensor, class_ids: tuple[int, ...]) -> Tensor:
+    """The data-set class of each network output, -1 for an unused one."""
+    return torch.tensor(class_ids, device=outputs_D.device)[outputs_D] if class_ids else outputs_D

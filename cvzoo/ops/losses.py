@@ -1,0 +1,64 @@
+"""Losses per candidate; the models sum and normalise them. M candidates, K classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from cvzoo.ops.assigners import IGNORED
+
+
+class _FocalLoss(torch.autograd.Function):
+    """Loss and gradient in one pass over the logits, keeping only the gradient.
+
+    Written as autograd would, the loss of 200 000 anchors x 80 classes keeps a dozen tensors of 64 MB each. Here every
+    logit is first treated as background, in place; then the few positive entries are replaced.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits_MK: Tensor, labels_M: Tensor, alpha: float | None, gamma: float) -> Tensor:
+        positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        x = logits_MK.float()
+        p = torch.sigmoid(x)
+        softplus = F.softplus(x)
+        modulator = p.square() if gamma == 2 else p.pow(gamma)
+        modulator *= negative_weight
+        row = torch.where(labels_M >= 0)[0]
+        column = labels_M[row]
+        p_pos, softplus_pos = p[row, column], F.softplus(-x[row, column])
+        # d/dx of w p^g softplus(x) is w p^g (g (1 - p) softplus(x) + p); p's buffer turns into that gradient
+        loss_MK = modulator * softplus
+        grad_MK = softplus.mul_(gamma).mul_(1 - p).add_(p).mul_(modulator)
+        modulator_pos = positive_weight * (1 - p_pos).pow(gamma)
+        loss_MK[row, column] = modulator_pos * softplus_pos
+        grad_MK[row, column] = -modulator_pos * (gamma * p_pos * softplus_pos + 1 - p_pos)
+        ignored = (labels_M == IGNORED).unsqueeze(1)
+        loss_M = loss_MK.masked_fill_(ignored, 0).sum(dim=1)
+        ctx.save_for_backward(grad_MK.masked_fill_(ignored, 0).to(logits_MK.dtype))
+        return loss_M
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (grad_MK,) = ctx.saved_tensors
+        return grad_MK * grads[0].unsqueeze(1).to(grad_MK.dtype), None, None, None
+
+
+def focal_loss(logits_MK: Tensor, labels_M: Tensor, alpha: float | None = 0.25, gamma: float = 2.0) -> Tensor:
+    """Sigmoid focal loss of each candidate, summed over its K classes: (M,) float32 (1708.02002, equation 5).
+
+    `labels_M` holds a class in 0..K-1, or BACKGROUND (all classes are negatives) or IGNORED (no loss).
+    `alpha` weights positives and 1 - alpha negatives; None weights both 1.
+    """
+    return _FocalLoss.apply(logits_MK, labels_M, alpha, gamma)  # type: ignore[return-value]
+
+
+def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
+    """Elementwise 0.5 d^2 / beta below beta, |d| - 0.5 beta above; beta 0 is L1 (Fast R-CNN, equation 3)."""
+    if beta == 0:
+        return (prediction - target).abs()
+    return F.smooth_l1_loss(prediction, target, beta=beta, reduction="none")

@@ -1,0 +1,128 @@
+"""The recipe of a row: everything that decides its result, frozen and fully resolved. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from cvzoo.data.config import Data
+
+
+class ModelConfig(Protocol):
+    """Hyper-parameters of a system; lives beside its model class."""
+
+    num_classes: int
+
+    def build(self) -> Any:
+        """A freshly initialised model (torch.nn.Module) of this configuration."""
+
+
+Model = TypeVar("Model", bound=ModelConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """The optimiser. Frozen parameters are left out; norm layers have their own weight decay."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    """`sgd` has momentum 0.9, no Nesterov."""
+    lr: float = 0.02
+    """Peak learning rate for `schedule.base_batch` images per step; scaled linearly with the real batch."""
+    weight_decay: float = 1e-4
+    """Of all weights and biases but those of norm layers."""
+    norm_weight_decay: float = 0.0
+    """Of the weights and biases of norm layers."""
+    backbone_lr_factor: float = 1.0
+    """Learning rate of the backbone relative to the rest."""
+    clip_norm: float | None = None
+    """Clip the gradient's 2-norm to this; None does not clip."""
+    ema_decay: float | None = None
+    """Evaluate an exponential moving average of the weights with this decay; None evaluates the weights themselves."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"optim.lr must be positive, not {self.lr}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"optim.ema-decay must lie between 0 and 1, not {self.ema_decay}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long, in which batches, and how the learning rate moves. Iterations are optimiser steps."""
+
+    iterations: int = 90_000
+    """Optimiser steps of the whole run."""
+    batch: int = 16
+    """Images per optimiser step, over all processes."""
+    base_batch: int = 16
+    """The batch that `optim.lr` is meant for."""
+    policy: Literal["step", "cosine"] = "step"
+    """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up."""
+    milestones: tuple[int, ...] = (60_000, 80_000)
+    """Policy `step`: iterations at which the learning rate drops."""
+    gamma: float = 0.1
+    """Policy `step`: the factor of a drop."""
+    warmup_iterations: int = 1000
+    """The learning rate rises linearly over this many iterations ..."""
+    warmup_factor: float = 0.001
+    """... from this share of its value."""
+    accumulate: int = 1
+    """Split each step's batch into this many forward and backward passes, to save memory."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.iterations < 1:
+            problems.append(f"schedule.iterations must be 1 or more, not {self.iterations}")
+        if self.batch < 1 or self.base_batch < 1:
+            problems.append("schedule.batch and schedule.base-batch must be 1 or more")
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            problems.append(f"schedule.batch {self.batch} must be a multiple of schedule.accumulate {self.accumulate}")
+        if list(self.milestones) != sorted(self.milestones):
+            problems.append(f"schedule.milestones must rise, not {self.milestones}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where and how a run is carried out; nothing here should change what is learnt."""
+
+    out: Path = Path("runs")
+    """The run folder is `out/<row>`."""
+    seed: int = 0
+    """Seeds weights, order of images and augmentation."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes CUDA where there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Autocast precision; fp16 scales the loss."""
+    channels_last: bool = True
+    """Memory layout of pictures and convolutions."""
+    compile: bool = False
+    """Run the model through torch.compile."""
+    log_every: int = 20
+    """Iterations between two lines of metrics.jsonl."""
+    checkpoint_every: int = 5000
+    """Iterations between two checkpoints."""
+    eval_every: int = 0
+    """Iterations between two evaluations during training; 0 evaluates at the end only."""
+    wandb: bool = False
+    """Log to Weights & Biases too (needs the extra `wandb`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Generic[Model]):
+    """One row of the zoo, resolved: `cvzoo train` runs it, `cvzoo show` prints it, every result stores it."""
+
+    row: str
+    """Name of the row, the same everywhere."""
+    model: Model
+    """Hyper-parameters of the system."""
+    backbone_weights: str | None = None
+    """Start the backbone from these: `imagenet` (the store of torchvision or timm), a file or a folder; None is random."""
+    weights: str | None = None
+    """Start the whole model from these: a published name (torchvision, detectron2 ...) or a path."""
+    data: Data = field(default_factory=Data)
+    optim: Optim = field(default_factory=Optim)
+    schedule: Schedule = field(default_factory=Schedule)
+    run: Run = field(default_factory=Run)

@@ -1,0 +1,126 @@
+"""What flows through the zoo: a dataset yields Samples, a loader stacks them into a Batch, a model returns Predictions.
+
+Boxes are always float32 `xyxy` in pixels, labels int64 in 0..K-1 (the order of the data set's categories by id).
+Shape suffixes: N images, G ground-truth objects, D detections, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+def size_of(image: Tensor) -> Size:
+    """(H, W) of a (..., H, W) tensor."""
+    return (image.shape[-2], image.shape[-1])
+
+
+@dataclass
+class Target:
+    """The objects of one image, in the pixels of the image tensor they come with."""
+
+    boxes: Tensor
+    """(G, 4) float32 xyxy."""
+    labels: Tensor
+    """(G,) int64."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor | slice) -> Target:
+        return Target(self.boxes[index], self.labels[index])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
+        return Target(self.boxes.to(device, non_blocking=non_blocking), self.labels.to(device, non_blocking=non_blocking))
+
+    @staticmethod
+    def empty() -> Target:
+        return Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+
+
+@dataclass
+class Sample:
+    """One picture with its objects, as a dataset or a transform returns it."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB."""
+    target: Target = field(default_factory=Target.empty)
+    image_id: int = 0
+    original_size: Size = (0, 0)
+    """Size of the picture on disk (after EXIF rotation), to which predictions are scaled back."""
+
+    @property
+    def size(self) -> Size:
+        return size_of(self.image)
+
+
+@dataclass
+class Batch:
+    """Pictures on one canvas: image n fills the top-left `sizes[n]` of `images[n]`, the rest is padding."""
+
+    images: Tensor
+    """(N, 3, H, W) uint8 RGB. The model normalises, reorders channels and blanks the padding itself."""
+    sizes: list[Size]
+    original_sizes: list[Size]
+    targets: list[Target]
+    image_ids: list[int]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        return Batch(
+            images=self.images.to(device, non_blocking=non_blocking),
+            sizes=self.sizes,
+            original_sizes=self.original_sizes,
+            targets=[target.to(device, non_blocking) for target in self.targets],
+            image_ids=self.image_ids,
+        )
+
+    def pin_memory(self) -> Batch:
+        """Called by torch's DataLoader when it pins; the targets are small and stay pageable."""
+        self.images = self.images.pin_memory()
+        return self
+
+    @staticmethod
+    def collate(samples: Sequence[Sample], canvas: Size | None = None) -> Batch:
+        """Stack samples top-left on `canvas`, or on the smallest canvas that holds them all."""
+        height, width = canvas or (max(s.size[0] for s in samples), max(s.size[1] for s in samples))
+        images = torch.zeros(len(samples), 3, height, width, dtype=torch.uint8)
+        for image, sample in zip(images, samples):
+            h, w = sample.size
+            image[:, :h, :w] = sample.image
+        return Batch(
+            images=images,
+            sizes=[s.size for s in samples],
+            original_sizes=[s.original_size for s in samples],
+            targets=[s.target for s in samples],
+            image_ids=[s.image_id for s in samples],
+        )
+
+
+@dataclass
+class Prediction:
+    """Detections of one image by falling score, in the pixels of the ORIGINAL image."""
+
+    boxes: Tensor
+    """(D, 4) float32 xyxy."""
+    scores: Tensor
+    """(D,) float32 in 0..1."""
+    labels: Tensor
+    """(D,) int64."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: Tensor | slice) -> Prediction:
+        return Prediction(self.boxes[index], self.scores[index], self.labels[index])
+
+    def to(self, device: torch.device | str) -> Prediction:
+        return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device))
