@@ -37,7 +37,8 @@ class Target:
         return Target(self.boxes[index], self.labels[index])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
-        return Target(self.boxes.to(device, non_blocking=non_blocking), self.labels.to(device, non_blocking=non_blocking))
+        move = {"device": device, "non_blocking": non_blocking}
+        return Target(self.boxes.to(**move), self.labels.to(**move))
 
     @staticmethod
     def empty() -> Target:

@@ -89,4 +89,3 @@ class FasterRCNN(nn.Module):
     def for_inference(self) -> nn.Module:
         """An equal, faster model that cannot be trained."""
         return optimise_for_inference(self)
-

@@ -233,4 +233,3 @@ class RetinaNet(nn.Module):
         deltas_M4 = per_anchor(deltas_CHW, 4)
         boxes = decode_boxes(deltas_M4[anchor], anchors_M4[anchor], c.box_weights, c.clamp_shrinking)
         return Prediction(boxes, logits[index].float().sigmoid(), index % c.num_classes)
-

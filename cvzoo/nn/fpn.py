@@ -22,7 +22,7 @@ class FPNConfig:
     extra: Literal["conv", "pool", "none"] = "conv"
     """Above P5: P6 and P7 by 3x3 convolutions of stride 2 (RetinaNet), P6 by subsampling P5 (R-CNN), or nothing."""
     extra_from: Literal["input", "output"] = "output"
-    """P6 is convolved from C5 (`input`; detectron2, mmdetection, torchvision's v2) or from P5 (`output`; torchvision)."""
+    """P6 is convolved from C5 (`input`: detectron2, mmdetection, torchvision v2) or from P5 (`output`: torchvision)."""
     extra_relu: bool = True
     """ReLU between P6 and P7 (all but mmdetection's RetinaNet)."""
     fuse: Literal["sum", "mean"] = "sum"

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["frozen", "affine", "batch", "group"]
-"""`frozen`: statistics and affine fixed. `affine`: statistics fixed, affine trained. `batch`: both trained. `group`: 32 groups."""
+"""`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained.
+`group`: group norm of 32 groups."""
 
 
 class FixedBatchNorm2d(nn.Module):

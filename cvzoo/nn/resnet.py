@@ -61,7 +61,7 @@ def _norm(config: ResNetConfig, channels: int) -> nn.Module:
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, config: ResNetConfig, in_channels: int, mid_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, config: ResNetConfig, in_channels: int, mid: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.bn1 = _norm(config, out_channels)
@@ -79,14 +79,14 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut."""
 
-    def __init__(self, config: ResNetConfig, in_channels: int, mid_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, config: ResNetConfig, in_channels: int, mid: int, out_channels: int, stride: int) -> None:
         super().__init__()
         stride_1x1, stride_3x3 = (stride, 1) if config.stride_in_1x1 else (1, stride)
-        self.conv1 = nn.Conv2d(in_channels, mid_channels, 1, stride_1x1, bias=False)
-        self.bn1 = _norm(config, mid_channels)
-        self.conv2 = nn.Conv2d(mid_channels, mid_channels, 3, stride_3x3, padding=1, groups=config.groups, bias=False)
-        self.bn2 = _norm(config, mid_channels)
-        self.conv3 = nn.Conv2d(mid_channels, out_channels, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, mid, 1, stride_1x1, bias=False)
+        self.bn1 = _norm(config, mid)
+        self.conv2 = nn.Conv2d(mid, mid, 3, stride_3x3, padding=1, groups=config.groups, bias=False)
+        self.bn2 = _norm(config, mid)
+        self.conv3 = nn.Conv2d(mid, out_channels, 1, bias=False)
         self.bn3 = _norm(config, out_channels)
         self.downsample = _downsample(config, in_channels, out_channels, stride)
 

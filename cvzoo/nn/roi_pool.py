@@ -20,7 +20,7 @@ class RoIPoolConfig:
     sampling: int = 0
     """Samples per bin and axis; 0: one per cell the bin covers."""
     aligned: bool = True
-    """Pixel centres at half integers (RoIAlignV2); False is the original, half a pixel off, with sides of at least 1."""
+    """Pixel centres at half integers (RoIAlignV2); False: the original, half a pixel off, sides of at least 1."""
 
 
 def roi_levels(boxes_R4: Tensor, levels: int, finest: int) -> Tensor:

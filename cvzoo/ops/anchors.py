@@ -55,7 +55,8 @@ def octave_sizes(bases: tuple[float, ...], octaves: int = 3) -> tuple[tuple[floa
 def cell_anchors(config: AnchorConfig, level: int) -> Tensor:
     """The (A, 4) anchors of one cell, xyxy around (0, 0)."""
     sizes, ratios = config.sizes[level], config.ratios[level % len(config.ratios)]
-    pairs = [(s, r) for s in sizes for r in ratios] if config.order == "size" else [(s, r) for r in ratios for s in sizes]
+    by_size = [(s, r) for s in sizes for r in ratios]
+    pairs = by_size if config.order == "size" else [(s, r) for r in ratios for s in sizes]
     half_wh = [(s / math.sqrt(r) / 2, s * math.sqrt(r) / 2) for s, r in pairs]
     anchors = torch.tensor([(-w, -h, w, h) for w, h in half_wh], dtype=torch.float32)
     return anchors.round() if config.rounded else anchors
@@ -83,5 +84,5 @@ def pyramid_anchors(
 
 
 def per_anchor(x_NCHW: Tensor, columns: int) -> Tensor:
-    """(..., A * columns, H, W) to (..., H * W * A, columns), the order of the anchors; no copy in channels_last memory."""
+    """(..., A * columns, H, W) to (..., H * W * A, columns), the order of the anchors; no copy in channels_last."""
     return x_NCHW.movedim(-3, -1).flatten(-3).unflatten(-1, (-1, columns))

@@ -41,7 +41,7 @@ def longer_than(boxes: Tensor, side: float) -> Tensor:
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
-    """Deltas (..., 4) that turn `anchors` into `boxes`: (dx / w, dy / h, log w ratio, log h ratio) * weights (R-CNN)."""
+    """Deltas (..., 4) from `anchors` to `boxes`: (dx / w, dy / h, log w ratio, log h ratio) * weights (R-CNN)."""
     anchor_wh = anchors[..., 2:] - anchors[..., :2]
     box_wh = boxes[..., 2:] - boxes[..., :2]
     shift = (boxes[..., :2] + 0.5 * box_wh - anchors[..., :2] - 0.5 * anchor_wh) / anchor_wh

@@ -119,7 +119,7 @@ class Recipe(Generic[Model]):
     model: Model
     """Hyper-parameters of the system."""
     backbone_weights: str | None = None
-    """Start the backbone from these: `imagenet` (the store of torchvision or timm), a file or a folder; None is random."""
+    """Start the backbone from these: `imagenet` (torchvision's or timm's store), a file or a folder; None is random."""
     weights: str | None = None
     """Start the whole model from these: a published name (torchvision, detectron2 ...) or a path."""
     data: Data = field(default_factory=Data)

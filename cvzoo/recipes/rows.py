@@ -54,7 +54,50 @@ def _table(*rows: Row) -> dict[str, Row]:
     return table
 
 
+DETECTRON2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
+TORCHVISION_ZOO = "https://docs.pytorch.org/vision/stable/models.html#object-detection"
+MMDETECTION_RETINANET = "https://github.com/open-mmlab/mmdetection/tree/main/configs/retinanet"
+
 ROWS = _table(
+    Row(
+        recipe=detection.faster_rcnn_r50_fpn_1x,
+        system="Faster R-CNN",
+        paper="1506.01497",
+        backbone="R-50-FPN",
+        lr_schd="1x",
+        references=(
+            Reference(name="detectron2", results={"box_AP": 0.379}, source=DETECTRON2_ZOO),
+            Reference(name="torchvision", results={"box_AP": 0.370}, source=TORCHVISION_ZOO),
+        ),
+        parity=("detectron2", "torchvision"),
+    ),
+    Row(
+        recipe=detection.faster_rcnn_r18_fpn_shapes,
+        system="Faster R-CNN",
+        paper="1506.01497",
+        backbone="R-18-FPN",
+        lr_schd="500 it",
+    ),
+    Row(
+        recipe=detection.retinanet_r50_fpn_1x,
+        system="RetinaNet",
+        paper="1708.02002",
+        backbone="R-50-FPN",
+        lr_schd="1x",
+        references=(
+            Reference(name="detectron2", results={"box_AP": 0.374}, source=DETECTRON2_ZOO),
+            Reference(name="torchvision", results={"box_AP": 0.364}, source=TORCHVISION_ZOO),
+            Reference(name="mmdetection", results={"box_AP": 0.365}, source=MMDETECTION_RETINANET),
+        ),
+        parity=("detectron2", "torchvision", "mmdetection"),
+    ),
+    Row(
+        recipe=detection.retinanet_lite0_fpn_320_mini,
+        system="RetinaNet",
+        paper="1708.02002",
+        backbone="EfficientNet-Lite0-FPN",
+        lr_schd="mini",
+    ),
     Row(
         recipe=detection.retinanet_r18_fpn_shapes,
         system="RetinaNet",

@@ -161,4 +161,3 @@ class RPN(nn.Module):
         keep = batched_nms(boxes_P4, logits_P, levels_P, c.nms_threshold)
         keep = keep[: c.post_nms_train if self.training else c.post_nms_test]
         return Proposals(boxes_P4[keep], logits_P[keep])
-
