@@ -9,6 +9,7 @@ C channels, H W cells.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -68,6 +69,8 @@ class RetinaNetConfig:
     """Anchors with this IoU or more learn the object."""
     best_match: Literal["none", "own", "truth"] = "own"
     """See `match_boxes`."""
+    skip_padding: bool = False
+    """Anchors of cells beyond the image's own padded size learn nothing (mmdetection), instead of background."""
     focal_alpha: float = 0.25
     """Weight of positives."""
     focal_gamma: float = 2.0
@@ -134,7 +137,7 @@ class RetinaNet(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
+        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:
@@ -150,17 +153,29 @@ class RetinaNet(nn.Module):
         grids = tuple((x.shape[-2], x.shape[-1]) for x in raw.logits)
         return pyramid_anchors(self.config.anchors, grids, canvas, raw.logits[0].device)
 
-    def assign(self, anchors_M4: Tensor, target: Target) -> Match:
+    def assign(self, anchors_M4: Tensor, target: Target, valid_M: Tensor | None = None) -> Match:
         """What each anchor of one image learns."""
         c = self.config
-        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match)
+        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match, valid_M)
 
-    def losses(self, raw: RetinaNetOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
+    def valid(self, raw: RetinaNetOutput, size: Size) -> Tensor | None:
+        """(M,): which anchors belong to cells of the image itself; None where all are to learn."""
+        if not self.config.skip_padding:
+            return None
+        height, width = (side + -side % self.config.pixels.divisor for side in size)
+        levels = []
+        for logits, stride in zip(raw.logits, self.config.anchors.strides):
+            cells = torch.zeros(*logits.shape[-2:], self.config.anchors.per_cell(), dtype=torch.bool)
+            cells[: math.ceil(height / stride), : math.ceil(width / stride)] = True
+            levels.append(cells.flatten())
+        return torch.cat(levels).to(raw.logits[0].device)
+
+    def losses(self, raw: RetinaNetOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_cls` over all anchors that are not ignored, `loss_box` over the positive ones."""
         c = self.config
         anchors = self.anchors(raw, canvas)
         anchors_M4 = torch.cat(anchors)
-        matches = [self.assign(anchors_M4, target) for target in targets]
+        matches = [self.assign(anchors_M4, target, self.valid(raw, size)) for target, size in zip(targets, sizes)]
         normaliser_N = self._normalisers(torch.stack([match.positive_A.sum() for match in matches]))
         labels_NM = torch.stack(
             [match.labels(outputs_of(target.labels, c.class_ids)) for match, target in zip(matches, targets)]

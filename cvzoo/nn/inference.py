@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from cvzoo.nn.layers import ConvNorm, FixedBatchNorm2d, folded
+from cvzoo.nn.layers import ConvNorm, FixedBatchNorm2d
 from cvzoo.nn.resnet import BasicBlock, Bottleneck, ResNet
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -41,9 +41,12 @@ def _conv_norm_pairs(module: nn.Module) -> list[tuple[str, str]]:
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | FixedBatchNorm2d) -> None:
+    """Give `conv` the weight and bias of norm(conv(x))."""
     if isinstance(norm, nn.BatchNorm2d):
         fixed = FixedBatchNorm2d(norm.num_features, norm.eps).to(norm.weight.device)
         fixed.load_state_dict(norm.state_dict(), strict=False)
         norm = fixed
-    weight, bias = folded(conv, norm)
-    conv.weight, conv.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+    scale, shift = norm.scale_and_shift()
+    bias = shift if conv.bias is None else shift + conv.bias * scale
+    conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None], requires_grad=False)
+    conv.bias = nn.Parameter(bias, requires_grad=False)

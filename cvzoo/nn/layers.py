@@ -14,7 +14,7 @@ Norm = Literal["frozen", "affine", "batch", "group"]
 
 
 class FixedBatchNorm2d(nn.Module):
-    """Batch norm with its running statistics held fixed: a scale and a shift per channel.
+    """Batch norm with its running statistics held fixed: a scale and a shift per channel, applied in place.
 
     With `trainable` the affine part learns (mmdetection's `norm_eval`), otherwise it is a buffer (detectron2's and
     torchvision's frozen BN). Keys are those of nn.BatchNorm2d.
@@ -43,8 +43,11 @@ class FixedBatchNorm2d(nn.Module):
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        scale, shift = self.scale_and_shift()
-        return x * scale[:, None, None] + shift[:, None, None]
+        if x.requires_grad and not self.weight.requires_grad:
+            # nothing is kept for the backward pass, and with the convolution's output overwritten nothing allocated
+            scale, shift = self.scale_and_shift()
+            return x.mul_(scale[:, None, None]).add_(shift[:, None, None])
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module | None:
@@ -60,22 +63,6 @@ def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module 
             return nn.BatchNorm2d(channels, eps)
         case "group":
             return nn.GroupNorm(32, channels, eps)
-
-
-def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module | None) -> Tensor:
-    """norm(conv(x)). A fixed norm is folded into the convolution's weights: one pass over the activations, not two,
-    and nothing of the size of the activations to keep for the backward pass."""
-    if not isinstance(norm, FixedBatchNorm2d):
-        return conv(x) if norm is None else norm(conv(x))
-    weight, bias = folded(conv, norm)
-    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)  # type: ignore[arg-type]
-
-
-def folded(conv: nn.Conv2d, norm: FixedBatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution that equals norm(conv(x))."""
-    scale, shift = norm.scale_and_shift()
-    bias = shift if conv.bias is None else shift + conv.bias * scale
-    return conv.weight * scale[:, None, None, None], bias
 
 
 class ConvNorm(nn.Module):
@@ -99,5 +86,7 @@ class ConvNorm(nn.Module):
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        x = conv_norm(x, self.conv, self.norm)
+        x = self.conv(x)
+        if self.norm is not None:
+            x = self.norm(x)
         return F.relu(x, inplace=True) if self.relu else x

@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.nn.layers import Norm, conv_norm, make_norm
+from cvzoo.nn.layers import Norm, make_norm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STRIDES = (4, 8, 16, 32)
@@ -70,9 +70,9 @@ class BasicBlock(nn.Module):
         self.downsample = _downsample(config, in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else conv_norm(x, self.downsample[0], self.downsample[1])  # type: ignore[arg-type]
-        x = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
-        x = conv_norm(x, self.conv2, self.bn2)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = self.bn2(self.conv2(x))
         return F.relu(x.add_(shortcut), inplace=True)
 
 
@@ -91,10 +91,10 @@ class Bottleneck(nn.Module):
         self.downsample = _downsample(config, in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else conv_norm(x, self.downsample[0], self.downsample[1])  # type: ignore[arg-type]
-        x = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
-        x = F.relu(conv_norm(x, self.conv2, self.bn2), inplace=True)
-        x = conv_norm(x, self.conv3, self.bn3)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        x = self.bn3(self.conv3(x))
         return F.relu(x.add_(shortcut), inplace=True)
 
 
@@ -128,7 +128,7 @@ class ResNet(nn.Module):
         return [self.get_submodule(f"layer{i}") for i in range(1, 5)]
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
-        x = F.relu(conv_norm(images_N3HW, self.conv1, self.bn1), inplace=True)
+        x = F.relu(self.bn1(self.conv1(images_N3HW)), inplace=True)
         x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         features = []
         for layer in self.layers:

@@ -18,6 +18,8 @@ class TimmConfig:
     """timm's model name, e.g. `tf_efficientnet_lite0`."""
     norm: Literal["affine", "batch"] = "affine"
     """Batch norm with fixed statistics and trained affine, or trained altogether."""
+    frozen_outputs: int = 0
+    """What leads up to the first this many outputs does not train: 1 holds all up to C2 fixed."""
 
     def build(self) -> TimmBackbone:
         return TimmBackbone(self)
@@ -33,6 +35,7 @@ class TimmBackbone(nn.Module):
         strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]
         if list(strides) != [4, 8, 16, 32]:
             raise ValueError(f"{config.name} yields features at strides {strides}; a backbone must yield 4, 8, 16, 32")
+        self._freeze(config.frozen_outputs)
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
 
     def train(self, mode: bool = True) -> TimmBackbone:
@@ -45,3 +48,13 @@ class TimmBackbone(nn.Module):
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         return self.body(images_N3HW)
+
+    def _freeze(self, outputs: int) -> None:
+        """timm registers modules in the order they run, so all up to the last one of an output comes before it."""
+        if outputs == 0:
+            return
+        last = self.body.feature_info.module_name()[outputs - 1]  # type: ignore[operator,union-attr]
+        names = [name for name, _ in self.body.named_parameters()]
+        end = max(i for i, name in enumerate(names) if name.startswith(f"{last}."))
+        for parameter in list(self.body.parameters())[: end + 1]:
+            parameter.requires_grad_(False)

@@ -36,14 +36,20 @@ def match_boxes(
     negative_below: float,
     positive_from: float,
     best_match: Literal["none", "own", "truth"] = "none",
+    valid_A: Tensor | None = None,
 ) -> Match:
     """Match by IoU: positive at `positive_from` or more, negative under `negative_below`, else ignored.
 
     `best_match`: candidates that reach a ground-truth box's best IoU (ties included) become positive even under
     the threshold, and keep their `own` best box (Faster R-CNN, torchvision, detectron2) or are given to that
     `truth` box, later boxes winning (mmdetection). Without ground truth every candidate is negative.
+    Candidates that are not `valid_A` take no part: they are ignored.
     """
-    return match_iou(box_iou(truth_G4, candidates_A4), negative_below, positive_from, best_match)
+    iou_GA = box_iou(truth_G4, candidates_A4)
+    if valid_A is None:
+        return match_iou(iou_GA, negative_below, positive_from, best_match)
+    match = match_iou(iou_GA.masked_fill(~valid_A, -1), negative_below, positive_from, best_match)
+    return match._replace(negative_A=match.negative_A & valid_A)
 
 
 def match_iou(

@@ -44,8 +44,9 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1
     """Deltas (..., 4) from `anchors` to `boxes`: (dx / w, dy / h, log w ratio, log h ratio) * weights (R-CNN)."""
     anchor_wh = anchors[..., 2:] - anchors[..., :2]
     box_wh = boxes[..., 2:] - boxes[..., :2]
-    shift = (boxes[..., :2] + 0.5 * box_wh - anchors[..., :2] - 0.5 * anchor_wh) / anchor_wh
-    return torch.cat([shift, torch.log(box_wh / anchor_wh)], dim=-1) * boxes.new_tensor(weights)
+    shift = (boxes[..., :2] + 0.5 * box_wh) - (anchors[..., :2] + 0.5 * anchor_wh)
+    w = boxes.new_tensor(weights)
+    return torch.cat([w[:2] * shift / anchor_wh, w[2:] * torch.log(box_wh / anchor_wh)], dim=-1)
 
 
 def decode_boxes(

@@ -1,0 +1,172 @@
+"""Our model configuration from the options a detectron2 case was made with. An option without a place here fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.rcnn.box_head import BoxHeadConfig
+from cvzoo.models.rcnn.rpn import RPNConfig
+from cvzoo.models.retinanet import RetinaNetConfig
+from cvzoo.nn.fpn import FPNConfig
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.pixels import Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.ops.anchors import AnchorConfig
+from cvzoo.ops.detect import DetectConfig
+
+NORMS: dict[str, Norm | None] = {"": None, "GN": "group", "BN": "batch", "FrozenBN": "frozen"}
+
+
+def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
+    model, tests = case["options"]["MODEL"], case["options"]
+    head, fpn = model["RETINANET"], model["FPN"]
+    assert head["IOU_LABELS"] == [0, -1, 1]
+    assert fpn["IN_FEATURES"] == ["res3", "res4", "res5"]
+    negative, positive = head["IOU_THRESHOLDS"]
+    return RetinaNetConfig(
+        num_classes=head["NUM_CLASSES"],
+        backbone=_resnet(model),
+        fpn=FPNConfig(
+            channels=fpn["OUT_CHANNELS"], extra_from="input", norm=NORMS[fpn["NORM"]], fuse=_fuse(fpn["FUSE_TYPE"])
+        ),
+        pixels=_pixels(case["options"], divisor=32),
+        anchors=_anchors(model, [int(name[1:]) for name in head["IN_FEATURES"]]),
+        tower_convs=head["NUM_CONVS"],
+        tower_norm=NORMS[head["NORM"]],
+        tower_bias=True,
+        prior=head["PRIOR_PROB"],
+        box_weights=tuple(head["BBOX_REG_WEIGHTS"]),
+        negative_below=negative,
+        positive_from=positive,
+        focal_alpha=head["FOCAL_LOSS_ALPHA"],
+        focal_gamma=head["FOCAL_LOSS_GAMMA"],
+        box_loss=head["BBOX_REG_LOSS_TYPE"],
+        smooth_l1_beta=head["SMOOTH_L1_LOSS_BETA"],
+        candidates=head["TOPK_CANDIDATES_TEST"],
+        detect=DetectConfig(
+            score_threshold=head["SCORE_THRESH_TEST"],
+            nms_threshold=head["NMS_THRESH_TEST"],
+            detections=tests["TEST.DETECTIONS_PER_IMAGE"],
+            clip_first=False,
+        ),
+    )
+
+
+def faster_rcnn(case: dict[str, Any]) -> FasterRCNNConfig:
+    model = case["options"]["MODEL"]
+    fpn, roi = model["FPN"], model["ROI_HEADS"]
+    assert roi["NAME"] == "StandardROIHeads"
+    assert fpn["IN_FEATURES"] == ["res2", "res3", "res4", "res5"]
+    return FasterRCNNConfig(
+        num_classes=roi["NUM_CLASSES"],
+        backbone=_resnet(model),
+        fpn=FPNConfig(
+            channels=fpn["OUT_CHANNELS"],
+            first_level=2,
+            extra="pool",
+            norm=NORMS[fpn["NORM"]],
+            fuse=_fuse(fpn["FUSE_TYPE"]),
+        ),
+        pixels=_pixels(case["options"], divisor=32),
+        rpn=_rpn(model),
+        box_head=_box_head(model, case["options"]["TEST.DETECTIONS_PER_IMAGE"]),
+    )
+
+
+def _rpn(model: dict[str, Any]) -> RPNConfig:
+    rpn = model["RPN"]
+    assert rpn["IOU_LABELS"] == [0, -1, 1]
+    assert rpn["BBOX_REG_LOSS_TYPE"] == "smooth_l1"
+    assert rpn["BOUNDARY_THRESH"] == -1
+    assert set(rpn["CONV_DIMS"]) == {-1}
+    negative, positive = rpn["IOU_THRESHOLDS"]
+    return RPNConfig(
+        anchors=_anchors(model, [int(name[1:]) for name in rpn["IN_FEATURES"]]),
+        convs=len(rpn["CONV_DIMS"]),
+        box_weights=tuple(rpn["BBOX_REG_WEIGHTS"]),
+        negative_below=negative,
+        positive_from=positive,
+        samples=rpn["BATCH_SIZE_PER_IMAGE"],
+        positive_fraction=rpn["POSITIVE_FRACTION"],
+        smooth_l1_beta=rpn["SMOOTH_L1_BETA"],
+        loss_weight=rpn["LOSS_WEIGHT"],
+        box_loss_weight=rpn["BBOX_REG_LOSS_WEIGHT"],
+        pre_nms_train=rpn["PRE_NMS_TOPK_TRAIN"],
+        pre_nms_test=rpn["PRE_NMS_TOPK_TEST"],
+        post_nms_train=rpn["POST_NMS_TOPK_TRAIN"],
+        post_nms_test=rpn["POST_NMS_TOPK_TEST"],
+        nms_threshold=rpn["NMS_THRESH"],
+        min_side=model["PROPOSAL_GENERATOR"]["MIN_SIZE"],
+    )
+
+
+def _box_head(model: dict[str, Any], detections: int) -> BoxHeadConfig:
+    head, roi = model["ROI_BOX_HEAD"], model["ROI_HEADS"]
+    assert head["BBOX_REG_LOSS_TYPE"] == "smooth_l1"
+    assert not head["USE_FED_LOSS"]
+    assert not head["USE_SIGMOID_CE"]
+    assert not head["TRAIN_ON_PRED_BOXES"]
+    (positive,) = roi["IOU_THRESHOLDS"]
+    return BoxHeadConfig(
+        pool=RoIPoolConfig(
+            size=head["POOLER_RESOLUTION"],
+            strides=tuple(2 ** int(name[1:]) for name in roi["IN_FEATURES"]),
+            sampling=head["POOLER_SAMPLING_RATIO"],
+            aligned={"ROIAlign": False, "ROIAlignV2": True}[head["POOLER_TYPE"]],
+        ),
+        convs=head["NUM_CONV"],
+        conv_norm=NORMS[head["NORM"]],
+        fcs=head["NUM_FC"],
+        fc_channels=head["FC_DIM"],
+        class_agnostic=head["CLS_AGNOSTIC_BBOX_REG"],
+        box_weights=tuple(head["BBOX_REG_WEIGHTS"]),
+        positive_from=positive,
+        samples=roi["BATCH_SIZE_PER_IMAGE"],
+        positive_fraction=roi["POSITIVE_FRACTION"],
+        append_truth=roi["PROPOSAL_APPEND_GT"],
+        smooth_l1_beta=head["SMOOTH_L1_BETA"],
+        box_loss_weight=head["BBOX_REG_LOSS_WEIGHT"],
+        detect=DetectConfig(
+            score_threshold=roi["SCORE_THRESH_TEST"], nms_threshold=roi["NMS_THRESH_TEST"], detections=detections
+        ),
+    )
+
+
+def _resnet(model: dict[str, Any]) -> ResNetConfig:
+    resnet = model["RESNETS"]
+    assert not any(resnet["DEFORM_ON_PER_STAGE"])
+    assert resnet["RES5_DILATION"] == 1
+    norm = NORMS[resnet["NORM"]]
+    assert norm is not None
+    return ResNetConfig(
+        depth=resnet["DEPTH"],
+        width=resnet["WIDTH_PER_GROUP"] * resnet["NUM_GROUPS"],
+        stem_channels=resnet["STEM_OUT_CHANNELS"],
+        out_channels=resnet["RES2_OUT_CHANNELS"],
+        groups=resnet["NUM_GROUPS"],
+        stride_in_1x1=resnet["STRIDE_IN_1X1"],
+        norm=norm,
+        frozen_stages=model["BACKBONE"]["FREEZE_AT"],
+    )
+
+
+def _anchors(model: dict[str, Any], levels: list[int]) -> AnchorConfig:
+    anchors = model["ANCHOR_GENERATOR"]
+    assert anchors["NAME"] == "DefaultAnchorGenerator"
+    return AnchorConfig(
+        sizes=tuple(tuple(sizes) for sizes in anchors["SIZES"]),
+        ratios=tuple(tuple(ratios) for ratios in anchors["ASPECT_RATIOS"]),
+        strides=tuple(2**level for level in levels),
+        offset=anchors["OFFSET"],
+    )
+
+
+def _pixels(options: dict[str, Any], divisor: int) -> Pixels:
+    mean, std = options["MODEL"]["PIXEL_MEAN"], options["MODEL"]["PIXEL_STD"]
+    return Pixels(mean=tuple(mean), std=tuple(std), bgr=options["INPUT.FORMAT"] == "BGR", divisor=divisor)
+
+
+def _fuse(name: str) -> Any:
+    return {"sum": "sum", "avg": "mean"}[name]

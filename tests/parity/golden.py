@@ -1,0 +1,104 @@
+"""Reading golden cases and comparing with them. One Report per case collects every mismatch before it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+GOLDEN = Path(os.environ.get("CVZOO_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
+
+
+@dataclass
+class Case:
+    """One golden case: the reference's options, weights, inputs and results."""
+
+    name: str
+    """<system>/<case>."""
+    info: dict[str, Any]
+    weights: dict[str, Tensor]
+    inputs: dict[str, Tensor]
+    expected: dict[str, Tensor]
+
+    def group(self, prefix: str) -> list[Tensor]:
+        """The expected tensors `prefix`.0, `prefix`.1, ..."""
+        found = []
+        while f"{prefix}.{len(found)}" in self.expected:
+            found.append(self.expected[f"{prefix}.{len(found)}"])
+        return found
+
+
+def case_names() -> list[str]:
+    """Every <system>/<case> folder."""
+    return sorted(str(path.parent.relative_to(GOLDEN)) for path in GOLDEN.glob("*/*/case.json"))
+
+
+def load_case(name: str) -> Case:
+    folder = GOLDEN / name
+    parts = []
+    for part in ("weights", "inputs", "expected"):
+        path = folder / f"{part}.safetensors"
+        parts.append(load_file(path) if path.exists() else {})
+    return Case(name, json.loads((folder / "case.json").read_text()), *parts)
+
+
+@dataclass
+class Report:
+    """Compares tensors within a relative tolerance of the largest expected value, and remembers what differs."""
+
+    relative: float = 1e-4
+    compared: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def close(self, name: str, actual: Tensor, expected: Tensor, relative: float | None = None) -> None:
+        """Elementwise: max |actual - expected| <= relative * max |expected|."""
+        self.compared += 1
+        if actual.shape != expected.shape:
+            self.problems.append(f"{name}: shape {tuple(actual.shape)}, expected {tuple(expected.shape)}")
+            return
+        if not expected.numel():
+            return
+        gap = (actual.double() - expected.double()).abs().max().item()
+        allowed = (relative or self.relative) * expected.double().abs().max().item()
+        if not gap <= allowed:
+            self.problems.append(f"{name}: differs by {gap:.3g}, allowed {allowed:.3g}")
+
+    def equal(self, name: str, actual: Tensor, expected: Tensor) -> None:
+        """Integers and masks, exactly."""
+        self.compared += 1
+        if actual.shape != expected.shape or not torch.equal(actual.long(), expected.long()):
+            wrong = "shape" if actual.shape != expected.shape else f"{(actual != expected).sum().item()} entries"
+            self.problems.append(f"{name}: {wrong} differ")
+
+    def same_set(
+        self, name: str, actual: dict[str, Tensor], expected: dict[str, Tensor], relative: float | None = None
+    ) -> None:
+        """Rows (boxes, scores and, where given, labels) in any order: each expected row finds a partner of its own."""
+        self.compared += 1
+        relative = relative or self.relative
+        if len(actual["scores"]) != len(expected["scores"]):
+            self.problems.append(f"{name}: {len(actual['scores'])} rows, expected {len(expected['scores'])}")
+            return
+        box_limit = relative * expected["boxes"].abs().max().item()
+        score_limit = relative * expected["scores"].abs().max().item()
+        fits = (actual["boxes"][None] - expected["boxes"][:, None]).abs().amax(-1) <= box_limit
+        fits &= (actual["scores"][None] - expected["scores"][:, None]).abs() <= score_limit
+        if "labels" in expected:
+            fits &= actual["labels"][None] == expected["labels"][:, None]
+        free = torch.ones(len(actual["scores"]), dtype=torch.bool)
+        for row in range(len(fits)):
+            partner = torch.where(fits[row] & free)[0]
+            if not len(partner):
+                self.problems.append(f"{name}: no partner for expected row {row}")
+                return
+            free[partner[0]] = False
+
+    def finish(self) -> None:
+        assert self.compared > 0, "nothing was compared"
+        assert not self.problems, "\n".join([f"{len(self.problems)} of {self.compared} differ:", *self.problems])
