@@ -79,11 +79,19 @@ class Data:
             problems.append(f"data.short-sides must hold sizes of at least 32 pixels, not {self.short_sides}")
         if self.test_short_side < 32:
             problems.append(f"data.test-short-side must be at least 32 pixels, not {self.test_short_side}")
-        if self.max_long_side < max(*self.short_sides, self.test_short_side):
+        if self.max_long_side < max((*self.short_sides, self.test_short_side)):
             problems.append(f"data.max-long-side {self.max_long_side} is below the short side; raise it")
         if self.limit is not None and self.limit < 1:
             problems.append(f"data.limit must be 1 or more, not {self.limit}; leave it out to use every image")
         if not 0 <= self.flip <= 1:
             problems.append(f"data.flip is a probability between 0 and 1, not {self.flip}")
+        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
+            problems.append(f"data.scale-jitter is a range of positive factors, smaller first, not {self.scale_jitter}")
+        if not 0 <= self.colour_jitter < 1:
+            problems.append(f"data.colour-jitter must be at least 0 and below 1, not {self.colour_jitter}")
+        if self.canvas is not None and min(self.canvas) < 32:
+            problems.append(f"data.canvas must be at least 32 pixels high and wide, not {self.canvas}")
+        if self.workers < 0:
+            problems.append(f"data.workers must be 0 or more, not {self.workers}")
         if problems:
             raise ValueError("; ".join(problems))

@@ -1,0 +1,291 @@
+"""The command line. A row is looked up before anything is parsed, so that a command knows exactly that row's fields.
+
+torch is imported by the commands that need it, inside them: help and lists appear at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
+
+import tyro
+
+import cvzoo
+from cvzoo.data.config import Data, Split
+from cvzoo.recipes import ROWS, Recipe
+from cvzoo.recipes.recipe import Model
+from cvzoo.recipes.results import RowFile, load_rows, to_json
+
+if TYPE_CHECKING:
+    from cvzoo.engine.finish import Result
+
+SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
+MARKERS = (tyro.conf.AvoidSubcommands,)
+"""A union in a recipe (ResNet or timm) keeps the kind its row has; another kind is another row."""
+Flat = tyro.conf.arg(name="")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, or 2 for what the user can put right."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(_help())
+        return 0
+    try:
+        return _run(name, rest) or 0
+    except (ValueError, OSError) as error:
+        if os.environ.get("CVZOO_DEBUG"):
+            raise
+        if os.environ.get("RANK", "0") == "0":
+            print(f"cvzoo: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(name: str, arguments: list[str]) -> int | None:
+    if name in PLAIN_COMMANDS:
+        return tyro.cli(PLAIN_COMMANDS[name], args=arguments, prog=f"cvzoo {name}")
+    if name in ROW_COMMANDS:
+        kind, command = ROW_COMMANDS[name]
+        return command(_options(kind, name, arguments))
+    names = [*PLAIN_COMMANDS, *ROW_COMMANDS]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean `cvzoo {near[0]}`?" if near else f"the commands are {', '.join(names)}"
+    raise ValueError(f"there is no command {name!r}; {hint}")
+
+
+def _options(kind: Any, command: str, arguments: list[str]) -> Any:
+    """The row's recipe, or a command's options around it, with the arguments laid over the row's values."""
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError(f"which row? usage: cvzoo {command} ROW ...; `cvzoo list` shows the rows")
+    recipe = cvzoo.recipe(arguments[0])
+    resolved = kind[type(recipe.model)]
+    default: Any = recipe if kind is Recipe else kind(recipe=recipe)
+    expanded = [
+        SHORTHANDS.get(name, name) + equals + value
+        for name, equals, value in (argument.partition("=") for argument in arguments[1:])
+    ]
+    prog = f"cvzoo {command} {arguments[0]}"
+    options = tyro.cli(resolved, default=default, args=expanded, prog=prog, config=MARKERS)
+    row = (options if kind is Recipe else options.recipe).row
+    if row != recipe.row:
+        raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
+    return options
+
+
+def _help() -> str:
+    functions = {name: function for name, (_, function) in ROW_COMMANDS.items()} | PLAIN_COMMANDS
+    summaries = {name: (function.__doc__ or "").splitlines()[0] for name, function in functions.items()}
+    commands = "\n".join(
+        f"  {name + (' ROW' if name in ROW_COMMANDS else ''):<12} {s}" for name, s in summaries.items()
+    )
+    return (
+        f"usage: cvzoo COMMAND ...\n\nA benchmark and model zoo for object detection.\n\n{commands}\n\n"
+        "ROW is a name from `cvzoo list`, or the recipe.json of an earlier run. `cvzoo train ROW --help` shows every\n"
+        "field of that row; --precision and --device are short for --run.precision and --run.device."
+    )
+
+
+# Commands on one row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Generic[Model]):
+    """Options of `cvzoo bench`."""
+
+    recipe: Annotated[Recipe[Model], Flat]
+    iterations: int | None = None
+    """Timed iterations of each measurement; None: 50 on CUDA, 5 on the CPU."""
+    batch: int = 2
+    """Pictures per training iteration; 2 per GPU is what the reference tables state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Generic[Model]):
+    """Options of `cvzoo predict`."""
+
+    images: tyro.conf.Positional[tuple[Path, ...]] = tyro.MISSING
+    """Picture files, or folders of them."""
+    recipe: Annotated[Recipe[Model], Flat]
+    output: Path = Path("predictions")
+    """Folder for the drawn pictures and predictions.json."""
+    min_score: float = 0.3
+    """Draw detections with at least this score; predictions.json holds them all."""
+
+
+def show(recipe: Recipe) -> None:
+    """Show the resolved recipe, its parameters, references and results."""
+    import torch
+
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
+    row = ROWS[recipe.row]
+    print(json.dumps(to_json(recipe), indent=1))
+    print(f"{row.system} (https://arxiv.org/abs/{row.paper}), {parameters / 1e6:.2f} M parameters")
+    for reference in row.references:
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in reference.results.items())
+        print(f"{reference.name}: {figures} ({reference.source})")
+    for file in load_rows():
+        if file.row == recipe.row:
+            print(_line(file))
+
+
+def train(recipe: Recipe) -> None:
+    """Train, evaluate, write the row file and a report; continues by itself."""
+    from cvzoo.engine.train import train
+
+    _conclude(train(recipe))
+
+
+def evaluate(recipe: Recipe) -> None:
+    """Evaluate given weights (--weights W), or those of the run folder."""
+    from cvzoo.engine.finish import evaluate_row
+
+    _conclude(evaluate_row(recipe))
+
+
+def bench(options: Bench) -> None:
+    """Measure memory, time, throughput and the share of the machine's peak."""
+    from cvzoo.engine.bench import bench
+
+    cost, row_file = bench(options.recipe, options.iterations, options.batch)
+    for name, value in cost.items():
+        print(f"{name:<20} {value:.4g}" if isinstance(value, float) else f"{name:<20} {value}")
+    print(row_file)
+
+
+def predict(options: Predict) -> None:
+    """Detect in pictures: draws them and writes COCO JSON."""
+    from cvzoo.predict import predict_files
+
+    for path in predict_files(options.recipe, options.images, options.output, options.min_score):
+        print(path)
+
+
+def _conclude(result: Result) -> None:
+    """Print the table line of a finished run and write its report, in the main process."""
+    if result.row_file is None:
+        return
+    print(_line(RowFile(**json.loads(result.row_file.read_text()))))
+    print(result.row_file)
+    from cvzoo.report.run_report import write_report
+
+    print(write_report(result.folder, result.pictures(), result.datasets["val"].classes))
+
+
+def _line(file: RowFile) -> str:
+    """A row file in one line."""
+    results = [
+        f"{'' if split == 'val' else split + ' '}{name.replace('_', ' ')} {figures[name]:.3f}"
+        for split, figures in sorted(file.results.items(), reverse=True)
+        for name in ("box_AP", "box_AP50", "box_AP75")
+        if name in figures
+    ]
+    costs = [
+        f"{title} {value:.3g} {unit}"
+        for key, title, unit in (
+            ("mem_gb", "mem", "GB"),
+            ("train_s_per_iter", "train", "s/iter"),
+            ("inf_s_per_im", "inference", "s/im"),
+        )
+        if isinstance(value := file.cost.get(key), float)
+    ]
+    changes = [f"{name}={value}" for name, value in file.changes.items()]
+    if len(changes) > 3:
+        changes = [f"{len(changes)} fields changed"]
+    return "  ".join([file.row, *results, *costs, file.machine, *changes])
+
+
+# Commands on everything
+
+
+def list_rows(task: str | None = None, sort: str | None = None) -> None:
+    """List the zoo: rows, reference AP, measured values.
+
+    Args:
+        task: show the rows of this task only.
+        sort: order by this column.
+    """
+    from cvzoo.report.lines import list_lines
+
+    lines = list_lines(task, sort)
+    if not lines:
+        return
+    cells = [list(lines[0]), *(list(line.values()) for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for line in cells:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip())
+
+
+def table(output: Path = Path("docs/MODEL_ZOO.md")) -> None:
+    """Write the zoo's table from the recipes and row files.
+
+    Args:
+        output: the file.
+    """
+    from cvzoo.report.table import write_table
+
+    print(write_table(output))
+
+
+def report(run: tyro.conf.Positional[Path]) -> None:
+    """Write report.html of a run folder anew.
+
+    Args:
+        run: the run folder.
+    """
+    from cvzoo.engine.finish import read_run
+    from cvzoo.report.run_report import write_report
+
+    result = read_run(run, cvzoo.recipe(str(run / "recipe.json")))
+    print(write_report(run, result.pictures(), result.datasets["val"].classes))
+
+
+def data(
+    action: tyro.conf.Positional[Literal["check"]],
+    root: tyro.conf.Positional[Path],
+    train: Split = Data.train,
+    val: Split = Data.val,
+) -> int:
+    """Check a COCO-format data set: `cvzoo data check DIR` lists all its problems.
+
+    Args:
+        action: what to do.
+        root: folder of the data set.
+        train: the training split.
+        val: the validation split.
+    """
+    from cvzoo.data.check import check
+
+    found = check(Data(root=root, train=train, val=val))
+    print(found)
+    return 2 if found.errors else 0
+
+
+def doctor() -> None:
+    """Say what cvzoo finds on this machine: versions, devices, weights."""
+    from cvzoo.engine.doctor import findings
+
+    for name, value in findings().items():
+        print(f"{name:<20} {value}")
+
+
+PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
+    "list": list_rows,
+    "table": table,
+    "report": report,
+    "data": data,
+    "doctor": doctor,
+}
+ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
+    "show": (Recipe, show),
+    "train": (Recipe, train),
+    "eval": (Recipe, evaluate),
+    "bench": (Bench, bench),
+    "predict": (Predict, predict),
+}

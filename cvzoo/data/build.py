@@ -1,0 +1,71 @@
+"""From the `data` part of a recipe to its data sets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cvzoo.data.coco import CocoDataset
+from cvzoo.data.config import Data
+from cvzoo.data.dataset import Dataset
+from cvzoo.data.problems import DataError, Problem
+from cvzoo.data.shapes import ShapesDataset, SplitName
+
+
+def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
+    """The training and the validation split, which must agree on the categories.
+
+    Raises: DataError with the problems of both at once.
+    """
+    problems: list[Problem] = []
+    built: list[Dataset] = []
+    splits: tuple[SplitName, ...] = ("train", "val")
+    for split in splits:
+        try:
+            built.append(build_dataset(data, split))
+        except DataError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    if problems:
+        raise DataError(problems)
+    train, val = built
+    if (train.category_ids, train.classes) != (val.category_ids, val.classes):
+        reason = "its categories are not those of the training split, so labels would change their meaning"
+        raise DataError([Problem(data.root / data.val.annotations, reason, "give both files the same categories")])
+    return train, val
+
+
+def build_dataset(data: Data, split: SplitName) -> Dataset:
+    """One split, restricted as the recipe says.
+
+    `data.limit` takes the first training images with 2 to 12 objects for both splits. Otherwise training leaves
+    images without objects out, unless `data.keep_empty`; the evaluation uses every image.
+
+    Raises: DataError listing every problem of the split.
+    """
+    if data.source == "shapes":
+        dataset = ShapesDataset(data.shapes, "train" if data.limit else split)
+        return dataset if data.limit is None else _limited(dataset, data.limit, data)
+    if data.limit is not None:
+        return _limited(CocoDataset.open(data.root, data.train), data.limit, data)
+    if split == "val":
+        return CocoDataset.open(data.root, data.val)
+    dataset = CocoDataset.open(data.root, data.train)
+    if data.keep_empty:
+        return dataset
+    kept = np.flatnonzero(dataset.counts)
+    if not len(kept):
+        reason = "no image has an object to learn (crowds do not count)"
+        remedy = "annotate some, or train on background alone with --data.keep-empty"
+        raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
+    return dataset.select(kept)
+
+
+def _limited(dataset: CocoDataset | ShapesDataset, limit: int, data: Data) -> Dataset:
+    """The first `limit` pictures with 2 to 12 objects."""
+    kept: list[int] = []
+    for index in range(len(dataset)):
+        if 2 <= len(dataset.labels(index)) <= 12:
+            kept.append(index)
+        if len(kept) == limit:
+            return dataset.select(np.array(kept))
+    source = data.root / data.train.annotations
+    raise DataError([Problem(source, f"only {len(kept)} images have 2 to 12 objects", "lower --data.limit")])

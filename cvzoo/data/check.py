@@ -1,0 +1,73 @@
+"""`cvzoo data check`: everything that is wrong with a data set, found by reading all of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cvzoo.data.coco import CocoDataset
+from cvzoo.data.coco_json import Findings, read_index
+from cvzoo.data.config import Data, Split
+from cvzoo.data.problems import DataError, Problem, listing
+
+
+@dataclass
+class Report:
+    """The outcome of a check: it is sound when there are no errors."""
+
+    errors: list[Problem] = field(default_factory=list)
+    """What stops a training."""
+    warnings: list[Problem] = field(default_factory=list)
+    """Boxes that training skips."""
+    summary: list[str] = field(default_factory=list)
+    """One line per split: images, objects, classes."""
+
+    def __str__(self) -> str:
+        parts = list(self.summary)
+        for name, problems in (("errors", self.errors), ("warnings", self.warnings)):
+            if problems:
+                parts.append(f"{len(problems)} {name}:\n{listing(problems)}")
+        return "\n".join(parts or ["nothing to check"])
+
+
+def check(data: Data) -> Report:
+    """Check both splits of a COCO-format data set: the annotations, and every picture by decoding it."""
+    report = Report()
+    if data.source == "shapes":
+        report.summary.append("shapes: drawn on the fly, nothing to check")
+    elif not data.root.is_dir():
+        problem = Problem(data.root, "the folder of the data set is missing", "name another one")
+        report.errors.append(problem)
+    else:
+        for split in (data.train, data.val):
+            _check_split(data.root, split, max(data.workers, 1), report)
+    return report
+
+
+def _check_split(root: Path, split: Split, threads: int, report: Report) -> None:
+    annotations, folder = root / split.annotations, root / split.images
+    findings = Findings()
+    index = read_index(annotations, folder, findings)
+    report.warnings += findings.warnings
+    report.errors += findings.errors
+    if index is None:
+        return
+    dataset = CocoDataset(index, annotations, folder)
+    missing = {problem.file for problem in findings.errors}
+    with ThreadPoolExecutor(threads) as pool:  # decoding leaves Python's lock, so threads serve
+        present = [i for i in range(len(dataset)) if dataset.path(i) not in missing] if folder.is_dir() else []
+        for problems in pool.map(lambda i: _decode(dataset, i), present):
+            report.errors += problems
+    report.summary.append(
+        f"{annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
+        f"{len(index.labels)} objects, {len(index.classes)} classes"
+    )
+
+
+def _decode(dataset: CocoDataset, index: int) -> list[Problem]:
+    try:
+        dataset[index]
+    except DataError as error:
+        return error.problems
+    return []

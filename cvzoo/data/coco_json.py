@@ -1,0 +1,257 @@
+"""Reads and checks a COCO-format annotation file.
+
+Errors (the run does not start): what cannot be meant, such as unknown or duplicate ids, boxes with negative or
+non-finite numbers or wholly outside their picture, missing pictures, and files of another format.
+Warnings (the box is skipped): boxes without area. COCO itself has some: annotations 918 and 2206849 of train2017.
+Silent: boxes that stick out of the picture are clipped to it, as every reference does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cvzoo.data.problems import Problem
+
+MIN_SIDE = 1e-5
+"""Boxes with a shorter side, in pixels, have no area (detectron2's threshold)."""
+
+
+@dataclass
+class Index:
+    """The annotations of one file in a few arrays: 860 000 boxes of COCO take 20 MB and workers share them."""
+
+    classes: list[str]
+    category_ids: list[int]
+    image_ids: np.ndarray
+    """(N,) int64."""
+    sizes: np.ndarray
+    """(N, 2) int32 height and width."""
+    file_names: np.ndarray
+    """(N,) str, relative to the folder of the pictures."""
+    boxes: np.ndarray
+    """(G, 4) float32 xyxy, clipped to the picture, sorted by picture; crowds left out."""
+    labels: np.ndarray
+    """(G,) int64."""
+    offsets: np.ndarray
+    """(N + 1,) int64: the boxes of picture n are offsets[n]:offsets[n + 1]."""
+
+
+@dataclass
+class Findings:
+    """What the checks found: `errors` stop the run, `warnings` tell which boxes were skipped."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def read_index(file: Path, folder: Path, findings: Findings) -> Index | None:
+    """Read annotation `file` of the pictures in `folder`; every problem goes to `findings`.
+
+    Returns: the index of all that is sound, or None where nothing can be made of the file.
+    """
+    content = load_json(file, findings)
+    if content is None:
+        return None
+    categories = {c["id"]: c["name"] for c in _checked(content, "categories", ("id", "name"), file, findings)}
+    images = list(_checked(content, "images", ("id", "file_name", "width", "height"), file, findings))
+    _check_files(images, folder, findings)
+    rows = {image["id"]: row for row, image in enumerate(images)}
+    category_ids = sorted(categories)
+    labels = {category: label for label, category in enumerate(category_ids)}
+    objects: list[tuple[int, int, list[float]]] = []
+    seen = 0
+    for annotation in _checked(content, "annotations", ("id", "image_id", "category_id", "bbox"), file, findings):
+        problem = _check_annotation(annotation, rows, categories, file) or _check_box(annotation, rows, images, file)
+        if problem is not None:
+            findings.errors.append(problem)
+            continue
+        row = rows[annotation["image_id"]]
+        box = _clipped(annotation["bbox"], images[row])
+        seen += 1
+        if min(box[2] - box[0], box[3] - box[1]) <= MIN_SIDE:
+            reason = f"the box {annotation['bbox']} has no area"
+            findings.warnings.append(_at(annotation, file, reason, "it is skipped; give it an area or remove it"))
+        elif not annotation.get("iscrowd", 0):
+            objects.append((row, labels[annotation["category_id"]], box))
+    if not seen and not findings.errors:
+        findings.errors.append(Problem(file, "there is not a single box in it", "annotate some pictures"))
+    return _index([categories[i] for i in category_ids], category_ids, images, objects)
+
+
+def load_json(file: Path, findings: Findings) -> dict[str, Any] | None:
+    """The top-level object of a COCO file, or None with the reason in `findings`."""
+
+    def fail(reason: str, remedy: str) -> None:
+        findings.errors.append(Problem(file, reason, remedy))
+
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return fail("the annotation file is missing", "put it there, or name it with --data.train / --data.val")
+    except OSError as error:
+        return fail(f"cannot be read ({error.strerror})", "check the path and its permissions")
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return fail(f"is not valid JSON ({error})", "export or download it again")
+    if not isinstance(content, dict):
+        return fail(f"is not COCO: {_resembles(content)}", "give a COCO instances file")
+    missing = [key for key in ("images", "annotations", "categories") if key not in content]
+    if missing:
+        return fail(f"is not COCO: {_resembles(content)}, without {_list(missing)}", "give a COCO instances file")
+    wrong = [key for key in ("images", "annotations", "categories") if not isinstance(content[key], list)]
+    if wrong:
+        return fail(f"is not COCO: {_list(wrong)} must be lists", "give a COCO instances file")
+    if any("segments_info" in record for record in content["annotations"][:1] if isinstance(record, dict)):
+        return fail("is a COCO panoptic file", "give the instances file")
+    return content
+
+
+def _resembles(content: Any) -> str:
+    """What a JSON that is not COCO looks like."""
+    if isinstance(content, list):
+        results = bool(content) and isinstance(content[0], dict) and {"image_id", "bbox", "score"} <= content[0].keys()
+        return "it looks like COCO results (predictions)" if results else f"a list of {len(content)} entries"
+    if not isinstance(content, dict):
+        return f"a single {type(content).__name__}"
+    if {"shapes", "imagePath"} <= content.keys():
+        return "it looks like a LabelMe file"
+    if content.get("type") == "FeatureCollection":
+        return "it looks like GeoJSON"
+    if "images" in content and "categories" in content:
+        return "it looks like COCO's image_info of a test set"
+    return f"an object with the keys {_list(list(content)[:8]) or '(none)'}"
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _checked(
+    content: dict[str, Any], part: str, keys: tuple[str, ...], file: Path, findings: Findings
+) -> Iterator[dict[str, Any]]:
+    """The records of a part that have the keys, with the right types and an id of their own."""
+    ids: set[int] = set()
+    for position, record in enumerate(content[part]):
+        where = f"{part}[{position}]"
+        if not isinstance(record, dict):
+            findings.errors.append(Problem(file, f"{where} is a {type(record).__name__}, not an object", "correct it"))
+            continue
+        wrong = _wrong_key(record, keys)
+        if wrong is not None:
+            problem = _of_part(part, record, file, f"{where} {wrong}", "give it, as COCO's format asks")
+            findings.errors.append(problem)
+        elif record["id"] in ids:
+            reason = f"{where} repeats the id {record['id']}"
+            findings.errors.append(_of_part(part, record, file, reason, "give every record its own id"))
+        else:
+            ids.add(record["id"])
+            yield record
+
+
+def _wrong_key(record: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    """The first key that is missing or of the wrong type, in words."""
+    for key in keys:
+        if key not in record:
+            return f"has no '{key}'"
+        value = record[key]
+        if key in ("name", "file_name"):
+            sound, expected = isinstance(value, str) and bool(value), "text"
+        elif key == "bbox":
+            sound = isinstance(value, list) and len(value) == 4 and all(isinstance(v, int | float) for v in value)
+            expected = "four numbers x, y, width, height"
+        elif key in ("width", "height"):
+            sound, expected = isinstance(value, int) and value > 0, "a positive whole number"
+        else:
+            sound, expected = isinstance(value, int), "a whole number"
+        if not sound:
+            return f"has {key} = {value!r:.60}, not {expected}"
+    return None
+
+
+def _of_part(part: str, record: dict[str, Any], file: Path, reason: str, remedy: str) -> Problem:
+    """A problem with the ids that a record of this part bears, where they can be read."""
+    numbers = {key: value for key, value in record.items() if isinstance(value, int)}
+    image = numbers.get("id") if part == "images" else numbers.get("image_id")
+    return Problem(file, reason, remedy, image, numbers.get("id") if part == "annotations" else None)
+
+
+def _at(annotation: dict[str, Any], file: Path, reason: str, remedy: str) -> Problem:
+    return Problem(file, reason, remedy, annotation["image_id"], annotation["id"])
+
+
+def _check_files(images: list[dict[str, Any]], folder: Path, findings: Findings) -> None:
+    """Every picture exists; a folder is listed once, which on a network drive beats asking for each file."""
+    if not folder.is_dir():
+        findings.errors.append(Problem(folder, "the folder of the pictures is missing", "put the pictures there"))
+        return
+    listed: dict[Path, set[str]] = {}
+    for image in images:
+        path = folder / image["file_name"]
+        if path.parent not in listed:
+            listed[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        if path.name not in listed[path.parent]:
+            remedy = "put it there or remove it from the annotations"
+            findings.errors.append(Problem(path, "the picture is missing", remedy, image["id"]))
+
+
+def _check_annotation(
+    annotation: dict[str, Any], rows: dict[int, int], categories: dict[int, str], file: Path
+) -> Problem | None:
+    """The annotation's picture and category are known."""
+    image_id, category_id = annotation["image_id"], annotation["category_id"]
+    if image_id not in rows:
+        return _at(annotation, file, f"the image id {image_id} is unknown", "add the image or remove the annotation")
+    if category_id not in categories:
+        known = f"the {len(categories)} known ids lie in {min(categories, default=0)}..{max(categories, default=0)}"
+        return _at(annotation, file, f"the category id {category_id} is unknown", f"add the category; {known}")
+    return None
+
+
+def _check_box(
+    annotation: dict[str, Any], rows: dict[int, int], images: list[dict[str, Any]], file: Path
+) -> Problem | None:
+    """The box can be meant: finite, not negative in size, and at least partly in the picture."""
+    x, y, w, h = box = annotation["bbox"]
+    image = images[rows[annotation["image_id"]]]
+    if not all(math.isfinite(v) for v in box):
+        return _at(annotation, file, f"the box {box} is not finite", "correct it")
+    if w < 0 or h < 0:
+        return _at(annotation, file, f"the box {box} has a negative size", "COCO boxes are x, y, width, height")
+    if x >= image["width"] or y >= image["height"] or x + w < 0 or y + h < 0:
+        reason = f"the box {box} lies outside its picture of {image['width']} x {image['height']} pixels"
+        return _at(annotation, file, reason, "correct it; COCO boxes are x, y, width, height in pixels")
+    return None
+
+
+def _clipped(box: list[float], image: dict[str, Any]) -> list[float]:
+    """xywh to xyxy inside the picture."""
+    x, y, w, h = box
+    return [max(x, 0.0), max(y, 0.0), min(x + w, image["width"]), min(y + h, image["height"])]
+
+
+def _index(
+    classes: list[str],
+    category_ids: list[int],
+    images: list[dict[str, Any]],
+    objects: list[tuple[int, int, list[float]]],
+) -> Index:
+    """Pack the records into arrays, the boxes sorted by picture and otherwise in the order of the file."""
+    objects.sort(key=lambda item: item[0])
+    rows = np.array([row for row, _, _ in objects], np.int64)
+    return Index(
+        classes=classes,
+        category_ids=category_ids,
+        image_ids=np.array([image["id"] for image in images], np.int64),
+        sizes=np.array([(image["height"], image["width"]) for image in images], np.int32).reshape(-1, 2),
+        file_names=np.array([image["file_name"] for image in images], np.str_),
+        boxes=np.array([box for _, _, box in objects], np.float32).reshape(-1, 4),
+        labels=np.array([label for _, label, _ in objects], np.int64),
+        offsets=np.searchsorted(rows, np.arange(len(images) + 1)),
+    )

@@ -1,0 +1,189 @@
+"""The drawn data set: rectangles, ellipses and triangles on a busy background, exactly annotated, endless.
+
+Picture i of a split is a pure function of (settings, split, i): nothing is stored or downloaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from cvzoo.data.config import Shapes
+from cvzoo.structures import Sample, Target
+
+SplitName = Literal["train", "val"]
+
+MIN_VISIBLE = 0.25
+"""Objects of which later ones leave less than this share visible are not ground truth: nobody could name them."""
+
+
+def _rectangle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.maximum(abs(u), abs(v)) <= 1
+
+
+def _ellipse(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return u * u + v * v <= 1
+
+
+def _triangle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return (v <= 1) & (v >= 2 * abs(u) - 1)
+
+
+CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "rectangle": _rectangle,
+    "ellipse": _ellipse,
+    "triangle": _triangle,
+}
+"""Each shape as the points (u, v) of the square -1..1 that it covers."""
+
+
+class ShapesDataset:
+    """The drawn pictures of one split; see `Dataset` for the attributes."""
+
+    def __init__(self, settings: Shapes, split: SplitName, indices: np.ndarray | None = None) -> None:
+        count = settings.train_images if split == "train" else settings.val_images
+        self._settings = settings
+        self._split: SplitName = split
+        self.classes = list(CLASSES)
+        self.category_ids = list(range(1, len(CLASSES) + 1))
+        self.image_ids = np.arange(count) if indices is None else indices
+        self.sizes = np.full((len(self.image_ids), 2), settings.size, np.int32)
+        self._ground_truth: dict[str, Any] | None = None
+
+    def select(self, rows: np.ndarray) -> ShapesDataset:
+        """The data set of these positions only."""
+        return ShapesDataset(self._settings, self._split, self.image_ids[rows])
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._draw(index)[0]
+
+    def labels(self, index: int) -> np.ndarray:
+        """(G,) int64 labels of the objects of a picture; draws it."""
+        return self[index].target.labels.numpy()
+
+    def _draw(self, index: int) -> tuple[Sample, np.ndarray]:
+        image_id = int(self.image_ids[index])
+        rng = np.random.default_rng((0 if self._split == "train" else 1, image_id))
+        count = int(rng.integers(1, self._settings.max_objects + 1))
+        image, objects = paint(self._settings.size, self._settings.size, count, rng)
+        sample, areas = _annotate(image, objects)
+        sample.image_id = image_id
+        return sample, areas
+
+    @property
+    def ground_truth(self) -> dict[str, Any]:
+        """The annotations in COCO's format; drawn when first asked for."""
+        if self._ground_truth is None:
+            self._ground_truth = self._draw_ground_truth()
+        return self._ground_truth
+
+    def _draw_ground_truth(self) -> dict[str, Any]:
+        annotations: list[dict[str, Any]] = []
+        for index, image_id in enumerate(self.image_ids.tolist()):
+            sample, areas = self._draw(index)
+            for box, label, area in zip(sample.target.boxes.tolist(), sample.target.labels.tolist(), areas.tolist()):
+                x1, y1, x2, y2 = box
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,  # not 0, which pycocotools takes for "unmatched"
+                        "image_id": image_id,
+                        "category_id": self.category_ids[label],
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": area,
+                        "iscrowd": 0,
+                    }
+                )
+        size = self._settings.size
+        ids = self.image_ids.tolist()
+        return {
+            "images": [{"id": i, "file_name": f"{self._split}_{i}.png", "height": size, "width": size} for i in ids],
+            "annotations": annotations,
+            "categories": [{"id": i, "name": name} for i, name in zip(self.category_ids, self.classes)],
+        }
+
+
+def draw(height: int, width: int, objects: int, seed: int) -> Sample:
+    """Draw one picture of any size, with up to `objects` objects: those that others hide are not annotated."""
+    return _annotate(*paint(height, width, objects, np.random.default_rng(seed)))[0]
+
+
+def paint(height: int, width: int, count: int, rng: Generator) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+    """Paint `count` objects, later ones over earlier ones.
+
+    Returns: the picture, (3, H, W) uint8, and of each object that can be seen its label and its visible pixels,
+    (H, W) bool.
+    """
+    image = _background(height, width, rng)
+    owner = np.zeros((height, width), np.int16)  # which object a pixel shows; 0 is the background
+    shapes = list(CLASSES.values())
+    drawn: list[tuple[int, int]] = []
+    for number in range(1, count + 1):
+        label = int(rng.integers(len(CLASSES)))
+        window, inside = _place(shapes[label], height, width, rng)
+        image[:, *window][:, inside] = _colour(rng)[:, None]
+        owner[window][inside] = number
+        drawn.append((label, int(np.count_nonzero(inside))))
+    masks = [(label, owner == number, area) for number, (label, area) in enumerate(drawn, start=1)]
+    return image, [(label, mask) for label, mask, area in masks if np.count_nonzero(mask) >= max(MIN_VISIBLE * area, 1)]
+
+
+def _place(
+    shape: Callable[[np.ndarray, np.ndarray], np.ndarray], height: int, width: int, rng: Generator
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Put a shape somewhere: sides of 1/8 to 1/2 of the picture's short side, any rotation, centre in the picture.
+
+    Returns: the window of the picture that holds it, and which of the window's pixels it covers.
+    """
+    side = min(height, width)
+    half_w, half_h = rng.uniform(side / 16, side / 4, 2)
+    margin = min(half_w, half_h)
+    x, y = rng.uniform(margin, width - margin), rng.uniform(margin, height - margin)
+    angle = rng.uniform(0, 2 * math.pi)
+    reach = math.hypot(half_w, half_h)
+    top, bottom = max(int(y - reach), 0), min(math.ceil(y + reach) + 1, height)
+    left, right = max(int(x - reach), 0), min(math.ceil(x + reach) + 1, width)
+    dy = np.arange(top, bottom, dtype=np.float32)[:, None] + (0.5 - y)
+    dx = np.arange(left, right, dtype=np.float32) + (0.5 - x)
+    u = (dx * math.cos(angle) + dy * math.sin(angle)) / half_w
+    v = (dy * math.cos(angle) - dx * math.sin(angle)) / half_h
+    return (slice(top, bottom), slice(left, right)), shape(u, v)
+
+
+def _background(height: int, width: int, rng: Generator) -> np.ndarray:
+    """A dull gradient with fine noise and, often, coarse blotches: (3, H, W) uint8."""
+    base = rng.uniform(85, 170) + rng.uniform(-25, 25, (3, 1, 1))
+    slopes = rng.uniform(-25, 25, (2, 3, 1, 1)).astype(np.float32)
+    down = base.astype(np.float32) + slopes[0] * np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+    picture = down + slopes[1] * np.linspace(-0.5, 0.5, width, dtype=np.float32)
+    texture = rng.integers(-12, 13, (height, width), dtype=np.int8)
+    if rng.random() < 0.7:
+        cell = int(rng.integers(4, 25))
+        coarse = rng.integers(-20, 21, (height // cell + 1, width // cell + 1), dtype=np.int8)
+        texture += coarse.repeat(cell, 0).repeat(cell, 1)[:height, :width]
+    picture += texture  # at most 170 + 25 + 25 + 32, at least 85 - 25 - 25 - 32: nothing overflows
+    return picture.astype(np.uint8)
+
+
+def _colour(rng: Generator) -> np.ndarray:
+    """A colour with clearly different channels, which the dull background does not have."""
+    return rng.permuted(rng.integers((0, 0, 170), (80, 256, 256))).astype(np.uint8)
+
+
+def _annotate(image: np.ndarray, objects: list[tuple[int, np.ndarray]]) -> tuple[Sample, np.ndarray]:
+    """The sample with the tight boxes of the objects' visible pixels, and their areas in pixels."""
+    boxes = np.zeros((len(objects), 4), np.float32)
+    for box, (_, mask) in zip(boxes, objects):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    labels = np.array([label for label, _ in objects], np.int64)
+    areas = np.array([np.count_nonzero(mask) for _, mask in objects], np.int64)
+    target = Target(torch.from_numpy(boxes), torch.from_numpy(labels))
+    return Sample(torch.from_numpy(image), target, original_size=(image.shape[1], image.shape[2])), areas

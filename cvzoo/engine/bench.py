@@ -1,0 +1,139 @@
+"""What a row costs on this machine: memory, seconds, throughput, share of the peak. Needs no data set.
+
+The pictures are drawn at the recipe's size. With random weights hardly a score passes the threshold, so that the time
+of post-processing is a lower bound; `--weights` measures it with real detections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import cycle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cvzoo.data.config import Data
+from cvzoo.data.shapes import draw
+from cvzoo.engine import dist
+from cvzoo.engine.finish import machine, parameters_m, precision
+from cvzoo.engine.log import say
+from cvzoo.engine.measure import median_seconds, peak_memory_gb, reset_peak_memory
+from cvzoo.engine.place import DTYPES, autocast, place
+from cvzoo.engine.prepare import build_model
+from cvzoo.engine.state import State
+from cvzoo.engine.train import step
+from cvzoo.recipes import ROWS, Recipe
+from cvzoo.recipes.results import changes, load_rows, update_row
+from cvzoo.structures import Batch, Sample, Size
+
+Cost = dict[str, float | str | None]
+THROUGHPUT_BATCHES = (1, 2, 4, 8)
+
+
+def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tuple[Cost, Path]:
+    """Measure `recipe` in this process and update its row file.
+
+    Args:
+        iterations: timed iterations of each measurement; None is 50 on CUDA and 5 on the CPU.
+        batch: pictures per training iteration. 2 per GPU is what the reference tables state.
+
+    Returns: the figures, and the row file. Training figures of a real run on this machine, which include the loading of
+        data, stay in the file: only where there are none do those measured here stand in for them.
+    """
+    device = dist.start(recipe.run)
+    iterations = iterations or (50 if device.type == "cuda" else 5)
+    warmup = 10 if device.type == "cuda" else 2
+    # Backbone weights do not change the speed; nothing needs to be downloaded for them.
+    model, built = build_model(replace(recipe, backbone_weights=None))
+    recipe = replace(built, backbone_weights=recipe.backbone_weights)
+    cost: Cost = {"precision": precision(recipe.run, device), "params_m": parameters_m(model)}
+    say("training step ...")
+    training = _training(recipe, model, batch, device, warmup, iterations)
+    say("inference ...")
+    cost |= _inference(recipe, model.for_inference(), device, warmup, iterations)  # pyright: ignore[reportCallIssue]
+    stored = cost if _trained_here(recipe, machine(device)) else training | cost
+    return training | cost, update_row(recipe, machine=machine(device), cost=stored)
+
+
+def _training(recipe: Recipe, model: nn.Module, batch: int, device: torch.device, warmup: int, iterations: int) -> Cost:
+    """Seconds and memory of whole optimiser steps, without loading data."""
+    state = State.begin(recipe, model, device)
+    batches = cycle([_drawn(recipe, batch, seed) for seed in range(4)])
+    reset_peak_memory(device)
+
+    def iterate() -> None:
+        step(state.model, place(next(batches), recipe.run, device), state, recipe)
+
+    seconds = median_seconds(iterate, device, warmup=warmup, iterations=iterations)
+    return {"train_batch": batch, "train_s_per_iter": seconds, "mem_gb": peak_memory_gb(device)}
+
+
+def _inference(recipe: Recipe, model: nn.Module, device: torch.device, warmup: int, iterations: int) -> Cost:
+    """From decoded pictures to predictions on the CPU: seconds at batch 1, images/s at the best batch, FLOPs."""
+
+    def predict(batch: Batch) -> None:
+        with autocast(recipe.run, device):
+            for prediction in model.predict(place(batch, recipe.run, device)):  # pyright: ignore[reportCallIssue]
+                prediction.to("cpu")
+
+    single = _drawn(recipe, 1, seed=0)
+    with FlopCounterMode(display=False) as counter:
+        predict(single)
+    gflops = counter.get_total_flops() / 1e9
+    rates: list[float] = []
+    for size in THROUGHPUT_BATCHES:
+        pictures = _drawn(recipe, size, seed=0)
+        try:
+            seconds = median_seconds(lambda: predict(pictures), device, warmup=warmup, iterations=iterations)  # noqa: B023
+        except torch.OutOfMemoryError:
+            break
+        rates.append(size / seconds)
+        if rates[-1] < max(rates):
+            break
+    best = max(rates)
+    return {
+        "inf_s_per_im": 1 / rates[0],
+        "throughput": best,
+        "throughput_batch": THROUGHPUT_BATCHES[rates.index(best)],
+        "gflops": gflops,
+        "peak_share": gflops * 1e9 * best / _peak_flops(recipe, device),
+    }
+
+
+def _peak_flops(recipe: Recipe, device: torch.device) -> float:
+    """FLOP/s of a large square matrix product in the recipe's precision, a multiply-add counted as two."""
+    side = 8192 if device.type == "cuda" else 2048
+    a = torch.randn(side, side, device=device, dtype=DTYPES[recipe.run.precision])
+    before = torch.get_float32_matmul_precision()
+    # Convolutions use TF32 by default on CUDA, matrix products do not: compare like with like.
+    torch.set_float32_matmul_precision("high" if torch.backends.cudnn.allow_tf32 else "highest")
+
+    def multiply() -> Tensor:
+        return a @ a
+
+    seconds = median_seconds(multiply, device, warmup=2, iterations=5)
+    torch.set_float32_matmul_precision(before)
+    return 2 * side**3 / seconds
+
+
+def picture_size(data: Data) -> Size:
+    """The largest picture a recipe evaluates, landscape: 800 x 1333 for COCO's usual setting."""
+    return data.canvas or (data.test_short_side, data.max_long_side)
+
+
+def _drawn(recipe: Recipe, count: int, seed: int) -> Batch:
+    height, width = picture_size(recipe.data)
+    samples: list[Sample] = [draw(height, width, objects=8, seed=seed * count + i) for i in range(count)]
+    for number, sample in enumerate(samples):
+        sample.image_id, sample.original_size = number, sample.size
+        sample.target.labels %= recipe.model.num_classes
+    return Batch.collate(samples)
+
+
+def _trained_here(recipe: Recipe, name: str) -> bool:
+    """Whether a run of this recipe on this machine has recorded what its training cost."""
+    different = changes(recipe, ROWS[recipe.row].recipe())
+    files = [file for file in load_rows() if (file.row, file.machine, file.changes) == (recipe.row, name, different)]
+    return any(file.log for file in files)

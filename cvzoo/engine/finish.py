@@ -1,0 +1,177 @@
+"""After the last iteration, or with given weights: evaluation, run folder and row file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvzoo.data.build import build_dataset
+from cvzoo.data.dataset import Dataset
+from cvzoo.engine import dist
+from cvzoo.engine.checkpoint import WEIGHTS, save_weights
+from cvzoo.engine.evaluate import Evaluation, evaluate
+from cvzoo.engine.log import read_metrics, say
+from cvzoo.engine.prepare import build_model, check_classes, open_run
+from cvzoo.engine.state import State
+from cvzoo.metrics.coco import CocoResult
+from cvzoo.recipes import Recipe, Run
+from cvzoo.recipes.results import machine_slug, to_json, update_row, write_json
+from cvzoo.structures import Prediction, Target
+
+SMALL = 1000
+"""Training splits of at most this many pictures are evaluated too, to tell learning from generalising."""
+WARMUP = 10
+"""Iterations left out of the training time, the first ones of a run."""
+
+
+@dataclass
+class Result:
+    """What a finished run or an evaluation hands to its caller."""
+
+    folder: Path
+    """The run folder."""
+    recipe: Recipe
+    """With the model options that the weights brought along."""
+    datasets: dict[str, Dataset]
+    """By split, those that were evaluated."""
+    evaluations: dict[str, Evaluation]
+    """By split."""
+    row_file: Path | None = None
+    """In the main process only."""
+
+    def pictures(self, count: int = 12) -> list[tuple[torch.Tensor, Target, Prediction]]:
+        """Validation pictures (3, H, W) evenly spread over the split, with their truth and prediction."""
+        dataset, predictions = self.datasets["val"], self.evaluations["val"].predictions
+        positions = sorted({len(dataset) * i // count for i in range(count)})
+        samples = [dataset[position] for position in positions]
+        return [(sample.image, sample.target, predictions[sample.image_id]) for sample in samples]
+
+
+def finish(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
+    """Publish the weights, evaluate them and record what was learnt and what it cost. Every process calls this."""
+    dist.same_buffers(state.result)
+    metadata = {"row": recipe.row, "recipe": to_json(recipe), "classes": datasets["train"].classes}
+    digest = save_weights(folder, state.result.state_dict(), metadata) if dist.is_main() else None
+    evaluated = {"val": datasets["val"]}
+    if len(datasets["train"]) <= SMALL and recipe.data.limit is None:
+        evaluated["train"] = datasets["train"]
+    memory_gb = max(dist.gather(state.memory_gb))
+    result = _evaluate(recipe, state.result, evaluated, folder, device)
+    if dist.is_main():
+        cost = _cost(recipe, state, memory_gb, device)
+        result.row_file = _record(result, device, cost=cost, weights_sha256=digest, log=read_metrics(folder))
+    return result
+
+
+def evaluate_row(recipe: Recipe) -> Result:
+    """Evaluate `recipe.weights`, or the run folder's own, on the validation split; writes the folder `<row>-eval`.
+
+    Raises: ValueError when there are no weights, or when they do not fit the model or the data.
+    """
+    device = dist.start(recipe.run)
+    try:
+        recipe = with_weights(recipe)
+        val = build_dataset(recipe.data, "val")
+        model, recipe = build_model(recipe)
+        check_classes(recipe, val)
+        folder = recipe.run.out / f"{recipe.row}-eval"
+        open_run(recipe, folder, device)
+        say(f"{recipe.row}: {len(val)} pictures on {dist.world()} x {device.type}, {folder}")
+        result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
+        if dist.is_main():
+            weights = Path(recipe.weights or "")
+            digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+            result.row_file = _record(result, device, weights_sha256=digest)
+        return result
+    finally:
+        dist.stop()
+
+
+def with_weights(recipe: Recipe) -> Recipe:
+    """The recipe with its run folder's weights where it names none. ValueError when there are none either."""
+    if recipe.weights is not None:
+        return recipe
+    own = recipe.run.out / recipe.row / WEIGHTS
+    if not own.exists():
+        raise ValueError(
+            f"{recipe.row} has no weights: {own} does not exist. Train it with `cvzoo train {recipe.row}`, or name"
+            " weights with --weights (torchvision, detectron2, or a file)"
+        )
+    return replace(recipe, weights=str(own))
+
+
+def read_run(folder: Path, recipe: Recipe) -> Result:
+    """The result of a finished run, from its folder. ValueError when it has not been evaluated."""
+    if not (folder / "metrics.json").exists():
+        raise ValueError(f"{folder} has no metrics.json; finish the run with `cvzoo train {folder}/recipe.json`")
+    val = build_dataset(recipe.data, "val")
+    coco = CocoResult(**json.loads((folder / "metrics.json").read_text())["val"])
+    detections = json.loads((folder / "predictions_val.json").read_text())
+    return Result(folder, recipe, {"val": val}, {"val": Evaluation(coco, _predictions(detections, val), detections)})
+
+
+def machine(device: torch.device) -> str:
+    """The machine's short name in a row file's name."""
+    return machine_slug(torch.cuda.get_device_name(device) if device.type == "cuda" else None)
+
+
+def precision(run: Run, device: torch.device) -> str:
+    """The precision in words: convolutions in fp32 run as TF32 on CUDA unless torch is told otherwise."""
+    tf32 = run.precision == "fp32" and device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return "tf32" if tf32 else run.precision
+
+
+def parameters_m(model: nn.Module) -> float:
+    """Parameters in millions, frozen ones included."""
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def _evaluate(
+    recipe: Recipe, model: nn.Module, datasets: dict[str, Dataset], folder: Path, device: torch.device
+) -> Result:
+    """Evaluate each split; write predictions_<split>.json, and metrics.json with the figures of all."""
+    evaluations = {split: evaluate(model, dataset, recipe, device) for split, dataset in datasets.items()}
+    if dist.is_main():
+        for split, evaluation in evaluations.items():
+            write_json(folder / f"predictions_{split}.json", evaluation.detections)
+        write_json(folder / "metrics.json", {split: found.coco.to_json() for split, found in evaluations.items()})
+    return Result(folder, recipe, datasets, evaluations)
+
+
+def _record(result: Result, device: torch.device, **measured: Any) -> Path:
+    results = {split: evaluation.coco.stats for split, evaluation in result.evaluations.items()}
+    return update_row(result.recipe, machine=machine(device), results=results, **measured)
+
+
+def _cost(recipe: Recipe, state: State, memory_gb: float, device: torch.device) -> dict[str, float | str | None]:
+    return {
+        "mem_gb": memory_gb,
+        "train_s_per_iter": median(state.seconds[WARMUP:] or state.seconds),
+        "train_batch": recipe.schedule.batch,
+        "processes": dist.world(),
+        "precision": precision(recipe.run, device),
+        "params_m": parameters_m(state.model),
+    }
+
+
+def _predictions(detections: list[dict[str, Any]], dataset: Dataset) -> dict[int, Prediction]:
+    """The inverse of `to_coco`."""
+    found: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in dataset.image_ids.tolist()}
+    for detection in detections:
+        found[detection["image_id"]].append(detection)
+    labels = {category_id: label for label, category_id in enumerate(dataset.category_ids)}
+    return {
+        image_id: Prediction(
+            boxes=torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (d["bbox"] for d in ds)]).reshape(-1, 4),
+            scores=torch.tensor([d["score"] for d in ds]),
+            labels=torch.tensor([labels[d["category_id"]] for d in ds], dtype=torch.int64),
+        )
+        for image_id, ds in found.items()
+    }

@@ -1,0 +1,109 @@
+"""What a run says while it trains: metrics.jsonl and TensorBoard always, W&B when asked, a bar or plain lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from cvzoo.engine import dist
+from cvzoo.engine.checkpoint import atomic
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.results import to_json
+
+METRICS = "metrics.jsonl"
+
+
+def say(message: str) -> None:
+    """Tell the user something, once for all processes."""
+    if dist.is_main():
+        print(message, file=sys.stderr, flush=True)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl. A last line cut off by a crash is left out."""
+    path = folder / METRICS
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+class Log:
+    """A context manager that the main process writes to; in the other processes it does nothing."""
+
+    def __init__(self, recipe: Recipe, folder: Path, start: int) -> None:
+        """Continue the run in `folder` after `start` iterations; what was logged beyond belongs to lost iterations."""
+        self.iterations = recipe.schedule.iterations
+        self._stack = ExitStack()
+        self._progress = self._file = self._board = self._wandb = None
+        if not dist.is_main():
+            return
+        kept = [line for line in read_metrics(folder) if line["iteration"] <= start]
+        with atomic(folder / METRICS) as path:
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._file = self._stack.enter_context((folder / METRICS).open("a"))
+        self._open_writers(recipe, folder, start)
+
+    def _open_writers(self, recipe: Recipe, folder: Path, start: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # a second to import: only a training run pays for it
+
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+        self._stack.callback(self._board.close)
+        if recipe.run.wandb:
+            self._wandb = _start_wandb(recipe, folder)
+            self._stack.callback(self._wandb.finish)
+        console = Console(stderr=True)
+        if console.is_terminal:
+            columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}"))
+            self._progress = self._stack.enter_context(Progress(*columns, console=console))
+            self._task = self._progress.add_task("", total=self.iterations, completed=start)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def advance(self, iteration: int) -> None:
+        """Move the bar to `iteration` finished iterations."""
+        if self._progress:
+            self._progress.update(self._task, completed=iteration)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Record one line, which has `iteration` and any other named numbers."""
+        if not self._file:
+            return
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        numbers = {name: value for name, value in line.items() if name != "iteration"}
+        assert self._board
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, line["iteration"])
+        if self._wandb:
+            self._wandb.log(numbers, step=line["iteration"])
+        if "loss" in line:
+            self._show(line)
+
+    def _show(self, line: dict[str, Any]) -> None:
+        left = timedelta(seconds=round((self.iterations - line["iteration"]) * line["seconds"]))
+        text = (
+            f"loss {line['loss']:.4f}  lr {line['lr']:.3g}  {1 / line['seconds']:.2f} it/s"
+            f"  data {line['data_seconds']:.3f} s  {line['memory_gb']:.2f} GB  ETA {left}"
+        )
+        if self._progress:
+            self._progress.update(self._task, completed=line["iteration"], description=text)
+        else:
+            say(f"[{line['iteration']}/{self.iterations}] {text}")
+
+
+def _start_wandb(recipe: Recipe, folder: Path) -> Any:
+    try:
+        import wandb  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ValueError("run.wandb needs a package: pip install 'cvzoo[wandb]', or leave --run.wandb out") from error
+    return wandb.init(project="cvzoo", name=recipe.row, dir=folder, config=to_json(recipe))

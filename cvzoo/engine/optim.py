@@ -1,0 +1,80 @@
+"""The optimiser, its learning rate as a pure function of the iteration, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from cvzoo.recipes import Optim, Schedule
+
+
+def peak_lr(optim: Optim, schedule: Schedule) -> float:
+    """`optim.lr` scaled linearly from `base_batch` to the real batch (Goyal et al., 1706.02677, section 2.1)."""
+    return optim.lr * schedule.batch / schedule.base_batch
+
+
+def lr_factor(schedule: Schedule, iteration: int) -> float:
+    """Share of the peak learning rate at a 0-based `iteration`.
+
+    Warm-up from share f over w iterations: f (1 - t/w) + t/w, as detectron2. It multiplies the policy's own factor, so
+    that a milestone inside the warm-up counts. The cosine starts after the warm-up and reaches 0 as the run ends.
+    """
+    warmup = schedule.warmup_iterations
+    progress = iteration / warmup if iteration < warmup else 1.0
+    rise = schedule.warmup_factor * (1 - progress) + progress
+    if schedule.policy == "step":
+        return rise * schedule.gamma ** sum(iteration >= milestone for milestone in schedule.milestones)
+    done = max(0, iteration - warmup) / max(1, schedule.iterations - warmup)
+    return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def build_optimiser(model: nn.Module, optim: Optim, lr: float) -> torch.optim.Optimizer:
+    """The optimiser of the trainable parameters, in groups: norm or not, backbone or not, each with its `peak_lr`."""
+    # By name, because norm layers share no base class: torch's, timm's and ours are all called ...Norm...
+    norm_layers = (module for module in model.modules() if "Norm" in type(module).__name__)
+    norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
+    backbone = {id(parameter) for parameter in model.get_submodule("backbone").parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in norms, id(parameter) in backbone), []).append(parameter)
+    settings = [
+        {
+            "params": parameters,
+            "weight_decay": optim.norm_weight_decay if is_norm else optim.weight_decay,
+            "peak_lr": lr * (optim.backbone_lr_factor if in_backbone else 1.0),
+        }
+        for (is_norm, in_backbone), parameters in groups.items()
+    ]
+    if optim.name == "sgd":
+        return torch.optim.SGD(settings, lr=lr, momentum=0.9)
+    return torch.optim.AdamW(settings, lr=lr)
+
+
+def set_lr(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Move every group to `factor` of its own peak."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+class EMA:
+    """Exponential moving average of a model's parameters; buffers follow the model.
+
+    The decay at step t is min(decay, (1 + t) / (10 + t)), so that a short run forgets its random start.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.model = deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, iteration: int) -> None:
+        """Take in the weights after 0-based `iteration`."""
+        decay = min(self.decay, (1 + iteration) / (10 + iteration))
+        for average, value in zip(self.model.parameters(), model.parameters()):
+            average.lerp_(value, 1 - decay)
+        for average, value in zip(self.model.buffers(), model.buffers()):
+            average.copy_(value)

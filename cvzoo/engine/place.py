@@ -1,0 +1,39 @@
+"""Batches on their device, in the precision and memory layout a recipe asks for."""
+
+from __future__ import annotations
+
+import torch
+
+from cvzoo.recipes import Run
+from cvzoo.structures import Batch
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(run: Run, device: torch.device) -> torch.autocast:
+    """The context in which the model's forward pass runs; does nothing in fp32."""
+    return torch.autocast(device.type, DTYPES[run.precision], enabled=run.precision != "fp32")
+
+
+def place(batch: Batch, run: Run, device: torch.device) -> Batch:
+    """The batch on `device`, its pictures in the recipe's memory layout."""
+    batch = batch.to(device, non_blocking=True)
+    if run.channels_last:
+        batch.images = batch.images.contiguous(memory_format=torch.channels_last)
+    return batch
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in equal parts, all on its canvas. The number of pictures must be a multiple of `parts`."""
+    size = len(batch) // parts
+    assert size * parts == len(batch)
+    return [
+        Batch(
+            images=batch.images[i : i + size],
+            sizes=batch.sizes[i : i + size],
+            original_sizes=batch.original_sizes[i : i + size],
+            targets=batch.targets[i : i + size],
+            image_ids=batch.image_ids[i : i + size],
+        )
+        for i in range(0, len(batch), size)
+    ]

@@ -1,0 +1,76 @@
+"""Before the first iteration: the checks that need recipe and data together, the model, the run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvzoo.data.dataset import Dataset
+from cvzoo.engine import dist
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.results import commit, hardware, to_json, versions, write_json
+from cvzoo.weights.load import build_with_weights
+
+
+def build_model(recipe: Recipe) -> tuple[nn.Module, Recipe]:
+    """The recipe's model with the weights it starts from; a published name brings its own options into the recipe."""
+    torch.manual_seed(recipe.run.seed)
+    return build_with_weights(recipe)
+
+
+def class_count(recipe: Recipe) -> int:
+    """Classes the model tells apart. It may have more outputs: torchvision's has one per COCO id, used or not."""
+    return max(getattr(recipe.model, "class_ids", ()), default=recipe.model.num_classes - 1) + 1
+
+
+def check_batch(recipe: Recipe, world: int) -> None:
+    """ValueError when the batch cannot be shared out evenly."""
+    parts = world * recipe.schedule.accumulate
+    if recipe.schedule.batch % parts:
+        raise ValueError(
+            f"schedule.batch {recipe.schedule.batch} cannot be shared by {world} processes in"
+            f" {recipe.schedule.accumulate} parts each; set --schedule.batch to a multiple of {parts}"
+        )
+
+
+def check_classes(recipe: Recipe, dataset: Dataset) -> None:
+    """ValueError when the data set has another number of categories than the model."""
+    classes, count = dataset.classes, len(dataset.classes)
+    predicted = class_count(recipe)
+    if count != predicted:
+        names = ", ".join(classes[:5]) + (" ..." if count > 5 else "")
+        raise ValueError(
+            f"the data set has {count} categories ({names}), but the model of {recipe.row} predicts {predicted};"
+            f" add --model.num-classes {count}"
+        )
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Where a run takes place: versions, commit, machine, processes, command."""
+    return {
+        "command": sys.argv,
+        "commit": commit(),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "hardware": hardware(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processes": dist.world(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "variables": {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")},
+    }
+
+
+def open_run(recipe: Recipe, folder: Path, device: torch.device) -> None:
+    """Create the run folder with recipe.json and env.json."""
+    if dist.is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "recipe.json", to_json(recipe))
+        write_json(folder / "env.json", environment(device))
+    dist.barrier()

@@ -1,0 +1,114 @@
+"""Everything that changes while a run trains, which is what a checkpoint holds. The recipe says all the rest.
+
+No random state is kept: weights, every step and every sample are seeded from the recipe's seed and the iteration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvzoo.engine import checkpoint, dist
+from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import decisive, to_json
+
+
+@dataclass
+class State:
+    """A run in progress."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    ema: EMA | None
+    iteration: int = 0
+    """Finished optimiser steps."""
+    window: dict[str, float] = field(default_factory=dict)
+    """Sums of the losses since the last line of the log, and their `count`."""
+    seconds: list[float] = field(default_factory=list)
+    """Wall time of each iteration, waiting for data included."""
+    memory_gb: float = 0.0
+    """Peak memory of this process over the training iterations."""
+
+    @staticmethod
+    def begin(recipe: Recipe, model: nn.Module, device: torch.device) -> State:
+        """The state before the first iteration; `model` moves to the device."""
+        layout = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
+        model = model.to(device, memory_format=layout).train()  # pyright: ignore[reportCallIssue]
+        return State(
+            model=model,
+            optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule)),
+            scaler=torch.amp.GradScaler(device.type, enabled=recipe.run.precision == "fp16"),
+            ema=EMA(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None,
+        )
+
+    @property
+    def result(self) -> nn.Module:
+        """The model to evaluate and publish: the moving average where there is one."""
+        return self.ema.model if self.ema else self.model
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Every parameter that is trained."""
+        return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+
+    def count(self, losses: dict[str, float], seconds: float, waited: float) -> None:
+        """Take in one iteration's losses, its wall time and its share of waiting for data."""
+        self.seconds.append(seconds)
+        for name, value in (losses | {"seconds": seconds, "data_seconds": waited, "count": 1}).items():
+            self.window[name] = self.window.get(name, 0.0) + value
+
+    def line(self) -> dict[str, float]:
+        """A line of the log: means since the line before. Starts the next one."""
+        count = self.window.pop("count")
+        means = {name: total / count for name, total in self.window.items()}
+        self.window = {}
+        lr = max(group["lr"] for group in self.optimiser.param_groups)
+        return {"iteration": self.iteration, "lr": lr} | means | {"memory_gb": self.memory_gb}
+
+    def save(self, recipe: Recipe, folder: Path) -> None:
+        """Write the checkpoint atomically, once for all processes."""
+        if dist.is_main():
+            checkpoint.save(folder, self._tensors() | self._numbers() | {"recipe": to_json(recipe)})
+        dist.barrier()
+
+    def resume(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
+        """Continue from the folder's checkpoint, if there is one. ValueError if it belongs to another recipe."""
+        saved = checkpoint.load(folder, device)
+        if saved is None:
+            return
+        _check_same_recipe(to_json(recipe), saved["recipe"], folder)
+        self.model.load_state_dict(saved["model"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.scaler.load_state_dict(saved["scaler"])
+        if self.ema:
+            self.ema.model.load_state_dict(saved["ema"])
+        for name in self._numbers():
+            setattr(self, name, saved[name])
+
+    def _tensors(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.model.state_dict() if self.ema else None,
+        }
+
+    def _numbers(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("iteration", "window", "seconds", "memory_gb")}
+
+
+def _check_same_recipe(wanted: dict[str, Any], saved: dict[str, Any], folder: Path) -> None:
+    """Compare what decides the result; `weights` do too, as where the run started from."""
+    ours, theirs = (decisive(recipe) | {"weights": recipe["weights"]} for recipe in (wanted, saved))
+    different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+    if different:
+        fields = "; ".join(f"{name} is {ours.get(name)}, was {theirs.get(name)}" for name in different)
+        raise ValueError(
+            f"{folder} holds a run of another recipe: {fields}. Repeat that run with its own values to continue it,"
+            f" choose another folder with --run.out, or delete {folder} to start afresh"
+        )

@@ -1,0 +1,165 @@
+"""COCO's average precision and recall of boxes and masks: the 12 numbers of pycocotools, computed by hotcoco.
+
+hotcoco gives pycocotools' numbers (tests/metrics proves it to 1e-6 on real annotations) many times faster
+(benchmarks/coco_eval.py). Only matching and accumulation are theirs; the summary below is one code for both back ends.
+Axes: T IoU thresholds, R recall thresholds, K categories, A area ranges, M detection limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Kind = Literal["box", "mask"]
+IouType = Literal["bbox", "segm"]
+Results = Sequence[dict[str, Any]]
+IOU_TYPES: dict[Kind, IouType] = {"box": "bbox", "mask": "segm"}
+IOUS = np.linspace(0.5, 0.95, 10)
+AREAS = ("all", "small", "medium", "large")
+LIMITS = (1, 10, 100)
+"""Detections counted per image and category: the best 1, 10 or 100 by score. AP counts 100."""
+
+
+@dataclass(frozen=True)
+class CocoResult:
+    """What an evaluation found. Every value lies in 0..1, or is -1 where no ground truth of that sort exists."""
+
+    stats: dict[str, float]
+    """`box_AP`, `box_AP50`, `AP75`, `APs`, `APm`, `APl`, `AR1`, `AR10`, `AR100`, `ARs`, `ARm`, `ARl`; or `mask_...`."""
+    per_class: dict[str, float]
+    """AP by category name."""
+    precision_recall: dict[str, list[float]]
+    """Mean precision over categories at `recall` 0, 0.01 .. 1, for IoU `0.50`, `0.75` and the mean over `0.50:0.95`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as metrics.json holds them."""
+        return asdict(self)
+
+
+class _Curves(NamedTuple):
+    precision: np.ndarray
+    """(T, R, K, A, M)"""
+    recall: np.ndarray
+    """(T, K, A, M)"""
+
+
+def evaluate_coco(
+    ground_truth: Mapping[str, Any],
+    detections: Results,
+    kind: Kind = "box",
+    backend: Literal["hotcoco", "pycocotools"] = "hotcoco",
+) -> CocoResult:
+    """Compare detections with ground truth as pycocotools' COCOeval does with its defaults.
+
+    Args:
+        ground_truth: a COCO-format data set (`images`, `annotations`, `categories`); read only. Annotations are
+            numbered anew, as pycocotools miscounts ids that start at 0 or repeat. `iscrowd` defaults to 0, `area` to
+            the box's.
+        detections: COCO-format results: `image_id`, `category_id`, `score`, and `bbox` (xywh in pixels) or
+            `segmentation` (polygons, or RLE of str or bytes). A mask is sized by its own area, not by its box's.
+        kind: compare boxes or masks.
+        backend: who matches and accumulates; the numbers are the same.
+
+    Raises:
+        ValueError: names every detection's unknown image or category, or a value that is not finite.
+    """
+    truth = _cleaned(ground_truth)
+    _check(truth, detections)
+    found = [_mask_result(detection) for detection in detections] if kind == "mask" else detections
+    curves = (_hotcoco if backend == "hotcoco" else _pycocotools)(truth, found, IOU_TYPES[kind])
+    names = [category["name"] for category in sorted(truth["categories"], key=lambda category: category["id"])]
+    return CocoResult(
+        stats={f"{kind}_{name}": value for name, value in _summary(curves).items()},
+        per_class={name: _mean(curves.precision[:, :, k, 0, -1]) for k, name in enumerate(names)},
+        precision_recall=_precision_recall(curves.precision[:, :, :, 0, -1]),
+    )
+
+
+def _hotcoco(truth: dict[str, Any], detections: Results, iou_type: IouType) -> _Curves:
+    import hotcoco
+
+    dataset = hotcoco.COCO(truth)
+    evaluation = hotcoco.COCOeval(dataset, dataset.load_res(list(detections)), iou_type)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    assert evaluation.eval
+    return _Curves(np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"]))
+
+
+def _pycocotools(truth: dict[str, Any], detections: Results, iou_type: IouType) -> _Curves:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress by printing
+        dataset, results = COCO(), COCO()
+        dataset.dataset = truth  # pyright: ignore[reportAttributeAccessIssue]
+        dataset.createIndex()
+        if detections:  # loadRes cannot take an empty list; it writes into the dictionaries it is given
+            results = dataset.loadRes([dict(d) for d in detections])  # pyright: ignore[reportArgumentType]
+        evaluation = COCOeval(dataset, results, iou_type)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
+
+
+def _summary(curves: _Curves) -> dict[str, float]:
+    precision, recall = curves.precision[..., -1], curves.recall
+    return {
+        "AP": _mean(precision[..., 0]),
+        "AP50": _mean(precision[0, ..., 0]),
+        "AP75": _mean(precision[5, ..., 0]),
+        **{f"AP{area[0]}": _mean(precision[..., a]) for a, area in enumerate(AREAS) if a},
+        **{f"AR{limit}": _mean(recall[..., 0, m]) for m, limit in enumerate(LIMITS)},
+        **{f"AR{area[0]}": _mean(recall[..., a, -1]) for a, area in enumerate(AREAS) if a},
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of the entries that have ground truth; -1 if none has."""
+    known = values[values > -1]
+    return float(known.mean()) if known.size else -1.0
+
+
+def _precision_recall(precision_TRK: np.ndarray) -> dict[str, list[float]]:
+    curves = {"0.50": precision_TRK[:1], "0.75": precision_TRK[5:6], "0.50:0.95": precision_TRK}
+    return {
+        "recall": np.linspace(0, 1, 101).round(2).tolist(),
+        **{name: [_mean(curve[:, r]) for r in range(curve.shape[1])] for name, curve in curves.items()},
+    }
+
+
+def _cleaned(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that both back ends read alike and may write into."""
+    annotations = [
+        {"iscrowd": 0, "area": annotation["bbox"][2] * annotation["bbox"][3], **annotation, "id": number}
+        for number, annotation in enumerate(ground_truth["annotations"], start=1)
+    ]
+    return {**ground_truth, "annotations": annotations}
+
+
+def _check(truth: dict[str, Any], detections: Results) -> None:
+    problems = []
+    for field, known in (("image_id", truth["images"]), ("category_id", truth["categories"])):
+        unknown = {detection[field] for detection in detections} - {record["id"] for record in known}
+        if unknown:
+            sample = ", ".join(map(str, sorted(unknown)[:5]))
+            problems.append(f"{len(unknown)} {field}s of the detections are not in the ground truth: {sample}")
+    broken = {d["image_id"] for d in detections if not math.isfinite(d["score"] + sum(d.get("bbox", ())))}
+    if broken:
+        problems.append(f"scores or boxes are not finite in images {', '.join(map(str, sorted(broken)[:5]))}")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _mask_result(detection: dict[str, Any]) -> dict[str, Any]:
+    """Without the box, which would decide the size, and with its RLE as text: hotcoco reads bytes as an empty mask."""
+    mask = detection["segmentation"]
+    if isinstance(mask, Mapping) and isinstance(mask["counts"], bytes):
+        mask = {**mask, "counts": mask["counts"].decode("ascii")}
+    return {key: value for key, value in detection.items() if key != "bbox"} | {"segmentation": mask}

@@ -1,0 +1,35 @@
+"""Predictions as COCO-format results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from cvzoo.structures import Prediction
+
+
+def to_coco(
+    predictions: Sequence[Prediction], image_ids: Sequence[int], category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """One dictionary per detection: `image_id`, `category_id`, `bbox` (x, y, width, height in pixels) and `score`.
+
+    Args:
+        predictions: one per image, in original image coordinates.
+        image_ids: the image of each prediction.
+        category_ids: the data set's category id of each label 0..K-1.
+    """
+    if len(predictions) != len(image_ids):
+        raise ValueError(f"{len(predictions)} predictions for {len(image_ids)} image ids")
+    if not predictions:
+        return []
+    boxes = torch.cat([prediction.boxes for prediction in predictions]).double().cpu()
+    boxes[:, 2:] -= boxes[:, :2]
+    labels = torch.cat([prediction.labels for prediction in predictions]).tolist()
+    scores = torch.cat([prediction.scores for prediction in predictions]).tolist()
+    images = [image_id for image_id, prediction in zip(image_ids, predictions) for _ in range(len(prediction))]
+    return [
+        {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": score}
+        for image, label, box, score in zip(images, labels, boxes.tolist(), scores)
+    ]

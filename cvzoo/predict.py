@@ -1,0 +1,185 @@
+"""Prediction from Python and for the command line: any pictures in, detections in their own pixels out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+import cvzoo
+from cvzoo.data.images import from_pil, read_image
+from cvzoo.data.transforms import eval_resize
+from cvzoo.engine import dist
+from cvzoo.engine.finish import with_weights
+from cvzoo.engine.place import autocast, place
+from cvzoo.engine.prepare import build_model, class_count
+from cvzoo.metrics.predictions import to_coco
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.results import write_json
+from cvzoo.structures import Batch, Prediction, Sample
+
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+"""A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
+BATCH = 8
+"""Pictures of one size that are predicted together."""
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def load(row: str, weights: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Predictor:
+    """A predictor for a row of the zoo.
+
+    Args:
+        row: a name from `cvzoo.rows()`, or the recipe.json of a run.
+        weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of your run in runs/<row>.
+        device: `auto`, `cpu` or `cuda`.
+        precision: `fp32`, `bf16` or `fp16`.
+
+    Raises: ValueError for an unknown row, and for weights that are missing or do not fit.
+    """
+    recipe = cvzoo.recipe(row)
+    run = replace(recipe.run, device=device, precision=precision)
+    return Predictor(replace(recipe, run=run, weights=str(weights) if weights is not None else recipe.weights))
+
+
+class Predictor:
+    """A model with its weights, ready for pictures of any size."""
+
+    classes: list[str]
+    """Names of the classes, by label."""
+
+    def __init__(self, recipe: Recipe[Any]) -> None:
+        """Build the recipe's model with its weights. ValueError when it has none."""
+        recipe = with_weights(recipe)
+        self.device = dist.start(recipe.run)
+        model, self.recipe = build_model(recipe)
+        self.classes = _classes(self.recipe)
+        self._model = model.to(self.device).for_inference()  # pyright: ignore[reportCallIssue]
+
+    @overload
+    def __call__(self, images: Picture) -> Prediction: ...
+    @overload
+    def __call__(self, images: Sequence[Picture]) -> list[Prediction]: ...
+
+    def __call__(self, images: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
+        """Detect in one picture or in several, of any mix of kinds and sizes.
+
+        Returns: a Prediction on the CPU in the picture's own pixels, or a list of them in the order of the pictures.
+        Raises: ValueError naming every picture that cannot be read.
+        """
+        if isinstance(images, Picture):
+            return self._predict(_samples([images]))[0]
+        return self._predict(_samples(images))
+
+    def _predict(self, samples: list[Sample]) -> list[Prediction]:
+        resized = [eval_resize(sample, self.recipe.data) for sample in samples]
+        found: dict[int, Prediction] = {}
+        # Pictures of one size share a canvas that is theirs alone, so the result does not depend on the company.
+        for _, group in groupby(sorted(resized, key=lambda sample: sample.size), key=lambda sample: sample.size):
+            together = list(group)
+            for start in range(0, len(together), BATCH):
+                batch = Batch.collate(together[start : start + BATCH], self.recipe.data.canvas)
+                with autocast(self.recipe.run, self.device):
+                    predictions = self._model.predict(place(batch, self.recipe.run, self.device))
+                found |= {number: prediction.to("cpu") for number, prediction in zip(batch.image_ids, predictions)}
+        return [found[number] for number in range(len(samples))]
+
+
+def predict_files(recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float) -> list[Path]:
+    """Detect in picture files and folders; write each drawn, and predictions.json in COCO's format.
+
+    Image ids count the files from 0, category ids are labels; the JSON lists both. Returns what was written.
+    """
+    from cvzoo.report.draw import draw
+
+    files = _files(images)
+    predictor = Predictor(recipe)
+    predictions = [predictor(file) for file in files]
+    output.mkdir(parents=True, exist_ok=True)
+    written = []
+    for file, prediction in zip(files, predictions):
+        path = output / f"{file.stem}.png"
+        draw(read_image(file), prediction, predictor.classes, min_score).save(path)
+        written.append(path)
+    classes = list(range(len(predictor.classes)))
+    write_json(
+        output / "predictions.json",
+        {
+            "images": [{"id": number, "file_name": str(file)} for number, file in enumerate(files)],
+            "categories": [{"id": label, "name": name} for label, name in enumerate(predictor.classes)],
+            "annotations": to_coco(predictions, range(len(files)), classes),
+        },
+    )
+    return [*written, output / "predictions.json"]
+
+
+def _samples(images: Iterable[Picture]) -> list[Sample]:
+    """Decoded pictures, numbered; ValueError that names all those that cannot be read."""
+    samples, problems = [], []
+    for number, image in enumerate(images):
+        try:
+            pixels = _pixels(image)
+            size = (pixels.shape[1], pixels.shape[2])
+            samples.append(Sample(image=pixels, image_id=number, original_size=size))
+        except (ValueError, TypeError) as error:
+            problems.append(str(error) if isinstance(image, str | Path) else f"picture {number}: {error}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return samples
+
+
+def _pixels(image: Picture) -> Tensor:
+    """(3, H, W) uint8 RGB."""
+    match image:
+        case str() | Path():
+            return read_image(Path(image))
+        case Image.Image():
+            return from_pil(image)
+        case np.ndarray():
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(f"an array must be (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+            return torch.from_numpy(image.copy()).permute(2, 0, 1)
+        case Tensor():
+            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+                raise ValueError(f"a tensor must be (3, H, W) uint8 RGB, not {tuple(image.shape)} {image.dtype}")
+            return image.cpu()
+    raise TypeError(f"a picture is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
+
+
+def _classes(recipe: Recipe[Any]) -> list[str]:
+    """Class names from our own weights file; published detectors know COCO's."""
+    path = Path(recipe.weights or "")
+    if path.suffix == ".safetensors" and path.is_file():
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        if "classes" in metadata:
+            return json.loads(metadata["classes"])
+    count, coco = class_count(recipe), _coco_classes()
+    return coco if count == len(coco) else [f"class {label}" for label in range(count)]
+
+
+def _coco_classes() -> list[str]:
+    """COCO's 80 names in the order of their ids; torchvision lists unused ids and the background among them."""
+    names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    return [name for name in names if name not in ("__background__", "N/A")]
+
+
+def _files(images: Sequence[Path]) -> list[Path]:
+    """The picture files among `images` and in the folders among them; ValueError when something is missing."""
+    missing = [str(path) for path in images if not path.exists()]
+    if missing:
+        raise ValueError(f"no such picture or folder: {', '.join(missing)}")
+    inside = [sorted(f for f in p.iterdir() if f.suffix.lower() in SUFFIXES) if p.is_dir() else [p] for p in images]
+    files = [file for group in inside for file in group]
+    if not files:
+        raise ValueError(f"there are no pictures in {', '.join(map(str, images))}")
+    return files

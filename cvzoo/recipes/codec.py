@@ -1,0 +1,104 @@
+"""Recipes as JSON and back, and what sets two of them apart. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from cvzoo.recipes.recipe import Recipe
+
+INDIFFERENT = {
+    *("data.root", "data.workers", "data.cache", "run.out", "run.device"),
+    *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.wandb"),
+    "weights",
+}
+"""Fields that change no figure of a row file. Weights do, but by their contents, not by where they lie."""
+
+
+def to_json(recipe: Any) -> dict[str, Any]:
+    """A recipe (or any dataclass) as plain JSON values: dictionaries, lists, strings; paths become strings."""
+    return _plain(dataclasses.asdict(recipe))
+
+
+def from_json(values: dict[str, Any], default: Any) -> Any:
+    """`default` (a Recipe, or any dataclass) with the saved `values` laid over it, recursively.
+
+    Lists become tuples, strings become paths where the default holds one. Fields not in `values` keep their default.
+    ValueError names every unknown field, with the nearest known one.
+    """
+    problems: list[str] = []
+    recipe = _overlay(values, default, "", problems)
+    if problems:
+        raise ValueError("; ".join(problems))
+    return recipe
+
+
+def changes(recipe: Recipe, default: Recipe) -> dict[str, Any]:
+    """The fields that decide a figure and differ between two recipes: dotted name to the value in `recipe`."""
+    ours, theirs = decisive(to_json(recipe)), decisive(to_json(default))
+    return {name: value for name, value in ours.items() if name not in theirs or theirs[name] != value}
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON so that readers and crashes see the old file or the new one, never a part. NaN is a ValueError."""
+    text = _text(values) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _text(values: Any, newline: str = "\n") -> str:
+    """JSON with the outer two levels of dictionaries and the records of a list on lines of their own, for diffs."""
+    if isinstance(values, dict) and values and len(newline) < 3:
+        items = (f"{newline} {json.dumps(key)}: {_text(value, newline + ' ')}" for key, value in values.items())
+        return "{" + ",".join(items) + newline + "}"
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return "[" + ",".join(f"{newline} {json.dumps(value, allow_nan=False)}" for value in values) + newline + "]"
+    return json.dumps(values, allow_nan=False)
+
+
+def decisive(resolved: dict[str, Any]) -> dict[str, Any]:
+    """Leaves of a resolved recipe by dotted name, without those that change no figure."""
+    return {name: value for name, value in _leaves(resolved) if name not in INDIFFERENT}
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves = []
+    for name, value in values.items():
+        leaves += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return leaves
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _overlay(values: Any, default: Any, prefix: str, problems: list[str]) -> Any:
+    if isinstance(values, list):
+        return tuple(_overlay(value, None, prefix, problems) for value in values)
+    if isinstance(default, Path):
+        return Path(values)
+    if not dataclasses.is_dataclass(default) or isinstance(default, type) or not isinstance(values, dict):
+        return values
+    known = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+    for name in values.keys() - known.keys():
+        near = difflib.get_close_matches(name, known, n=1)
+        problems.append(f"unknown field {prefix}{name}" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
+    shared = known.keys() & values.keys()
+    overlaid = {name: _overlay(values[name], known[name], f"{prefix}{name}.", problems) for name in shared}
+    return dataclasses.replace(default, **overlaid)

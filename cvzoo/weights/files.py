@@ -1,0 +1,168 @@
+"""Weights files of every kind as state dicts, without running anything that is in them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.rename import State
+
+WRAPPERS = ("ema", "model", "state_dict")
+"""Entries that training checkpoints keep the weights under, the best first: an average is what a run publishes."""
+ADMITTED = {
+    *(("numpy", name) for name in ("ndarray", "dtype")),
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    *(("_codecs", "encode"), ("__builtin__", "bytes"), ("builtins", "bytes")),
+    ("collections", "OrderedDict"),
+}
+"""All that an array needs to come out of a pickle of any protocol; the fourth line is how old ones write its bytes."""
+
+
+class WeightsFile(NamedTuple):
+    """What a file holds."""
+
+    state: State
+    """Under the keys of whoever wrote it."""
+    recipe: dict[str, Any] | None
+    """Of our own files: the recipe they were trained with, as JSON values."""
+
+
+def find_file(path: Path, names: tuple[str, ...] = ("model.safetensors",)) -> Path:
+    """`path`, or in a folder the first of `names` that is there, else the only weights file. WeightsError otherwise."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise WeightsError(f"there is no weights file {path}; check the path")
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    inside = sorted(p for p in path.iterdir() if p.suffix in READERS and p.is_file())
+    if len(inside) != 1:
+        found = ", ".join(p.name for p in inside) or "none"
+        raise WeightsError(f"{path} should hold {names[0]} or one weights file; it has {found}. Give the file itself")
+    return inside[0]
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read a .safetensors, .pth, .pt or .pkl file.
+
+    WeightsError names the file, the reason and the remedy when it is missing, empty, cut off, of another kind, or when
+    a pickle in it asks for more than tensors and arrays.
+    """
+    reader = READERS.get(path.suffix)
+    if reader is None:
+        raise WeightsError(f"{path} is not a weights file; cvzoo reads {', '.join(READERS)}")
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}; check the path")
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path} is empty; download or copy it again")
+    content, recipe = reader(path)
+    return WeightsFile(_tensors(_unwrapped(content), path), recipe)
+
+
+Content = tuple[Any, dict[str, Any] | None]
+
+
+def _read_safetensors(path: Path) -> Content:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dictionary)
+    except SafetensorError as error:
+        raise _damaged(path, "safetensors", error) from error
+    return state, json.loads(metadata["recipe"]) if "recipe" in metadata else None
+
+
+def _read_torch(path: Path) -> Content:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no type for it, and a damaged pickle raises whatever its bytes say
+        if asked := re.search(r"GLOBAL (\S+)", str(error)):
+            raise _refused(path, asked[1]) from error
+        raise _damaged(path, "PyTorch", error) from error
+    return content, content.get("recipe") if isinstance(content, dict) and "optimiser" in content else None
+
+
+def _read_pickle(path: Path) -> Content:
+    try:
+        with path.open("rb") as file:
+            return _ArrayUnpickler(file, path).load(), None
+    except WeightsError:
+        raise
+    except Exception as error:  # as above
+        raise _damaged(path, "pickle", error) from error
+
+
+READERS: dict[str, Callable[[Path], Content]] = {
+    ".safetensors": _read_safetensors,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".pkl": _read_pickle,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds containers, scalars, strings and numpy arrays, and refuses every other class or function."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        super().__init__(file, encoding="latin1")  # detectron2's files are of Python 2's making
+        self.path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ADMITTED:
+            raise _refused(self.path, f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+def _unwrapped(content: Any) -> Any:
+    """The innermost state dict of a checkpoint, without the `module.` that DataParallel puts before every key."""
+    while isinstance(content, dict):
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    if isinstance(content, dict) and content and all(str(key).startswith("module.") for key in content):
+        return {key.removeprefix("module."): value for key, value in content.items()}
+    return content
+
+
+def _tensors(content: Any, path: Path) -> State:
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"{path} holds no weights but {type(content).__name__}; save model.state_dict() to it")
+    state: State = {}
+    for key, value in content.items():
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
+            value = torch.from_numpy(np.array(value))
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path} holds no weights: entry {key!r} is of type {type(value).__name__}, not a tensor;"
+                " save model.state_dict() to it"
+            )
+        state[key] = value
+    return state
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> WeightsError:
+    """torch wraps the reason in advice to switch its safety off; that is left out."""
+    reason = re.split(r"[\n.:]", str(error.__context__ or error))[0] or type(error).__name__
+    return WeightsError(
+        f"{path} cannot be read as a {kind} file ({reason}); it is cut off or of another kind: get it again"
+    )
+
+
+def _refused(path: Path, asked: str) -> WeightsError:
+    return WeightsError(
+        f"{path} asks for {asked}, which weights do not need; it was refused and nothing of it was run."
+        " If you trust the file, load it with its own toolbox and save model.state_dict() alone"
+    )

@@ -1,0 +1,46 @@
+"""Which toolbox a state dict comes from, and its translation to our keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from cvzoo.weights import detectron2, mmlab, torchvision
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.rename import State
+
+Toolbox = Literal["cvzoo", "torchvision", "detectron2", "mmlab"]
+MARKERS: dict[Toolbox, str] = {
+    "cvzoo": r"^neck\.lateral\.",
+    "torchvision": torchvision.MARKER,
+    "detectron2": detectron2.MARKER,
+    "mmlab": mmlab.MARKER,
+}
+
+
+def recognise(state: Mapping[str, Tensor]) -> Toolbox:
+    """The toolbox that wrote the keys (`detectron2` for cvpods too). WeightsError shows some keys of an unknown one."""
+    for toolbox, marker in MARKERS.items():
+        if any(re.search(marker, key) for key in state):
+            return toolbox
+    some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
+    raise WeightsError(
+        f"these are not weights of a detector that cvzoo knows; {len(state)} keys: {some}. It reads detectors of"
+        " torchvision, detectron2, cvpods, mmdetection and its own; a backbone alone goes to --backbone-weights"
+    )
+
+
+def to_ours(state: Mapping[str, Tensor]) -> State:
+    """`state`, of whichever toolbox, under our keys. WeightsError when the keys are not known."""
+    match recognise(state):
+        case "cvzoo":
+            return dict(state)
+        case "torchvision":
+            return torchvision.from_torchvision(state)
+        case "detectron2":
+            return detectron2.from_detectron2(state)
+        case "mmlab":
+            return mmlab.from_mmlab(state)

@@ -1,0 +1,45 @@
+"""Key map of mmdetection 2 and 3. The backbone has torchvision's names, and so ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from cvzoo.weights.rename import Rules, State, renamed
+
+MARKER = r"^neck\.lateral_convs\."
+"""Keys by which the toolbox is known. mmdetection 1 has them, too; its Faster R-CNN, with the background first and no
+`roi_head.` in its keys, does not load."""
+
+RULES: Rules = (
+    (r"^neck\.lateral_convs\.", "neck.lateral."),
+    (r"^(neck\.\w+\.\d)\.(?:bn|gn)\.", r"\1.norm."),
+    # RetinaNet
+    (r"^bbox_head\.cls_convs\.", "head.cls_tower."),
+    (r"^bbox_head\.reg_convs\.", "head.box_tower."),
+    (r"^bbox_head\.retina_cls\.", "head.cls_out."),
+    (r"^bbox_head\.retina_reg\.", "head.box_out."),
+    # Faster R-CNN; one convolution in the RPN is `rpn_conv`, several are `rpn_conv.0.conv`, ...
+    (r"^rpn_head\.rpn_conv\.(weight|bias)$", r"rpn.tower.0.conv.\1"),
+    (r"^rpn_head\.rpn_conv\.", "rpn.tower."),
+    (r"^rpn_head\.rpn_cls\.", "rpn.objectness."),
+    (r"^rpn_head\.rpn_reg\.", "rpn.deltas."),
+    (r"^roi_head\.bbox_head\.shared_convs\.", "box_head.convs."),
+    (r"^roi_head\.bbox_head\.shared_fcs\.", "box_head.fcs."),
+    (r"^roi_head\.bbox_head\.fc_cls\.", "box_head.cls_out."),
+    (r"^roi_head\.bbox_head\.fc_reg\.", "box_head.box_out."),
+    (r"^(head\.\w+_tower\.\d|box_head\.convs\.\d)\.(?:bn|gn)\.", r"\1.norm."),
+)
+
+
+def from_mmlab(state: Mapping[str, Tensor]) -> State:
+    """An mmdetection detector's state under our keys; unknown keys stay as they are."""
+    return renamed(state, (*_outputs(state), *RULES))
+
+
+def _outputs(state: Mapping[str, Tensor]) -> Rules:
+    """`fpn_convs` are the output convolutions and, after as many as there are lateral ones, the extra levels'."""
+    laterals = len({key.split(".")[2] for key in state if key.startswith("neck.lateral_convs.")})
+    names = [f"output.{i}" for i in range(laterals)] + [f"extra.{i}" for i in range(2)]
+    return tuple((rf"^neck\.fpn_convs\.{i}\.", f"neck.{name}.") for i, name in enumerate(names))

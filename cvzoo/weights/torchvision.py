@@ -1,0 +1,68 @@
+"""Key map of torchvision's detectors, today's names and those of files from before 2022."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from cvzoo.weights.rename import Rules, State, renamed
+
+MARKER = r"^backbone\.fpn\.inner_blocks\."
+"""Keys by which the toolbox is known."""
+
+OLD_NAMES: Rules = (
+    (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
+    (r"^(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
+    *((rf"^(head\.\w+_head\.conv)\.{2 * i}\.(weight|bias)$", rf"\1.{i}.0.\2") for i in range(4)),
+)
+"""To today's names, in which a convolution is `.0` of a block and its norm, if any, `.1`."""
+
+RULES: Rules = (
+    (r"^backbone\.body\.", "backbone."),
+    (r"^backbone\.fpn\.inner_blocks\.", "neck.lateral."),
+    (r"^backbone\.fpn\.layer_blocks\.", "neck.output."),
+    (r"^backbone\.fpn\.extra_blocks\.p6\.", "neck.extra.0.conv."),
+    (r"^backbone\.fpn\.extra_blocks\.p7\.", "neck.extra.1.conv."),
+    # RetinaNet
+    (r"^head\.classification_head\.conv\.", "head.cls_tower."),
+    (r"^head\.regression_head\.conv\.", "head.box_tower."),
+    (r"^head\.classification_head\.cls_logits\.", "head.cls_out."),
+    (r"^head\.regression_head\.bbox_reg\.", "head.box_out."),
+    # Faster R-CNN
+    (r"^rpn\.head\.conv\.", "rpn.tower."),
+    (r"^rpn\.head\.cls_logits\.", "rpn.objectness."),
+    (r"^rpn\.head\.bbox_pred\.", "rpn.deltas."),
+    (r"^roi_heads\.box_head\.fc6\.", "box_head.fcs.0."),
+    (r"^roi_heads\.box_head\.fc7\.", "box_head.fcs.1."),
+    (r"^roi_heads\.box_head\.(\d\.[01]\.)", r"box_head.convs.\1"),
+    (r"^roi_heads\.box_predictor\.cls_score\.", "box_head.cls_out."),
+    (r"^roi_heads\.box_predictor\.bbox_pred\.", "box_head.box_out."),
+    # the blocks of all towers
+    (r"^(neck\.(?:lateral|output)|head\.\w+_tower|rpn\.tower|box_head\.convs)\.(\d)\.0\.", r"\1.\2.conv."),
+    (r"^(neck\.(?:lateral|output)|head\.\w+_tower|rpn\.tower|box_head\.convs)\.(\d)\.1\.", r"\1.\2.norm."),
+)
+
+
+def from_torchvision(state: Mapping[str, Tensor]) -> State:
+    """A torchvision detector's state under our keys; unknown keys stay as they are.
+
+    Faster R-CNN's background is the first class there and the last here, and it has no box here.
+    """
+    ours = renamed(renamed(state, OLD_NAMES), (*_box_head_fcs(state), *RULES))
+    for kind in ("weight", "bias"):
+        if (cls := f"box_head.cls_out.{kind}") in ours:
+            ours[cls] = ours[cls].roll(-1, dims=0)
+        if (box := f"box_head.box_out.{kind}") in ours:
+            ours[box] = ours[box][4:]
+    return ours
+
+
+def _box_head_fcs(state: Mapping[str, Tensor]) -> Rules:
+    """v2's box head is one list: convolution blocks, flatten, then linear layers, each followed by a ReLU."""
+    found = (re.match(r"roi_heads\.box_head\.(\d+)\.weight$", key) for key in state)
+    indices = sorted(int(match[1]) for match in found if match)
+    return tuple(
+        (rf"^roi_heads\.box_head\.{index}\.(?=weight|bias)", f"box_head.fcs.{i}.") for i, index in enumerate(indices)
+    )

@@ -1,0 +1,90 @@
+"""COCO-format data sets: boxes, classes, crowds, what training sees and what evaluation sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools.coco import COCO
+
+from cvzoo.data.build import build_dataset, build_datasets
+from cvzoo.data.coco import CocoDataset
+from cvzoo.data.config import Data
+
+
+def test_classes_follow_ascending_category_ids(folder: Any) -> None:
+    dataset = build_dataset(folder.data(), "train")
+    assert dataset.classes == ["dog", "cat"]
+    assert dataset.category_ids == [3, 7]
+    sample = dataset[0]
+    assert sample.image_id == 1
+    assert sample.original_size == sample.size == (30, 40)
+    assert sample.target.labels.tolist() == dataset.labels(0).tolist() == [0, 1]
+    assert sample.target.boxes.tolist() == [[0, 2, 10, 11], [5, 2, 15, 11]]
+
+
+def test_boxes_are_clipped_in_silence(folder: Any, caplog: Any) -> None:
+    content = folder.content()
+    content["annotations"][0]["bbox"] = [-3.5, -2, 20, 100]
+    folder.write(content)
+    assert build_dataset(folder.data(), "train")[0].target.boxes[0].tolist() == [0, 0, 16.5, 30]
+    assert not caplog.records
+
+
+def test_crowds_and_empty_images(folder: Any) -> None:
+    content = folder.content()
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 2]  # image 2 has none at all
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = int(annotation["image_id"] == 3 or annotation["id"] == 10)
+    for split in ("train", "val"):
+        folder.write(content, split)
+    train, val = build_datasets(folder.data())
+    assert train.image_ids.tolist() == [1, 4]
+    assert train[0].target.labels.tolist() == [1]
+    assert val.image_ids.tolist() == [1, 2, 3, 4]
+    assert len(val.ground_truth["annotations"]) == 6  # crowds count for the evaluation
+    everything = build_dataset(folder.data(keep_empty=True), "train")
+    assert [len(everything[i].target) for i in range(4)] == [1, 0, 0, 2]
+    assert everything[1].target.boxes.shape == (0, 4)
+
+
+def test_ground_truth_is_that_of_the_images_used(folder: Any) -> None:
+    dataset = build_dataset(folder.data(limit=2), "val")
+    truth = dataset.ground_truth
+    assert [image["id"] for image in truth["images"]] == dataset.image_ids.tolist() == [1, 2]
+    assert {a["image_id"] for a in truth["annotations"]} == {1, 2}
+    assert truth["annotations"][0]["area"] == 90
+    assert truth["annotations"][0]["iscrowd"] == 0
+
+
+def test_limit_trains_and_evaluates_on_the_same_images(folder: Any) -> None:
+    content = folder.content()
+    content["annotations"].pop(0)  # image 1 is left with one box
+    folder.write(content)
+    train, val = build_datasets(folder.data(limit=2))
+    assert train.image_ids.tolist() == val.image_ids.tolist() == [2, 3]
+
+
+def test_real_annotations_equal_pycocotools(real_coco: Data) -> None:
+    train, val = build_datasets(real_coco)
+    assert (len(train), len(val)) == (282, 114)
+    assert len(train.classes) == 80
+    assert isinstance(val, CocoDataset)
+    for split, dataset in (("train", train), ("val", val)):
+        reference = COCO(str(real_coco.root / getattr(real_coco, split).annotations))
+        for index, image_id in enumerate(dataset.image_ids.tolist()):
+            wanted = reference.loadAnns(reference.getAnnIds([image_id], iscrowd=False))
+            boxes = np.array([a["bbox"] for a in wanted], np.float32).reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
+            assert isinstance(dataset, CocoDataset)
+            np.testing.assert_allclose(dataset.target(index).boxes.numpy(), boxes, atol=0.02)
+            assert [dataset.category_ids[i] for i in dataset.labels(index)] == [a["category_id"] for a in wanted]
+
+
+def test_real_pictures(real_coco: Data) -> None:
+    dataset = build_dataset(real_coco, "train")
+    for index in range(0, len(dataset), 40):
+        sample = dataset[index]
+        assert sample.size == tuple(dataset.sizes[index])
+        assert sample.image.dtype == torch.uint8

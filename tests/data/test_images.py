@@ -1,0 +1,151 @@
+"""Pictures of every kind decode to the same upright RGB, or fail with file, reason and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvzoo.data.images import from_pil, read_image
+from cvzoo.data.problems import DataError
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """Smooth, so that JPEG keeps it, and without any symmetry."""
+    y, x = np.mgrid[0:48, 0:64]
+    return Image.fromarray(np.stack([x * 4, y * 5, 255 - x * 2 - y], -1).astype(np.uint8))
+
+
+def chw(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def worst(a: torch.Tensor, b: torch.Tensor) -> int:
+    return int((a.int() - b.int()).abs().max())
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp", "gif"])
+def test_formats_equal_pil(picture: Image.Image, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    picture.save(path)
+    image = read_image(path)
+    assert image.dtype == torch.uint8
+    assert image.shape == (3, 48, 64)
+    with Image.open(path) as reference:
+        assert worst(image, chw(reference)) == 0
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(picture: Image.Image, tmp_path: Path, suffix: str, orientation: int) -> None:
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,  # stored turned left: a viewer turns it right
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = picture.transpose(turn[orientation]) if orientation > 1 else picture
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, quality=95, subsampling=0)
+    image = read_image(tmp_path / f"a.{suffix}")
+    assert image.shape == (3, 48, 64)
+    assert worst(image, chw(picture)) <= 12
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "RGBX", "YCbCr", "HSV", "I", "I;16"])
+def test_modes(picture: Image.Image, mode: str) -> None:
+    grey = mode in ("1", "L", "LA", "I", "I;16")
+    source = (
+        Image.fromarray(np.where(np.array(picture.convert("L")) > 99, 255, 0).astype(np.uint8)) if grey else picture
+    )
+    if mode.startswith("I"):
+        levels = np.array(source).astype(np.int32) * 257
+        image = Image.fromarray(levels.astype(np.uint16) if mode == "I;16" else levels)
+    elif mode == "PA":
+        image = source.convert("P").convert("PA")
+    else:
+        image = source.convert(mode)
+    assert image.mode == mode
+    expected = chw(source.convert("P").convert("RGB")) if mode in ("P", "PA") else chw(source)
+    assert worst(from_pil(image), expected) <= (8 if mode in ("HSV", "YCbCr") else 2)
+
+
+def test_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert torch.equal(image[0], torch.arange(256, dtype=torch.uint8).reshape(16, 16))
+    assert torch.equal(image[0], image[2])
+
+
+def test_alpha_is_dropped(tmp_path: Path) -> None:
+    pixels = np.full((8, 8, 4), (200, 100, 50, 0), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png")[:, 3, 3].tolist() == [200, 100, 50]
+
+
+def test_palette_with_transparency(picture: Image.Image, tmp_path: Path) -> None:
+    picture.quantize(16).save(tmp_path / "a.png", transparency=bytes(range(16)))
+    with Image.open(tmp_path / "a.png") as reference:
+        assert worst(read_image(tmp_path / "a.png"), chw(reference.convert("RGBA"))) == 0
+
+
+def test_cmyk_jpeg_is_not_inverted(picture: Image.Image, tmp_path: Path) -> None:
+    picture.convert("CMYK").save(tmp_path / "a.jpg", quality=95, subsampling=0)  # Adobe marker, inverted inks
+    assert worst(read_image(tmp_path / "a.jpg"), chw(picture)) <= 16
+
+
+def test_grey_jpeg(picture: Image.Image, tmp_path: Path) -> None:
+    picture.convert("L").save(tmp_path / "a.jpg", quality=95)
+    assert worst(read_image(tmp_path / "a.jpg"), chw(picture.convert("L"))) <= 4
+
+
+def test_first_frame_of_an_animation(picture: Image.Image, tmp_path: Path) -> None:
+    picture.save(tmp_path / "a.png", save_all=True, append_images=[Image.new("RGB", picture.size)])
+    assert worst(read_image(tmp_path / "a.png"), chw(picture)) == 0
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif"])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DataError, match=rf"a\.{suffix}: .+; .+"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"<html>not found</html>", "is not a picture in a known format"),
+        (b"\xff\xd8\xff\xe0 and then nothing of the kind", "cannot be decoded"),
+        (b"\x89PNG\r\n\x1a\n", "is not a picture in a known format"),
+    ],
+)
+def test_not_a_picture(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.jpg: {reason}"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_missing_or_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jpg: cannot be read \(No such file or directory\); put the picture"):
+        read_image(tmp_path / "none.jpg")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image(tmp_path)
+
+
+def test_floating_point_has_no_range() -> None:
+    with pytest.raises(ValueError, match="no known range"):
+        from_pil(Image.new("F", (4, 4)))

@@ -1,0 +1,92 @@
+"""The drawn pictures are exactly annotated and reproducible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cvzoo.data.build import build_dataset, build_datasets
+from cvzoo.data.config import Data, Shapes
+from cvzoo.data.shapes import CLASSES, MIN_VISIBLE, ShapesDataset, draw, paint
+
+
+def test_a_picture_is_a_function_of_split_and_index() -> None:
+    train, again, val = (ShapesDataset(Shapes(), split) for split in ("train", "train", "val"))
+    again[5]
+    for index in (0, 17):
+        assert torch.equal(train[index].image, again[index].image)
+        assert torch.equal(train[index].target.boxes, again[index].target.boxes)
+        assert not torch.equal(train[index].image, val[index].image)
+    assert train[0].size == (128, 128)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_boxes_are_those_of_the_visible_pixels(seed: int) -> None:
+    """Paint twice, with and without the last object: what changes are that object's pixels, none of them hidden."""
+    full, objects = paint(96, 128, 4, np.random.default_rng(seed))
+    less, _ = paint(96, 128, 3, np.random.default_rng(seed))
+    rows, columns = np.nonzero((full != less).any(0))
+    label, mask = objects[-1]
+    assert 0 <= label < len(CLASSES)
+    assert np.array_equal(np.argwhere(mask), np.argwhere((full != less).any(0)))
+    box = draw(96, 128, 4, seed).target.boxes[-1].tolist()
+    assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    colours = full[:, mask]
+    assert (colours == colours[:, :1]).all()
+
+
+def test_hidden_objects_are_not_annotated() -> None:
+    shown = [len(draw(64, 64, 40, seed).target) for seed in range(5)]
+    assert all(0 < count < 40 for count in shown)
+    rng = np.random.default_rng(0)
+    _, objects = paint(64, 64, 40, rng)
+    masks = np.stack([mask for _, mask in objects])
+    assert masks.sum(0).max() == 1  # a pixel shows one object
+    assert 0 < MIN_VISIBLE < 1
+
+
+def test_ground_truth_agrees_with_the_samples() -> None:
+    dataset = ShapesDataset(Shapes(val_images=20), "val")
+    truth = dataset.ground_truth
+    assert [c["name"] for c in truth["categories"]] == dataset.classes == ["rectangle", "ellipse", "triangle"]
+    assert [image["id"] for image in truth["images"]] == dataset.image_ids.tolist()
+    assert min(a["id"] for a in truth["annotations"]) == 1
+    for index in range(20):
+        sample = dataset[index]
+        annotations = [a for a in truth["annotations"] if a["image_id"] == sample.image_id]
+        assert [a["category_id"] - 1 for a in annotations] == sample.target.labels.tolist()
+        assert len(annotations) >= 1
+        for annotation, (x1, y1, x2, y2) in zip(annotations, sample.target.boxes.tolist()):
+            assert annotation["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+            assert 0 < annotation["area"] <= annotation["bbox"][2] * annotation["bbox"][3]
+
+
+def test_task_is_as_described() -> None:
+    samples = [ShapesDataset(Shapes(), "train")[i] for i in range(200)]
+    counts = [len(sample.target) for sample in samples]
+    assert min(counts) == 1
+    assert max(counts) == 5
+    boxes = torch.cat([sample.target.boxes for sample in samples])
+    sides = (boxes[:, 2:] - boxes[:, :2]).flatten()
+    assert ((sides >= 16) & (sides <= 64)).float().mean() > 0.85
+    labels = torch.cat([sample.target.labels for sample in samples]).bincount(minlength=3)
+    assert labels.min() > 0.25 * labels.sum()
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 470), (800, 1333)])
+def test_any_size(height: int, width: int) -> None:
+    sample = draw(height, width, 7, 0)
+    assert sample.size == sample.original_size == (height, width)
+    assert sample.image.dtype == torch.uint8
+    assert 1 <= len(sample.target) <= 7
+    assert (sample.target.boxes <= torch.tensor([width, height, width, height])).all()
+
+
+def test_built_from_a_recipe() -> None:
+    train, val = build_datasets(Data(source="shapes"))
+    assert (len(train), len(val)) == (20_000, 100)
+    few = build_dataset(Data(source="shapes", limit=4), "val")
+    assert len(few) == 4
+    assert all(len(few[i].target) >= 2 for i in range(4))
+    assert torch.equal(few[0].image, train[int(few.image_ids[0])].image)

@@ -1,0 +1,26 @@
+import json
+
+import pytest
+import torch
+
+from cvzoo.metrics.predictions import to_coco
+from cvzoo.structures import Prediction
+
+
+def test_boxes_become_xywh_under_the_categories_ids():
+    first = Prediction(torch.tensor([[1.0, 2.0, 11.0, 22.5]]), torch.tensor([0.5]), torch.tensor([1]))
+    nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    third = Prediction(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0.25]), torch.tensor([0]))
+    records = to_coco([first, nothing, third], [5, 6, 7], [3, 90])
+    assert records == [
+        {"image_id": 5, "category_id": 90, "bbox": [1.0, 2.0, 10.0, 20.5], "score": 0.5},
+        {"image_id": 7, "category_id": 3, "bbox": [0.0, 0.0, 1.0, 1.0], "score": 0.25},
+    ]
+    assert json.loads(json.dumps(records)) == records
+    assert first.boxes.tolist() == [[1.0, 2.0, 11.0, 22.5]]
+
+
+def test_no_images_and_a_missing_id():
+    assert to_coco([], [], [1]) == []
+    with pytest.raises(ValueError, match="1 predictions for 0 image ids"):
+        to_coco([Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))], [], [1])

@@ -1,0 +1,145 @@
+"""Golden samples of the operators the zoo's systems use."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from parity.golden import GOLDEN, Case, Report, load_case
+from torchvision.ops import box_iou, generalized_box_iou_loss, roi_align
+
+from cvzoo.nn.roi_pool import RoIPoolConfig, roi_levels, roi_pool
+from cvzoo.ops.anchors import AnchorConfig, pyramid_anchors
+from cvzoo.ops.assigners import BACKGROUND, match_boxes
+from cvzoo.ops.boxes import MAX_LOG_SCALE, decode_boxes, encode_boxes
+from cvzoo.ops.detect import DetectConfig, detect
+from cvzoo.ops.losses import focal_loss, smooth_l1
+from cvzoo.structures import Prediction
+
+
+def sample_ids(op: str) -> list[tuple[str, int]]:
+    path = GOLDEN / op / "case.json"
+    return [(op, i) for i in range(len(load_case(op).info["samples"]))] if path.exists() else []
+
+
+def load(op: str, index: int) -> tuple[Case, dict, str]:
+    case = load_case(op)
+    return case, case.info["samples"][index], f"{index}."
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/anchors"))
+def test_anchors(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    config = AnchorConfig(
+        sizes=tuple(map(tuple, options["sizes"])),
+        ratios=tuple(map(tuple, options["aspect_ratios"])),
+        strides=tuple(options["strides"]),
+        offset=options["offset"],
+    )
+    levels = pyramid_anchors(config, tuple(map(tuple, options["grids"])), (0, 0), torch.device("cpu"))
+    report = Report()
+    for level, anchors in enumerate(levels):
+        report.close(f"level {level}", anchors, case.expected[f"{prefix}anchors.{level}"])
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/box2box_transform"))
+def test_box_code(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    weights = tuple(options["weights"])
+    boxes, deltas = case.inputs[f"{prefix}boxes"], case.inputs[f"{prefix}deltas"]
+    assert options["scale_clamp"] == pytest.approx(MAX_LOG_SCALE)
+    report = Report()
+    decoded = decode_boxes(deltas.unflatten(1, (-1, 4)), boxes.unsqueeze(1), weights).flatten(1)
+    report.close("decoded", decoded, case.expected[f"{prefix}decoded"])
+    encoded = encode_boxes(case.inputs[f"{prefix}targets"], boxes, weights)
+    report.close("encoded", encoded, case.expected[f"{prefix}encoded"])
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/matcher"))
+def test_matcher(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    truth, candidates = case.inputs[f"{prefix}truth"], case.inputs[f"{prefix}candidates"]
+    negative, positive = options["thresholds"][0], options["thresholds"][-1]
+    best = "own" if options["allow_low_quality_matches"] else "none"
+    match = match_boxes(candidates, truth, negative, positive, best)
+    labels = match.labels(torch.ones(len(truth), dtype=torch.int64))
+    expected = case.expected[f"{prefix}label"].long()
+    report = Report()
+    report.close("iou", box_iou(truth, candidates), case.expected[f"{prefix}iou"])
+    report.equal("label", torch.where(labels == BACKGROUND, 0, torch.where(labels == 1, 1, -1)), expected)
+    report.equal("index", match.index_A, case.expected[f"{prefix}index"])
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/losses"))
+def test_losses(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    x, target = case.inputs[f"{prefix}input"].requires_grad_(), case.inputs[f"{prefix}target"]
+    match options["loss"]:
+        case "sigmoid_focal_loss":
+            alpha = options["alpha"] if options["alpha"] >= 0 else None
+            labels = torch.where(target.flatten() == 1, 0, BACKGROUND)
+            out = focal_loss(x.reshape(-1, 1), labels, alpha, options["gamma"]).view_as(target)
+        case "smooth_l1":
+            out = smooth_l1(x, target, options["beta"])
+        case "giou":
+            out = generalized_box_iou_loss(x, target, eps=1e-7)
+        case other:
+            pytest.skip(f"{other} belongs to a system that is not implemented yet")
+    out.sum().backward()
+    report = Report()
+    report.close("out", out.detach(), case.expected[f"{prefix}out"])
+    assert x.grad is not None
+    report.close("grad", x.grad, case.expected[f"{prefix}grad"], 1e-3)
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/roi_align"))
+def test_roi_align(op: str, index: int) -> None:
+    """torchvision's operator, with our use of its options, is the one the reference has."""
+    case, options, prefix = load(op, index)
+    features = case.inputs[f"{prefix}features"].requires_grad_()
+    pooled = roi_align(
+        features,
+        case.inputs[f"{prefix}rois"],
+        options["output_size"],
+        options["spatial_scale"],
+        options["sampling_ratio"],
+        options["aligned"],
+    )
+    (pooled * case.inputs[f"{prefix}grad_out"]).sum().backward()
+    report = Report()
+    report.close("out", pooled.detach(), case.expected[f"{prefix}out"])
+    assert features.grad is not None
+    report.close("grad", features.grad, case.expected[f"{prefix}grad_features"], 1e-3)
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/fpn_levels"))
+def test_roi_pool_over_levels(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    boxes = [case.inputs[f"{prefix}boxes.{n}"] for n in range(2)]
+    strides = tuple(options["strides"])
+    features = [case.inputs[f"{prefix}features.{level}"] for level in range(len(strides))]
+    report = Report()
+    levels = roi_levels(torch.cat(boxes), len(strides), options["min_level"])
+    report.equal("level", levels, case.expected[f"{prefix}level"])
+    pooled = roi_pool(features, boxes, RoIPoolConfig(size=options["output_size"], strides=strides))
+    report.close("pooled", pooled, case.expected[f"{prefix}pooled"])
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/batched_nms"))
+def test_class_wise_nms(op: str, index: int) -> None:
+    """Through `detect`, on a canvas that clips nothing."""
+    case, options, prefix = load(op, index)
+    boxes, scores = case.inputs[f"{prefix}boxes"], case.inputs[f"{prefix}scores"]
+    labels, keep = case.inputs[f"{prefix}classes"], case.expected[f"{prefix}keep"]
+    config = DetectConfig(nms_threshold=options["threshold"], detections=len(boxes), clip_first=True, min_side=None)
+    shift = boxes.min() if len(boxes) else torch.tensor(0.0)
+    found = detect(Prediction(boxes - shift, scores, labels), config, (10_000, 10_000), (10_000, 10_000))
+    report = Report()
+    expected = {"boxes": boxes[keep] - shift, "scores": scores[keep], "labels": labels[keep]}
+    report.same_set("kept", {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}, expected)
+    report.finish()

@@ -1,0 +1,62 @@
+"""A run folder like those that training leaves, made of real evaluations of made-up detections."""
+
+import json
+import math
+
+import torch
+
+from cvzoo.metrics.coco import evaluate_coco
+from cvzoo.metrics.predictions import to_coco
+from cvzoo.recipes import ROWS
+from cvzoo.recipes.codec import to_json, write_json
+from cvzoo.recipes.results import commit, hardware, versions
+from cvzoo.structures import Prediction, Target
+
+CLASSES = ["rectangle", "ellipse", "triangle <&>"]
+
+
+def make_pictures(count=4, seed=0):
+    """Grey noise with boxes; detections near them, one in five missed, and some at random."""
+    rng = torch.Generator().manual_seed(seed)
+    pictures = []
+    for n in range(count):
+        height, width = (128, 200) if n % 2 else (160, 120)
+        image = torch.randint(90, 160, (3, height, width), generator=rng, dtype=torch.uint8)
+        corner = torch.rand(4, 2, generator=rng) * 60
+        boxes = torch.cat([corner, corner + 20 + torch.rand(4, 2, generator=rng) * 30], 1)
+        labels = torch.randint(0, 3, (4,), generator=rng)
+        found = torch.cat([boxes + torch.randn(4, 4, generator=rng) * 2, boxes.flip(0) * 0.5])
+        scores = torch.cat([0.5 + torch.rand(4, generator=rng) / 2, torch.rand(4, generator=rng) / 2])
+        prediction = Prediction(found, scores, torch.cat([labels, labels]))[scores.argsort(descending=True)]
+        pictures.append((image, Target(boxes, labels), prediction))
+    return pictures
+
+
+def make_run(folder, pictures, trained=True):
+    """recipe.json, env.json, metrics.json and, if `trained`, metrics.jsonl."""
+    annotations = [
+        {"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y), "iscrowd": 0}
+        for i, (_, target, _) in enumerate(pictures)
+        for (x, y, X, Y), label in zip(target.boxes.tolist(), target.labels.tolist())
+    ]
+    truth = {
+        "images": [{"id": i, "height": p[0].shape[1], "width": p[0].shape[2]} for i, p in enumerate(pictures)],
+        "annotations": annotations,
+        "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],
+    }
+    detections = to_coco([found for *_, found in pictures], range(len(pictures)), range(3))
+    write_json(folder / "metrics.json", {"val": evaluate_coco(truth, detections).to_json()})
+    write_json(folder / "recipe.json", to_json(ROWS["retinanet_r18_fpn_shapes"].recipe()))
+    write_json(folder / "env.json", {"commit": commit(), "hardware": hardware(), "versions": versions()})
+    if trained:
+        noise = torch.rand(200, generator=torch.Generator().manual_seed(0)).tolist()
+        lines = [_line(10 * (i + 1), value) for i, value in enumerate(noise)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def _line(iteration, noise):
+    loss = 0.3 + 1.5 * math.exp(-iteration / 400) + 0.3 * noise
+    losses = {"loss": loss, "loss_cls": loss * 0.6, "loss_box": loss * 0.4}
+    lr = 1e-3 * (1 + math.cos(math.pi * iteration / 2000)) * min(1, iteration / 100)
+    return {"iteration": iteration, **losses, "lr": lr, "seconds": 0.25, "data_seconds": 0.01, "memory_gb": 1.0}

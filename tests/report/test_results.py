@@ -1,0 +1,188 @@
+"""Row files: who may overwrite what."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cvzoo.recipes import ROWS
+from cvzoo.recipes.codec import INDIFFERENT
+from cvzoo.recipes.results import (
+    changes,
+    from_json,
+    load_rows,
+    machine_slug,
+    rows_folder,
+    to_json,
+    update_row,
+    write_json,
+)
+
+NAME = "retinanet_r18_fpn_shapes"
+OURS, THEIRS = "ab" * 32, "cd" * 32
+
+
+@pytest.fixture
+def recipe():
+    return ROWS[NAME].recipe()
+
+
+def with_part(recipe, part, **values):
+    return dataclasses.replace(recipe, **{part: dataclasses.replace(getattr(recipe, part), **values)})
+
+
+def train(recipe, folder, sha256=OURS):
+    log = [{"iteration": i, "loss": 1.0} for i in range(1, 1001)]
+    results = {"val": {"box_AP": 0.4}, "train": {"box_AP": 0.5}}
+    return update_row(recipe, machine="m", results=results, weights_sha256=sha256, log=log, folder=folder)
+
+
+def test_train_bench_and_eval_each_write_their_part(recipe, tmp_path):
+    path = train(recipe, tmp_path)
+    assert path.name == f"{NAME}@m.json"
+    update_row(recipe, machine="m", cost={"mem_gb": 1.5, "gflops": None}, folder=tmp_path)
+    update_row(recipe, machine="m", cost={"inf_s_per_im": 0.1}, folder=tmp_path)
+    evaluated = dataclasses.replace(recipe, weights="/elsewhere/model.safetensors")
+    update_row(evaluated, machine="m", results={"val": {"box_AP": 0.41}}, weights_sha256=OURS, folder=tmp_path)
+    (file,) = load_rows(tmp_path)
+    assert file.results == {"val": {"box_AP": 0.41}, "train": {"box_AP": 0.5}}
+    assert file.cost == {"mem_gb": 1.5, "gflops": None, "inf_s_per_im": 0.1}
+    assert (file.row, file.machine, file.changes, file.seed) == (NAME, "m", {}, 0)
+    assert file.recipe == to_json(recipe)
+    assert 100 <= len(file.log) <= 200
+    assert file.log[-1]["iteration"] == 1000
+    assert file.versions["torch"]
+    assert set(file.commits) == {"results", "log", "cost"}
+
+
+def test_a_changed_recipe_has_a_file_of_its_own(recipe, tmp_path):
+    own = train(recipe, tmp_path).read_text()
+    limited = with_part(recipe, "data", limit=8)
+    assert train(limited, tmp_path).name == f"{NAME}+limit=8@m.json"
+    assert (tmp_path / f"{NAME}@m.json").read_text() == own
+    assert load_rows(tmp_path)[0].changes == {"data.limit": 8}
+    many = with_part(limited, "schedule", iterations=7, batch=2, policy="step", milestones=(1, 2, 3))
+    assert train(many, tmp_path).name != train(with_part(many, "run", seed=1), tmp_path).name
+
+
+def test_where_a_run_happens_is_no_change(recipe, tmp_path):
+    moved = with_part(with_part(recipe, "run", out=Path("/x"), log_every=1), "data", root=Path("/y"), workers=9)
+    assert train(moved, tmp_path).name == f"{NAME}@m.json"
+    assert set(changes(moved, recipe)) == set()
+    assert {"weights"} | {
+        f"{part}.{field}" for part in ("data", "run") for field in to_json(recipe)[part]
+    } >= INDIFFERENT
+
+
+def test_only_the_row_itself_enters_the_zoo(recipe, tmp_path, monkeypatch):
+    zoo = tmp_path / "zoo" / "rows"
+    zoo.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert train(recipe, None).parent == zoo
+    assert train(with_part(recipe, "run", precision="bf16"), None).parent == zoo
+    assert train(dataclasses.replace(recipe, weights="torchvision"), None, THEIRS).parent == zoo
+    experiment = with_part(with_part(recipe, "optim", lr=0.5), "run", out=tmp_path / "elsewhere")
+    assert train(experiment, None) == tmp_path / "elsewhere" / "rows" / f"{NAME}+lr=0.5@m.json"
+    assert (
+        train(dataclasses.replace(experiment, weights="runs/x/model.safetensors"), None).name == f"{NAME}+lr=0.5@m.json"
+    )
+    assert len(load_rows()) == 3
+
+
+def test_model_options_that_come_with_published_weights_are_no_change_of_their_own(recipe, tmp_path):
+    theirs = dataclasses.replace(with_part(recipe, "model", prior=0.5), weights="torchvision")
+    path = train(theirs, tmp_path, THEIRS)
+    assert path.name == f"{NAME}+weights=torchvision@m.json"
+    assert json.loads(path.read_text())["recipe"]["model"]["prior"] == 0.5
+
+
+@pytest.mark.parametrize(("weights", "label"), [("torchvision", "torchvision"), ("/x/y.pth", THEIRS[:12])])
+def test_weights_of_others_have_a_file_of_their_own(recipe, tmp_path, weights, label):
+    train(recipe, tmp_path)
+    other = dataclasses.replace(recipe, weights=weights)
+    path = update_row(other, machine="m", results={"val": {"box_AP": 0.9}}, weights_sha256=THEIRS, folder=tmp_path)
+    assert path.name == f"{NAME}+weights={label}@m.json"
+    assert {file.results["val"]["box_AP"] for file in load_rows(tmp_path)} == {0.4, 0.9}
+
+
+def test_figures_of_an_edited_recipe_and_of_older_weights_go(recipe, tmp_path):
+    path = train(recipe, tmp_path)
+    update_row(recipe, machine="m", cost={"mem_gb": 1.0}, folder=tmp_path)
+    update_row(recipe, machine="m", results={"val": {"box_AP": 0.6}}, weights_sha256=THEIRS, folder=tmp_path)
+    (file,) = load_rows(tmp_path)
+    assert (file.results, file.log, file.cost) == ({"val": {"box_AP": 0.6}}, [], {"mem_gb": 1.0})
+
+    values = json.loads(path.read_text())
+    values["recipe"]["optim"]["lr"] = 123.0  # as if the row's recipe had another learning rate then
+    path.write_text(json.dumps(values))
+    update_row(recipe, machine="m", cost={"inf_s_per_im": 2.0}, folder=tmp_path)
+    (file,) = load_rows(tmp_path)
+    assert (file.results, file.cost, file.weights_sha256) == ({}, {"inf_s_per_im": 2.0}, None)
+
+
+def test_recipes_survive_json(recipe):
+    changed = with_part(with_part(recipe, "data", limit=8, canvas=(320, 256), root=Path("/data")), "optim", lr=0.5)
+    assert from_json(json.loads(json.dumps(to_json(changed))), recipe) == changed
+    assert from_json({"optim": {"lr": 0.5}}, recipe) == with_part(recipe, "optim", lr=0.5)
+
+
+def test_unknown_fields_are_all_named(recipe):
+    with pytest.raises(ValueError, match=r"optim\.lrr") as error:
+        from_json({"optim": {"lrr": 1.0}, "modell": {}, "xyzzy": 1}, recipe)
+    assert "did you mean optim.lr?" in str(error.value)
+    assert "did you mean model?" in str(error.value)
+    assert "unknown field xyzzy" in str(error.value)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"x": float("nan")})
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "values", [{}, [], {"a": []}, {"a": {"b": {"c": [1, {"d": None}]}}, "e": [{"f": 1}, {"g": [2]}]}]
+)
+def test_written_json_reads_back(tmp_path, values):
+    write_json(tmp_path / "a.json", values)
+    assert json.loads((tmp_path / "a.json").read_text()) == values
+
+
+def test_a_broken_row_file_is_named(tmp_path):
+    (tmp_path / "x@m.json").write_text("{")
+    with pytest.raises(ValueError, match=r"x@m\.json is not a row file"):
+        load_rows(tmp_path)
+
+
+def test_the_folder_is_the_checkouts_wherever_one_stands_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rows_folder() == Path("runs/rows")
+    (tmp_path / "zoo" / "rows").mkdir(parents=True)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    assert rows_folder() == tmp_path / "zoo" / "rows"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("Tesla V100-SXM2-16GB", "v100"),
+        ("NVIDIA GeForce RTX 2080 Ti", "rtx2080ti"),
+    ],
+)
+def test_slugs_of_gpus(name, slug):
+    assert machine_slug(name) == slug
+
+
+def test_reading_row_files_needs_no_torch():
+    use = "import sys, cvzoo.recipes.results as r; r.load_rows(), r.versions(), r.machine_slug()"
+    code = f"{use}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,0 +1,109 @@
+"""The report of a run: its parts, and the page in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from report.runs import CLASSES, make_pictures, make_run
+
+from cvzoo.report.charts import smoothed
+from cvzoo.report.run_report import score_threshold, write_report
+from cvzoo.structures import Prediction, Target
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--dump-dom"),
+]
+PROBE = """<script>
+const errors = [];
+addEventListener("error", event => errors.push(event.message || event.target.outerHTML.slice(0, 80)), true);
+addEventListener("load", () => {
+  const images = [...document.images].map(image => [image.naturalWidth, image.naturalHeight]);
+  const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
+  const requests = loaded.filter(name => !name.startsWith("data:"));
+  const charts = [...document.querySelectorAll("svg")].map(svg => svg.getBoundingClientRect().height);
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  document.title = JSON.stringify({errors, images, requests, charts, wide});
+});
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return make_pictures()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, pictures):
+    return write_report(make_run(tmp_path_factory.mktemp("run"), pictures), pictures, CLASSES)
+
+
+def test_the_page_shows_the_runs_figures(page):
+    text = page.read_text()
+    stats = json.loads((page.parent / "metrics.json").read_text())["val"]["stats"]
+    assert f"{stats['box_AP']:.3f}" in text
+    assert "retinanet_r18_fpn_shapes" in text
+    for heading in ("Losses", "Learning rate", "Precision and recall, val", "AP by class, val", "Cost of training"):
+        assert heading in text
+    assert "2000, 16 images each" in text
+    assert "8.3 min" in text  # 2000 iterations of 0.25 s
+    assert "schedule.iterations" in text
+    assert "triangle &lt;&amp;&gt;" in text  # class names are escaped
+
+
+def test_the_page_stands_alone(page):
+    text = page.read_text()
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text.replace('xlink:href="#', 'href="#'))
+    assert text.count("data:image/jpeg;base64,") == 8
+    assert "<script" not in text
+    assert [path.name for path in page.parent.glob("*report*")] == ["report.html"]
+
+
+def test_an_evaluation_alone_has_a_report_too(tmp_path, pictures):
+    text = write_report(make_run(tmp_path, pictures, trained=False), [], CLASSES).read_text()
+    assert "Losses" not in text
+    assert "Cost of training" not in text
+    assert "Precision and recall, val" in text
+
+
+def test_as_many_detections_are_drawn_as_there_are_objects(pictures):
+    threshold = score_threshold(pictures)
+    assert sum(int((found.scores >= threshold).sum()) for *_, found in pictures) == sum(len(t) for _, t, _ in pictures)
+    nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    assert score_threshold([(torch.zeros(3, 9, 9, dtype=torch.uint8), Target.empty(), nothing)]) == 0
+    assert score_threshold([]) == 0
+
+
+def test_smoothing_keeps_constants_and_lessens_noise():
+    assert smoothed([2.0] * 100) == pytest.approx([2.0] * 100)
+    noise = np.random.default_rng(0).normal(size=600)
+    assert np.std(smoothed(noise.tolist())[100:]) < 0.4 * np.std(noise)
+    assert smoothed([]) == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_it_without_errors_or_requests(page, tmp_path, width):
+    policy = re.search(r"<meta http-equiv=.*>\n", page.read_text())[0]
+    probed = tmp_path / "probed.html"
+    probed.write_text(page.read_text().replace(policy, PROBE))
+    as_written, seen = (_open(path, tmp_path / path.stem, width) for path in (page, probed))
+    assert "CONSOLE" not in as_written.stderr
+    found = json.loads(re.search("<title>(.*?)</title>", seen.stdout)[1])
+    assert found["errors"] == []
+    assert found["requests"] == []
+    assert len(found["images"]) == 8
+    assert all(min(size) > 100 for size in found["images"])
+    assert len(found["charts"]) == 4
+    assert min(found["charts"]) > 80
+    assert found["wide"] <= 0  # nothing sticks out sideways
+
+
+def _open(path, profile, width):
+    arguments = [CHROMIUM, *QUIET, f"--user-data-dir={profile}", f"--window-size={width},900", path.as_uri()]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)

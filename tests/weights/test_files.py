@@ -1,0 +1,162 @@
+"""Every kind of file, whole, damaged and malicious."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cvzoo.weights.files import WeightsError, find_file, read_weights
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(4)}
+
+
+def same(state):
+    assert state.keys() == STATE.keys()
+    assert all(state[key].equal(STATE[key]) for key in STATE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        {"model": STATE, "iteration": 3},
+        {"state_dict": {f"module.{key}": value for key, value in STATE.items()}, "meta": {"epoch": 12}},
+        {"model": {"b": torch.tensor(0)}, "ema": STATE},
+        {"model": STATE, "ema": None},
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_files_and_checkpoints(tmp_path, content, zipped):
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    file = read_weights(tmp_path / "w.pth")
+    same(file.state)
+    assert file.recipe is None
+
+
+def test_safetensors_bring_their_recipe(tmp_path):
+    save_file(STATE, tmp_path / "w.safetensors", {"recipe": json.dumps({"row": "x"})})
+    file = read_weights(tmp_path / "w.safetensors")
+    same(file.state)
+    assert file.recipe == {"row": "x"}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickled_arrays(tmp_path, protocol):
+    arrays = {key: value.numpy() for key, value in STATE.items()} | {"c": np.zeros((0, 4)), "d": np.float32(2)}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "x"}, protocol))
+    state = read_weights(tmp_path / "w.pkl").state
+    assert state.pop("c").shape == (0, 4)
+    assert state.pop("d") == 2
+    same(state)
+
+
+class Malicious:
+    """Creates a file when it is unpickled without care."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".pth", ".pt"])
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path, suffix):
+    trap, path = tmp_path / "trap", tmp_path / f"w{suffix}"
+    content = {"model": {"a": Malicious(trap)}}
+    path.write_bytes(pickle.dumps(content)) if suffix == ".pkl" else torch.save(content, path)
+    with pytest.raises(WeightsError, match=r"asks for (posix|nt)\.mkdir.*refused and nothing of it was run"):
+        read_weights(path)
+    assert not trap.exists()
+    if suffix == ".pkl":  # the trap does work
+        pickle.loads(path.read_bytes())
+        assert trap.exists()
+
+
+@pytest.mark.parametrize("name", ["builtins\neval", "numpy\nsave", "numpy.core.multiarray\nfromfile", "torch\nload"])
+def test_only_what_arrays_need_comes_out_of_a_pickle(tmp_path, name):
+    (tmp_path / "w.pkl").write_bytes(f"c{name}\n.".encode())
+    with pytest.raises(WeightsError, match="refused"):
+        read_weights(tmp_path / "w.pkl")
+
+
+@pytest.fixture(params=[".pth", "legacy.pth", ".pkl", ".safetensors"])
+def whole(request, tmp_path):
+    """A good file of every format."""
+    path = tmp_path / f"w{request.param}"
+    match request.param:
+        case ".safetensors":
+            save_file(STATE, path)
+        case ".pkl":
+            path.write_bytes(pickle.dumps({key: value.numpy() for key, value in STATE.items()}))
+        case _:
+            torch.save(STATE, path, _use_new_zipfile_serialization=request.param == ".pth")
+    return path
+
+
+@pytest.mark.parametrize("keep", [0.05, 0.5, 0.99])
+def test_a_cut_off_file(whole, keep):
+    data = whole.read_bytes()
+    whole.write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(
+        WeightsError, match=r"cannot be read as a \w+ file \(.+\); it is cut off.*get it again"
+    ) as error:
+        read_weights(whole)
+    assert str(whole) in str(error.value)
+    assert "weights_only" not in str(error.value)
+
+
+def test_a_web_page_under_the_name_of_weights(whole):
+    whole.write_text("<html>404: not found</html>")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        read_weights(whole)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "holds no weights but list"),
+        ({}, "holds no weights but dict"),
+        ({"lr": 0.1, "a": torch.zeros(1)}, "entry 'lr' is of type float"),
+        ({1: torch.zeros(1)}, "entry 1 is of type Tensor"),
+    ],
+)
+def test_no_weights_in_it(tmp_path, content, message):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=message):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_arrays_of_objects_are_no_weights(tmp_path):
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": np.array([1, "x"], dtype=object)}))
+    with pytest.raises(WeightsError, match="entry 'a' is of type ndarray"):
+        read_weights(tmp_path / "w.pkl")
+
+
+def test_empty_missing_and_unknown_files(tmp_path):
+    (tmp_path / "w.pth").touch()
+    (tmp_path / "w.onnx").touch()
+    with pytest.raises(WeightsError, match=r"w\.pth is empty"):
+        read_weights(tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.onnx is not a weights file; cvzoo reads \.safetensors, \.pth"):
+        read_weights(tmp_path / "w.onnx")
+    with pytest.raises(WeightsError, match="there is no weights file"):
+        read_weights(tmp_path / "gone.pth")
+
+
+def test_a_folder_gives_the_expected_name_or_its_only_file(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(WeightsError, match="it has none"):
+        find_file(tmp_path)
+    (tmp_path / "b.pth").touch()
+    assert find_file(tmp_path) == tmp_path / "b.pth"
+    (tmp_path / "a.pth").touch()
+    with pytest.raises(WeightsError, match=r"it has a\.pth, b\.pth\. Give the file itself"):
+        find_file(tmp_path)
+    assert find_file(tmp_path, ("x.pth", "a.pth")) == tmp_path / "a.pth"
+    with pytest.raises(WeightsError, match="there is no weights file"):
+        find_file(tmp_path / "gone")

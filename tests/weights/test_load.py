@@ -1,0 +1,200 @@
+"""Weights into models and recipes: all or nothing, and the options that come with them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from weights.narrow import FASTER_RCNN, RETINANET, equal_states, narrow
+
+from cvzoo.ops.detect import DetectConfig
+from cvzoo.recipes import ROWS
+from cvzoo.recipes.codec import to_json
+from cvzoo.weights.dialects import faster_rcnn_detectron2, retinanet_detectron2, retinanet_mmdetection
+from cvzoo.weights.download import Remote
+from cvzoo.weights.load import WeightsError, build_with_weights, load_state
+from cvzoo.weights.published import PUBLISHED, Published
+
+
+@pytest.fixture(params=[RETINANET, FASTER_RCNN])
+def row(request):
+    return request.param
+
+
+def save(recipe, path, with_recipe=True):
+    """A file as training writes it; returns its model."""
+    model = recipe.model.build()
+    metadata = {"recipe": json.dumps(to_json(recipe))} if with_recipe else None
+    save_file(model.state_dict(), path, metadata)
+    return model
+
+
+def test_another_number_of_classes_is_said_plainly(row):
+    three, seven = narrow(row, num_classes=3).model.build(), narrow(row, num_classes=7).model.build()
+    with pytest.raises(
+        WeightsError, match=r"scores 7 classes, the model 3: set --model\.num-classes 7\. .*another shape"
+    ):
+        load_state(three, seven.state_dict(), "w.pth")
+
+
+def test_a_mismatch_is_listed_and_loads_nothing(row):
+    model = narrow(row).model.build()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    state = {key: tensor + 1 for key, tensor in before.items()}
+    del state["neck.lateral.0.conv.weight"]
+    state |= {"mask_head.weight": torch.zeros(1), "backbone.conv1.weight": torch.zeros(8, 3, 3, 3)}
+    with pytest.raises(WeightsError) as error:
+        load_state(model, state, "w.pth")
+    assert str(error.value) == (
+        "w.pth does not fit the model, nothing was loaded. 1 missing: neck.lateral.0.conv.weight."
+        " 1 left over: mask_head.weight. 1 of another shape: backbone.conv1.weight 8x3x3x3 where the model has 8x3x7x7"
+    )
+    assert all(tensor.equal(before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_long_lists_are_cut():
+    model = narrow(RETINANET).model.build()
+    with pytest.raises(WeightsError, match=r"\d+ missing: (\S+, ){7}\S+ and \d+ more$"):
+        load_state(model, {}, "w.pth")
+
+
+def test_counters_may_be_missing_or_too_many():
+    frozen = narrow(RETINANET).model
+    trained = replace(frozen, backbone=replace(frozen.backbone, norm="batch"))
+    source = trained.build()
+    load_state(frozen.build(), source.state_dict(), "w.pth")
+    model = trained.build()
+    state = {key: x for key, x in source.state_dict().items() if "num_batches" not in key and key != "positives"}
+    load_state(model, state, "w.pth")
+    assert model.positives == 100
+
+
+def test_own_files_bring_their_options(row, tmp_path):
+    recipe = narrow(row, num_classes=5)
+    saved = save(recipe, tmp_path / "model.safetensors")
+    for weights in (tmp_path / "model.safetensors", tmp_path):
+        model, resolved = build_with_weights(replace(ROWS[row].recipe(), weights=str(weights)))
+        assert equal_states(model, saved)
+        assert resolved.model == recipe.model == model.config
+    again, resolved_again = build_with_weights(resolved)
+    assert equal_states(again, saved)
+    assert resolved_again == resolved
+
+
+def test_own_checkpoints_and_files_without_a_recipe(row, tmp_path):
+    recipe = narrow(row, num_classes=5)
+    saved = save(recipe, tmp_path / "plain.safetensors", with_recipe=False)
+    state = {key: tensor + 1 for key, tensor in saved.state_dict().items()}
+    checkpoint = {"model": state, "ema": saved.state_dict(), "optimiser": {}, "recipe": to_json(recipe)}
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    model, resolved = build_with_weights(replace(recipe, weights=str(tmp_path / "plain.safetensors")))
+    assert equal_states(model, saved)
+    model, resolved = build_with_weights(replace(ROWS[row].recipe(), weights=str(tmp_path / "checkpoint.pt")))
+    assert equal_states(model, saved)
+    assert resolved.model == recipe.model
+
+
+def test_what_the_user_set_stays(tmp_path):
+    save(narrow(RETINANET, num_classes=5), tmp_path / "w.safetensors")
+    recipe = ROWS[RETINANET].recipe()
+    detect = DetectConfig(clip_first=False, score_threshold=0.3)
+    asked = replace(
+        recipe, model=replace(recipe.model, detect=detect, candidates=50), weights=str(tmp_path / "w.safetensors")
+    )
+    _, resolved = build_with_weights(asked)
+    assert resolved.model == narrow(RETINANET, num_classes=5, detect=detect, candidates=50).model
+
+
+def test_other_classes_than_the_weights_have(row, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save(narrow(row, num_classes=5), path)
+    asked = replace(narrow(row, num_classes=3), weights=str(path))
+    with pytest.raises(
+        WeightsError, match=r"scores 5 classes, the recipe asks for 3\. Leave out --model\.num-classes 3"
+    ):
+        build_with_weights(asked)
+
+
+def test_weights_of_another_system(tmp_path):
+    save(narrow(RETINANET), tmp_path / "w.safetensors")
+    save(narrow(RETINANET), tmp_path / "plain.safetensors", with_recipe=False)
+    for name in ("w", "plain"):
+        with pytest.raises(WeightsError, match="another system"):
+            build_with_weights(replace(narrow(FASTER_RCNN), weights=str(tmp_path / f"{name}.safetensors")))
+
+
+def test_options_of_another_version(tmp_path):
+    recipe = narrow(RETINANET)
+    saved = to_json(recipe)
+    saved["model"]["focal_alhpa"] = 1
+    save_file(recipe.model.build().state_dict(), tmp_path / "w.safetensors", {"recipe": json.dumps(saved)})
+    with pytest.raises(WeightsError, match=r"another version of cvzoo.*did you mean focal_alpha"):
+        build_with_weights(replace(recipe, weights=str(tmp_path / "w.safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("torchvison", "no weights named 'torchvison'; did you mean torchvision or .* or give the path"),
+        (
+            "xyz",
+            r"no weights named 'xyz' \(published for retinanet_r50_fpn_1x: torchvision, torchvision_v2, detectron2",
+        ),
+        ("runs/gone", "there is no weights file runs/gone"),
+        ("gone.pth", r"there is no weights file gone\.pth"),
+    ],
+)
+def test_unknown_weights(weights, message):
+    with pytest.raises(WeightsError, match=message):
+        build_with_weights(replace(narrow(RETINANET), weights=weights))
+
+
+def test_a_published_name_downloads_and_brings_its_dialect(golden, tmp_path, monkeypatch):
+    """A name of the table, from a store of files, with its checksum; the recipe gets the options of the dialect."""
+    case = golden / "retinanet" / "retinanet_r50_fpn"
+    size = {"depth": 50, "width": 8, "stem_channels": 8, "out_channels": 16}
+    options = json.loads((case / "case.json").read_text())["options"]["MODEL"]
+    torch.save({"model": load_file(case / "weights.safetensors")}, tmp_path / "tiny.pth")
+    dialect = retinanet_detectron2()
+    config = replace(
+        dialect,
+        num_classes=options["RETINANET"]["NUM_CLASSES"],
+        tower_convs=options["RETINANET"]["NUM_CONVS"],
+        backbone=replace(dialect.backbone, **size),
+        fpn=replace(dialect.fpn, channels=options["FPN"]["OUT_CHANNELS"]),
+    )
+    file = Remote(url=f"file://{tmp_path}/tiny.pth", algorithm="sha256", digest="")
+    entry = Published(file=file, config=config, results={}, source="")
+    monkeypatch.setitem(PUBLISHED[RETINANET], "tiny", entry)
+    model, resolved = build_with_weights(replace(ROWS[RETINANET].recipe(), weights="tiny"))
+    assert resolved.model == config
+    assert model.config.backbone.stride_in_1x1
+
+
+@pytest.mark.parametrize(
+    ("case", "row", "dialect", "depth"),
+    [
+        ("retinanet/retinanet_r50_fpn", RETINANET, retinanet_detectron2(), 50),
+        ("retinanet_mmdet/retinanet_fpn", RETINANET, retinanet_mmdetection(), 18),
+        ("faster_rcnn/faster_rcnn_r50_fpn", FASTER_RCNN, faster_rcnn_detectron2(), 50),
+    ],
+)
+def test_a_file_of_another_toolbox_gets_its_dialect(golden, case, row, dialect, depth):
+    """Conventions from the toolbox, sizes from the row, classes from the file."""
+    path = golden / case / "weights.safetensors"
+    size = {"depth": depth, "width": 8, "stem_channels": 8, "out_channels": 16 if depth == 50 else 8}
+    recipe = narrow(row)
+    model = replace(
+        recipe.model,
+        backbone=replace(recipe.model.backbone, **size),
+        **({"box_head": replace(recipe.model.box_head, fc_channels=32)} if row == FASTER_RCNN else {}),
+    )
+    loaded, resolved = build_with_weights(replace(recipe, model=model, weights=str(path)))
+    expected = {"backbone": replace(dialect.backbone, **size), "fpn": replace(dialect.fpn, channels=16)}
+    expected |= {"num_classes": 6 if "mmdet" in case else 5}
+    expected |= {"box_head": replace(dialect.box_head, fc_channels=32)} if row == FASTER_RCNN else {"tower_convs": 2}
+    assert resolved.model == replace(dialect, **expected)
+    source = load_file(path)
+    conv1 = "backbone.conv1.weight" if "mmdet" in case else "backbone.bottom_up.stem.conv1.weight"
+    assert loaded.backbone.conv1.weight.equal(source[conv1])
