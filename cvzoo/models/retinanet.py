@@ -29,7 +29,7 @@ from cvzoo.ops.assigners import Match, match_boxes
 from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
 from cvzoo.ops.classes import outputs_of
 from cvzoo.ops.detect import DetectConfig, detect
-from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.distributed import mean_over_processes, processes, sum_over_processes
 from cvzoo.ops.losses import focal_loss, smooth_l1
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
@@ -212,10 +212,11 @@ class RetinaNet(nn.Module):
             return counts_N.clamp(min=1) * len(counts_N)
         if self.config.normaliser == "batch":
             return mean_over_processes(counts_N.clamp(min=1).sum()).expand(len(counts_N))
-        positives = mean_over_processes(counts_N.sum()).clamp(min=1)
+        positives = sum_over_processes(counts_N.sum()).clamp(min=1)
         if self.training:
             self.positives.mul_(0.9).add_(0.1 * positives)
-        return self.positives.clone().expand(len(counts_N))
+        # of the whole batch, so each process divides by its share; the reference averages its own process' positives
+        return (self.positives / processes()).expand(len(counts_N))
 
     def decode(
         self, raw: RetinaNetOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size

@@ -1,4 +1,8 @@
-"""The one thing an operator must know about other processes."""
+"""The one thing an operator must know about other processes: normalisers are those of the whole batch.
+
+A loss divided by `mean_over_processes(count)`, averaged by DDP, equals the loss of one process with the whole batch. The
+references divide by their own process' count instead; with one process the two are the same.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,20 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def mean_over_processes(value: Tensor) -> Tensor:
-    """Mean of a scalar over all training processes; itself in a single process.
+def processes() -> int:
+    """Number of training processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
-    A loss divided by this normaliser, averaged by DDP, equals the loss of one process with the whole batch. The
-    references divide by their own process' count instead; with one process the two are the same.
-    """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Sum of a scalar over all training processes; itself in a single process."""
+    if processes() == 1:
         return value
     total = value.detach().clone().float()
     dist.all_reduce(total)
-    return total / dist.get_world_size()
+    return total
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Mean of a scalar over all training processes; itself in a single process."""
+    return sum_over_processes(value) / processes()

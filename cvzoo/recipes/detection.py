@@ -71,6 +71,7 @@ def retinanet_r18_fpn_shapes() -> Recipe:
     from cvzoo.models.retinanet import RetinaNetConfig
     from cvzoo.nn.fpn import FPNConfig
     from cvzoo.nn.resnet import ResNetConfig
+    from cvzoo.ops.anchors import AnchorConfig, octave_sizes
 
     return Recipe(
         row="retinanet_r18_fpn_shapes",
@@ -78,6 +79,7 @@ def retinanet_r18_fpn_shapes() -> Recipe:
             num_classes=3,
             backbone=ResNetConfig(depth=18, width=32, norm="batch", frozen_stages=0),
             fpn=FPNConfig(channels=64),
+            anchors=AnchorConfig(sizes=octave_sizes((24, 48, 96, 192, 384))),
             tower_convs=2,
         ),
         data=SHAPES,

@@ -78,6 +78,7 @@ def retinanet_mmdetection() -> RetinaNetConfig:
         anchors=replace(default.anchors, order="ratio"),
         clamp_shrinking=True,
         best_match="truth",
+        skip_padding=True,
         normaliser="batch",
         detect=DetectConfig(),
     )

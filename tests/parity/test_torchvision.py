@@ -61,8 +61,8 @@ def theirs_of(batch: Batch, class_ids: tuple[int, ...], shift: int) -> tuple[lis
     return pictures, targets
 
 
-def randomise(model: nn.Module, final: list[nn.Module]) -> None:
-    """Weights for which activations stay small and scores differ enough to be ordered."""
+def randomise(model: nn.Module, last: nn.Module, std: float) -> None:
+    """Weights for which activations stay small, and scores of the `last` layer that differ enough to be ordered."""
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, (FrozenBatchNorm2d, nn.BatchNorm2d)):
@@ -72,9 +72,8 @@ def randomise(model: nn.Module, final: list[nn.Module]) -> None:
             assert module.running_var is not None
             module.running_mean.uniform_(-0.1, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
-    for layer in final:
-        layer.weight.data.normal_(std=0.05, generator=generator)  # type: ignore[union-attr,operator]
-        layer.bias.data.normal_(mean=-2, generator=generator)  # type: ignore[union-attr,operator]
+    last.weight.data.normal_(std=std, generator=generator)  # type: ignore[union-attr,operator]
+    last.bias.data.fill_(-2)  # type: ignore[union-attr,operator]
 
 
 def compare_detections(report: Report, found: list[dict[str, Tensor]], ours, class_ids: tuple[int, ...], shift: int):
@@ -113,6 +112,7 @@ def torchvision_retinanet(version: str) -> tuple[nn.Module, RetinaNetConfig]:
 def torchvision_faster_rcnn(version: str) -> tuple[nn.Module, FasterRCNNConfig]:
     # samples exceed the candidates, so that no random choice is left to differ in
     fixed = {"min_size": 192, "max_size": 256, "rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6}
+    fixed |= {"rpn_post_nms_top_n_train": 200, "rpn_post_nms_top_n_test": 100}
     if version == "v2":
         model = tv.fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **fixed)
         config = dialects.faster_rcnn_torchvision_v2()
@@ -121,7 +121,7 @@ def torchvision_faster_rcnn(version: str) -> tuple[nn.Module, FasterRCNNConfig]:
         model.backbone = frozen_backbone()
         config = dialects.faster_rcnn_torchvision()
     # every anchor and proposal may be sampled, whatever its sign
-    rpn = replace(config.rpn, samples=2 * 10**6, positive_fraction=0.5)
+    rpn = replace(config.rpn, samples=2 * 10**6, positive_fraction=0.5, post_nms_train=200, post_nms_test=100)
     box_head = replace(config.box_head, samples=4 * 10**6, positive_fraction=0.25)
     return model, replace(config, rpn=rpn, box_head=box_head)
 
@@ -129,7 +129,7 @@ def torchvision_faster_rcnn(version: str) -> tuple[nn.Module, FasterRCNNConfig]:
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_retinanet(version: str) -> None:
     theirs, config = torchvision_retinanet(version)
-    randomise(theirs, [theirs.head.classification_head.cls_logits])  # type: ignore[union-attr,list-item]
+    randomise(theirs, theirs.head.classification_head.cls_logits, std=0.5)  # type: ignore[union-attr,arg-type]
     ours, report = RetinaNet(config), Report()
     load_state(ours, to_ours(theirs.state_dict()), "torchvision")
     images = batch(config.class_ids)
@@ -162,7 +162,7 @@ def test_retinanet(version: str) -> None:
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_faster_rcnn(version: str) -> None:
     theirs, config = torchvision_faster_rcnn(version)
-    randomise(theirs, [theirs.roi_heads.box_predictor.cls_score])  # type: ignore[union-attr,list-item]
+    randomise(theirs, theirs.roi_heads.box_predictor.cls_score, std=0.5)  # type: ignore[union-attr,arg-type]
     ours, report = FasterRCNN(config), Report()
     load_state(ours, to_ours(theirs.state_dict()), "torchvision")
     images = batch(config.class_ids)

@@ -1,0 +1,32 @@
+# setup: a virtual environment with the tested versions.   check: style, types, import layers.
+# test: all tests.   demo: train, evaluate and measure the embedded row, about 5 minutes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup check test demo table
+
+setup: .venv/ready
+
+# torch and torchvision come from pip alone: other installers fetch gigabytes of CUDA packages even on a CPU machine
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"cvzoo needs Python 3.11 or newer, this is {sys.version}"'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch torchvision
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lite,dev]'
+	touch $@
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+demo: setup
+	$(BIN)/cvzoo train retinanet_r18_fpn_shapes --run.out runs/demo
+
+table: setup
+	$(BIN)/cvzoo table

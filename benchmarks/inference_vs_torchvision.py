@@ -1,0 +1,65 @@
+"""Inference beside torchvision: same architecture, weights and picture, alternating in one process on the CPU.
+
+    python benchmarks/inference_vs_torchvision.py retinanet [--precision bf16] [--rounds 7] [--height 800 --width 1216]
+
+Both sides go from the decoded picture to final detections. The detections are compared before anything is timed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import tyro
+from common import System, alternate, batch_of, pair, picture, ratios, report, torchvision_inputs
+
+from cvzoo.ops.classes import classes_of
+from cvzoo.structures import Prediction
+
+
+def main(
+    system: tyro.conf.Positional[System],
+    precision: Literal["fp32", "bf16"] = "fp32",
+    rounds: int = 7,
+    height: int = 800,
+    width: int = 1216,
+) -> None:
+    batch = batch_of([picture((height, width))])
+    theirs, ours = pair(system, batch)
+    class_ids = ours.config.class_ids  # type: ignore[union-attr]
+    pictures, _ = torchvision_inputs(batch, class_ids, shift=int(system == "faster_rcnn"))  # type: ignore[arg-type]
+    fast = ours.for_inference()  # type: ignore[operator]
+
+    def run_ours() -> list[Prediction]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return fast.predict(batch)
+
+    def run_theirs() -> list[dict]:
+        with torch.no_grad():
+            return theirs(pictures)
+
+    (found,), (expected,) = run_ours(), run_theirs()
+    labels = classes_of(expected["labels"] - int(system == "faster_rcnn"), class_ids)  # type: ignore[arg-type]
+    kept = labels >= 0
+    partners = matched(found, expected["boxes"][kept], expected["scores"][kept], labels[kept])
+    times = alternate({"ours": run_ours, "torchvision": run_theirs}, rounds)
+    report(
+        f"inference_{system}_{precision}",
+        **ratios(times),
+        size=[height, width],
+        detections=len(found),
+        torchvision_detections=int(kept.sum()),
+        detections_equal=partners,
+    )
+
+
+def matched(found: Prediction, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> int:
+    """How many of torchvision's detections ours has: same class, box within 0.1 px, score within 1e-4."""
+    near = (found.boxes[None] - boxes[:, None]).abs().amax(-1) < 0.1
+    near &= (found.scores[None] - scores[:, None]).abs() < 1e-4
+    near &= found.labels[None] == labels[:, None]
+    return int(near.any(dim=1).sum())
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

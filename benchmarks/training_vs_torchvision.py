@@ -1,0 +1,88 @@
+"""One training step beside torchvision: forward, losses, backward and an SGD step on the CPU.
+
+    python benchmarks/training_vs_torchvision.py retinanet [--rounds 7] [--height 512 --width 512] [--batch 2]
+
+Time alternates in one process; peak memory is that of a fresh process for each side, everything included.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import tyro
+from common import System, alternate, batch_of, pair, picture, ratios, report, torchvision_inputs
+from torch import Tensor, nn
+
+from cvzoo.structures import Batch
+
+Side = Literal["ours", "torchvision"]
+
+
+def training_step(model: nn.Module, losses: Callable[[], dict[str, Tensor]]) -> Callable[[], None]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.SGD(parameters, lr=1e-5, momentum=0.9)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        torch.stack(list(losses().values())).sum().backward()
+        optimiser.step()
+
+    return step
+
+
+def steps(system: System, batch: Batch) -> dict[Side, Callable[[], None]]:
+    theirs, ours = pair(system, batch)
+    class_ids = ours.config.class_ids  # type: ignore[union-attr]
+    pictures, targets = torchvision_inputs(batch, class_ids, shift=int(system == "faster_rcnn"))  # type: ignore[arg-type]
+    ours = ours.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    theirs.train()
+    return {
+        "ours": training_step(ours, lambda: ours(batch)),
+        "torchvision": training_step(theirs, lambda: theirs(pictures, targets)),
+    }
+
+
+def peak_mb(system: System, side: Side, height: int, width: int, batch: int) -> float:
+    """Peak resident memory of a fresh process that does three steps of one side."""
+    sizes = ["--height", str(height), "--width", str(width), "--batch", str(batch)]
+    command = [sys.executable, __file__, system, "--only", side, *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["peak_mb"]
+
+
+def main(
+    system: tyro.conf.Positional[System],
+    rounds: int = 7,
+    height: int = 512,
+    width: int = 512,
+    batch: int = 2,
+    only: Side | None = None,
+) -> None:
+    pictures = batch_of([picture((height, width))] * batch)
+    sides = steps(system, pictures)
+    if only:
+        for _ in range(3):
+            sides[only]()
+        print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        return
+    times = alternate(dict(sides), rounds)  # type: ignore[arg-type]
+    ours, theirs = (peak_mb(system, side, height, width, batch) for side in ("ours", "torchvision"))
+    report(
+        f"training_{system}",
+        **ratios(times),
+        ratio_memory=ours / theirs,
+        ours_peak_mb=ours,
+        torchvision_peak_mb=theirs,
+        size=[height, width],
+        batch=batch,
+    )
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

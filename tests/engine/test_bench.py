@@ -1,0 +1,71 @@
+"""The benchmark measures without data, and never replaces what a real run recorded."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from engine.tiny import tiny
+
+from cvzoo.engine.bench import bench, picture_size
+from cvzoo.engine.measure import median_seconds, peak_memory_gb, reset_peak_memory
+from cvzoo.engine.train import train
+from cvzoo.recipes import Recipe
+
+CPU = torch.device("cpu")
+
+
+def without_data(out: Path) -> Recipe:
+    return tiny(out, data__source="coco", data__root=Path("/nowhere"))
+
+
+def test_measures_everything_without_a_data_set(tmp_path: Path) -> None:
+    cost, row_file = bench(without_data(tmp_path), iterations=2)
+    assert cost.keys() >= {"mem_gb", "train_s_per_iter", "inf_s_per_im", "throughput", "gflops", "peak_share"}
+    assert cost["train_batch"] == 2
+    assert cost["precision"] == "fp32"
+    assert 0 < float(cost["peak_share"] or 0) < 1.5
+    assert json.loads(row_file.read_text())["cost"] == cost
+
+
+def test_parameters_and_flops_do_not_depend_on_the_weights(tmp_path: Path) -> None:
+    first, _ = bench(without_data(tmp_path), iterations=1)
+    second, _ = bench(tiny(tmp_path, run__seed=1), iterations=1)
+    assert (first["params_m"], first["gflops"]) == (second["params_m"], second["gflops"])
+
+
+def test_training_figures_of_a_real_run_stay(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "runs", schedule__iterations=2)
+    row_file = train(recipe).row_file
+    assert row_file
+    trained = json.loads(row_file.read_text())["cost"]
+    cost, same_file = bench(recipe, iterations=1, batch=1)
+    stored = json.loads(row_file.read_text())["cost"]
+    assert same_file == row_file
+    assert cost["train_batch"] == 1
+    assert stored["train_batch"] == trained["train_batch"] == 4
+    assert stored["train_s_per_iter"] == trained["train_s_per_iter"]
+    assert stored["inf_s_per_im"] == cost["inf_s_per_im"]
+
+
+def test_size_of_the_pictures() -> None:
+    from cvzoo.data.config import Data
+
+    assert picture_size(Data()) == (800, 1333)
+    assert picture_size(Data(canvas=(320, 320))) == (320, 320)
+
+
+def test_peak_memory_sees_an_allocation_and_can_be_reset() -> None:
+    reset_peak_memory(CPU)
+    before = peak_memory_gb(CPU)
+    block = torch.ones(50_000_000)  # 0.2 GB
+    assert peak_memory_gb(CPU) == pytest.approx(before + 0.2, abs=0.02)
+    del block
+    reset_peak_memory(CPU)
+    assert peak_memory_gb(CPU) < before + 0.1
+
+
+def test_warm_up_is_not_timed() -> None:
+    calls = []
+    median_seconds(lambda: calls.append(1), CPU, warmup=3, iterations=4)
+    assert len(calls) == 7

@@ -1,0 +1,93 @@
+"""Learning rates, parameter groups and the moving average."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from cvzoo.engine.optim import EMA, build_optimiser, lr_factor, peak_lr, set_lr
+from cvzoo.recipes import Optim, Schedule
+
+
+def test_1x_schedule_is_detectron2s() -> None:
+    schedule = Schedule()
+    expected = {
+        0: 0.001,
+        500: 0.001 * 0.5 + 0.5,
+        999: 0.001 * 0.001 + 0.999,
+        1000: 1.0,
+        59_999: 1.0,
+        60_000: 0.1,
+        79_999: 0.1,
+        80_000: 0.01,
+        89_999: 0.01,
+    }
+    assert {t: lr_factor(schedule, t) for t in expected} == pytest.approx(expected)
+
+
+def test_cosine_falls_from_the_end_of_the_warm_up_to_zero() -> None:
+    schedule = Schedule(iterations=110, policy="cosine", warmup_iterations=10, warmup_factor=0.1)
+    assert lr_factor(schedule, 0) == pytest.approx(0.1)
+    assert lr_factor(schedule, 10) == pytest.approx(1.0)
+    assert lr_factor(schedule, 60) == pytest.approx(0.5)
+    assert lr_factor(schedule, 109) == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.99)))
+    factors = [lr_factor(schedule, t) for t in range(10, 110)]
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_no_warm_up_starts_at_the_peak() -> None:
+    assert lr_factor(Schedule(warmup_iterations=0), 0) == 1.0
+
+
+def test_learning_rate_scales_with_the_batch() -> None:
+    assert peak_lr(Optim(lr=0.02), Schedule(batch=4, base_batch=16)) == pytest.approx(0.005)
+
+
+class Detector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1))
+        self.backbone[0].requires_grad_(False)
+        self.head = nn.Sequential(nn.Conv2d(4, 2, 1), nn.GroupNorm(1, 2))
+
+
+def test_parameter_groups() -> None:
+    model = Detector()
+    optim = Optim(lr=0.1, weight_decay=1e-4, norm_weight_decay=1e-6, backbone_lr_factor=0.1)
+    optimiser = build_optimiser(model, optim, 0.1)
+    set_lr(optimiser, 0.5)
+    settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+    assert all(id(p) not in settings for p in model.backbone[0].parameters())
+    expected = {
+        model.backbone[1]: (0.005, 1e-6),
+        model.backbone[2]: (0.005, 1e-4),
+        model.head[0]: (0.05, 1e-4),
+        model.head[1]: (0.05, 1e-6),
+    }
+    for layer, values in expected.items():
+        for parameter in layer.parameters():
+            assert settings[id(parameter)] == pytest.approx(values)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_optimiser_by_name(name: str, kind: type) -> None:
+    optimiser = build_optimiser(Detector(), replace(Optim(), name=name), 0.1)
+    assert isinstance(optimiser, kind)
+    if name == "sgd":
+        assert {(g["momentum"], g["nesterov"]) for g in optimiser.param_groups} == {(0.9, False)}
+
+
+def test_moving_average() -> None:
+    model = nn.BatchNorm1d(1)
+    ema = EMA(model, decay=0.5)
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+    model.running_mean.fill_(7.0)  # type: ignore[union-attr]
+    ema.update(model, iteration=0)  # decay min(0.5, 1/10)
+    assert ema.model.weight.item() == pytest.approx(0.1 * 1 + 0.9 * 3)
+    ema.update(model, iteration=1000)  # decay 0.5
+    assert ema.model.weight.item() == pytest.approx(0.5 * 2.8 + 0.5 * 3)
+    assert ema.model.running_mean.item() == 7.0
+    assert not ema.model.training

@@ -1,0 +1,159 @@
+"""The training loop: the same curve however it is run, interrupted or shared, and clear ends when it cannot go on."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from engine.tiny import command, losses, tiny
+
+from cvzoo.engine import checkpoint
+from cvzoo.engine.stop import TrainingError
+from cvzoo.engine.train import train
+from cvzoo.metrics.coco import evaluate_coco
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run; 12 iterations, a checkpoint every 5."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return train(tiny(folder / "runs")).folder
+
+
+def test_run_folder_explains_the_run(uninterrupted: Path) -> None:
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert names >= {"recipe.json", "env.json", "metrics.jsonl", "metrics.json", "predictions_val.json"}
+    assert names >= {"checkpoint.pt", "model.safetensors", "tensorboard"}
+    assert not any(name.endswith(".tmp") for name in names)
+    lines = losses(uninterrupted)
+    assert [line["iteration"] for line in lines] == list(range(1, 13))
+    assert all(line["loss"] == pytest.approx(line["loss_cls"] + line["loss_box"]) for line in lines)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_row_file_holds_results_cost_and_log(uninterrupted: Path) -> None:
+    (row_file,) = (uninterrupted.parent / "rows").glob("*.json")
+    row = json.loads(row_file.read_text())
+    metrics = json.loads((uninterrupted / "metrics.json").read_text())
+    assert row["results"]["val"] == metrics["val"]["stats"]
+    assert "train" not in row["results"]  # 20 000 drawn pictures
+    assert row["cost"]["train_batch"] == 4
+    assert row["cost"]["mem_gb"] > 0.1
+    assert 0 < row["cost"]["train_s_per_iter"] < 10
+    assert len(row["log"]) == 12
+    assert row["recipe"]["schedule"]["iterations"] == 12
+
+
+def test_small_training_split_is_evaluated_too(tmp_path: Path) -> None:
+    result = train(tiny(tmp_path / "runs", schedule__iterations=1, data__shapes__train_images=6))
+    assert set(result.evaluations) == {"val", "train"}
+    assert len(result.evaluations["train"].predictions) == 6
+    truth = result.datasets["train"].ground_truth
+    detections = json.loads((result.folder / "predictions_train.json").read_text())
+    assert evaluate_coco(truth, detections).stats == result.evaluations["train"].coco.stats
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_run_continues_bit_for_bit(number: signal.Signals, uninterrupted: Path, tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "runs")
+    process = command(recipe, tmp_path)
+    assert process.stderr
+    assert any(line.startswith("[7/12]") for line in process.stderr)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (143 if number == signal.SIGTERM else -9)
+    folder = recipe.run.out / recipe.row
+    saved = checkpoint.load(folder, "cpu")
+    assert saved
+    if number == signal.SIGTERM:
+        assert saved["iteration"] >= 7
+        assert f"saved at iteration {saved['iteration']}" in said
+    assert train(recipe).folder == folder
+    assert losses(folder) == losses(uninterrupted)
+    ours, theirs = (checkpoint.load(f, "cpu") for f in (folder, uninterrupted))
+    assert ours
+    assert theirs
+    for name, tensor in theirs["model"].items():
+        assert torch.equal(ours["model"][name], tensor), name
+
+
+def test_two_processes_with_half_the_batch_have_the_same_curve(tmp_path: Path) -> None:
+    alone = tiny(tmp_path / "alone", schedule__iterations=20)
+    shared = tiny(tmp_path / "shared", schedule__iterations=20)
+    process = command(shared, tmp_path, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    train(alone)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert out.count("box AP ") == 1  # one process speaks
+    ours, theirs = losses(shared.run.out / shared.row), losses(alone.run.out / alone.row)
+    assert len(ours) == len(theirs) == 20
+    for mine, other in zip(ours, theirs):
+        assert mine == pytest.approx(other, rel=1e-5)
+    figures = [json.loads((r.run.out / r.row / "metrics.json").read_text())["val"]["stats"] for r in (alone, shared)]
+    assert figures[0] == pytest.approx(figures[1], abs=1e-3)
+
+
+def test_accumulation_equals_the_whole_batch_where_losses_are_means_over_images(tmp_path: Path) -> None:
+    changed = {"model__normaliser": "image", "schedule__iterations": 3}
+    whole = train(tiny(tmp_path / "whole", **changed))
+    parts = train(tiny(tmp_path / "parts", schedule__accumulate=2, **changed))
+    for mine, other in zip(losses(parts.folder), losses(whole.folder)):
+        assert mine == pytest.approx(other, rel=1e-5)
+
+
+def test_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "runs", optim__lr=1e12, run__checkpoint_every=1)
+    with pytest.raises(TrainingError) as error:
+        train(recipe)
+    message = str(error.value)
+    assert "loss_cls" in message
+    assert "image ids" in message
+    assert "--optim.lr" in message
+    folder = recipe.run.out / recipe.row
+    saved = checkpoint.load(folder, "cpu")
+    assert saved
+    assert saved["iteration"] == int(message.partition("iteration ")[2].partition(":")[0])
+    assert all(tensor.isfinite().all() for tensor in saved["model"].values())
+    assert not (folder / "model.safetensors").exists()
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    folder = train(tiny(tmp_path / "runs", schedule__iterations=1)).folder
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(ValueError, match=r"optim\.lr is 0\.5, was 0\.01.*--run\.out"):
+        train(tiny(tmp_path / "runs", schedule__iterations=1, optim__lr=0.5))
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_number_of_classes_is_checked_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"3 categories .* predicts 7; add --model\.num-classes 3"):
+        train(tiny(tmp_path / "runs", model__num_classes=7))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_moving_average_is_what_gets_published(tmp_path: Path) -> None:
+    result = train(tiny(tmp_path / "runs", optim__ema_decay=0.9, schedule__iterations=3))
+    from safetensors.torch import load_file
+
+    saved, published = checkpoint.load(result.folder, "cpu"), load_file(result.folder / "model.safetensors")
+    assert saved
+    assert all(torch.equal(saved["ema"][name], tensor) for name, tensor in published.items())
+    assert not all(torch.equal(saved["model"][name], tensor) for name, tensor in published.items())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns(precision: str, tmp_path: Path) -> None:
+    result = train(tiny(tmp_path / "runs", run__precision=precision))
+    lines = losses(result.folder)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_evaluation_during_training_changes_nothing(uninterrupted: Path, tmp_path: Path) -> None:
+    result = train(tiny(tmp_path / "runs", run__eval_every=4))
+    lines = losses(result.folder)
+    assert [line["iteration"] for line in lines if "val/box_AP" in line] == [4, 8]
+    assert [line for line in lines if "loss" in line] == losses(uninterrupted)

@@ -1,0 +1,150 @@
+"""The command line: what it prints, what it refuses, with which status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engine.tiny import ROOT, tiny
+
+from cvzoo.cli import main
+from cvzoo.recipes.results import to_json
+
+ROW = "retinanet_r18_fpn_shapes"
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says on stderr that must end with status 2 and without a traceback."""
+    try:
+        status = main(arguments)
+    except SystemExit as end:  # tyro's own refusals
+        status = end.code
+    said = capsys.readouterr().err
+    assert status == 2
+    assert "Traceback" not in said
+    return " ".join(said.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["list"]])
+def test_help_and_list_start_without_torch(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from cvzoo.cli import main\n"
+        f"assert main({arguments}) == 0\n"
+        "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("retinanet_r50_fpn_1x" if arguments == ["list"] else "cvzoo COMMAND") in done.stdout
+
+
+def test_module_runs_like_the_command(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cvzoo", "tran"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "cvzoo: error: there is no command 'tran'; did you mean `cvzoo train`?\n"
+
+
+def test_list_filters_and_sorts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--task", "detection", "--sort", "ref_AP"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    column = header.split().index("ref_AP")
+    assert lines[0].startswith("faster_rcnn_r50_fpn_1x")
+    assert "0.379" in lines[0]
+    assert column == 4
+    assert "columns are row" in refused(["list", "--sort", "speed"], capsys)
+    assert "detection" in refused(["list", "--task", "detektion"], capsys)
+
+
+def test_unknown_names_get_suggestions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"did you mean {ROW}" in refused(["train", "retinanet_r18_fpn_shape"], capsys)
+    assert "`cvzoo list`" in refused(["train", "zzz"], capsys)
+    assert "which row? usage: cvzoo train ROW" in refused(["train", "--optim.lr", "1"], capsys)
+    assert "--optim.lr FLOAT" in refused(["train", ROW, "--optim.lrr", "1"], capsys)
+
+
+def test_bad_values_name_the_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "optim.lr must be positive" in refused(["train", ROW, "--optim.lr", "-1"], capsys)
+    assert "'fp32', 'bf16', 'fp16'" in refused(["train", ROW, "--precision", "fp8"], capsys)
+    assert "--row cannot rename" in refused(["show", ROW, "--row", "other"], capsys)
+
+
+def test_missing_data_is_said_before_anything_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = refused(["train", "retinanet_r50_fpn_1x", "--data.root", "/nowhere", "--device", "cpu"], capsys)
+    assert said.startswith("cvzoo: error: ")
+    assert "/nowhere" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVZOO_DEBUG", "1")
+    with pytest.raises(ValueError, match="no row named"):
+        main(["train", "zzz"])
+
+
+def test_show_prints_the_resolved_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", ROW, "--optim.lr", "0.5", "--precision=bf16"]) == 0
+    out = capsys.readouterr().out
+    recipe, _ = json.JSONDecoder().raw_decode(out)
+    assert recipe["optim"]["lr"] == 0.5
+    assert recipe["run"]["precision"] == "bf16"
+    assert "M parameters" in out
+    assert "1708.02002" in out
+
+
+def test_recipe_file_stands_for_a_row(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    wanted = to_json(tiny(tmp_path / "runs"))
+    (tmp_path / "recipe.json").write_text(json.dumps(wanted))
+    assert main(["show", "recipe.json"]) == 0
+    assert json.JSONDecoder().raw_decode(capsys.readouterr().out)[0] == wanted
+    (tmp_path / "other.json").write_text("[]")
+    assert "other.json is not a recipe" in refused(["show", "other.json"], capsys)
+    assert "nothing.json" in refused(["show", "nothing.json"], capsys)
+
+
+def test_train_eval_report_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "runs", schedule__iterations=2)
+    (tmp_path / "wanted.json").write_text(json.dumps(to_json(recipe)))
+    assert "Train it with" in refused(["eval", "wanted.json"], capsys)
+
+    assert main(["train", "wanted.json"]) == 0
+    line, row_file, report = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{ROW}  box AP 0.")
+    assert json.loads(Path(row_file).read_text())["row"] == ROW
+    assert Path(report).read_text().startswith("<!doctype html>")
+
+    assert main(["eval", "wanted.json"]) == 0
+    line, same_file, report = capsys.readouterr().out.splitlines()
+    assert same_file == row_file
+    folder, evaluated = recipe.run.out / ROW, recipe.run.out / f"{ROW}-eval"
+    assert Path(report) == evaluated / "report.html"
+    ours, theirs = (json.loads((f / "metrics.json").read_text())["val"]["stats"] for f in (evaluated, folder))
+    assert ours == theirs
+
+    (folder / "report.html").unlink()
+    assert main(["report", str(folder)]) == 0
+    assert Path(capsys.readouterr().out.strip()) == folder / "report.html"
+    assert (folder / "report.html").exists()
+
+    from PIL import Image
+
+    Image.new("RGB", (64, 48)).save(tmp_path / "grey.jpg")
+    assert main(["predict", "wanted.json", "grey.jpg", "--output", "drawn"]) == 0
+    assert capsys.readouterr().out.split() == ["drawn/grey.png", "drawn/predictions.json"]
+
+
+def test_data_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["data", "check", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().out
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert names >= {"torch", "torchvision", "machine", "threads", "CUDA"}
