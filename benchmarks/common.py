@@ -103,11 +103,17 @@ def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, nn.Mod
     if system == "retinanet":
         theirs = tv.retinanet_resnet50_fpn(weights=None, weights_backbone=None, **sides)
         theirs.backbone = _backbone(returned_layers=[2, 3, 4], extra_blocks=LastLevelP6P7(256, 256))
-        last, ours = theirs.head.classification_head.cls_logits, RetinaNet(dialects.retinanet_torchvision())
+        last, ours = (
+            theirs.get_submodule("head.classification_head.cls_logits"),
+            RetinaNet(dialects.retinanet_torchvision()),
+        )
     else:
         theirs = tv.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides)
         theirs.backbone = _backbone()
-        last, ours = theirs.roi_heads.box_predictor.cls_score, FasterRCNN(dialects.faster_rcnn_torchvision())
+        last, ours = (
+            theirs.get_submodule("roi_heads.box_predictor.cls_score"),
+            FasterRCNN(dialects.faster_rcnn_torchvision()),
+        )
     seen: list[Tensor] = []
     handle = last.register_forward_hook(lambda _module, _inputs, output: seen.append(output.detach()))  # type: ignore[operator]
     with torch.no_grad():
@@ -124,7 +130,7 @@ def _backbone(**options: Any) -> nn.Module:
     for module in backbone.modules():
         if isinstance(module, FrozenBatchNorm2d):
             module.eps = 0.0
-            module.weight.fill_(0.5)
+            nn.init.constant_(module.weight, 0.5)  # type: ignore[arg-type]
     return backbone
 
 

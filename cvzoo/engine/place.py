@@ -15,11 +15,16 @@ def autocast(run: Run, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, DTYPES[run.precision], enabled=run.precision != "fp32")
 
 
+def memory_format(run: Run, device: torch.device) -> torch.memory_format:
+    """The layout of pictures and convolutions."""
+    channels_last = device.type == "cuda" if run.channels_last is None else run.channels_last
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
 def place(batch: Batch, run: Run, device: torch.device) -> Batch:
     """The batch on `device`, its pictures in the recipe's memory layout."""
     batch = batch.to(device, non_blocking=True)
-    if run.channels_last:
-        batch.images = batch.images.contiguous(memory_format=torch.channels_last)
+    batch.images = batch.images.contiguous(memory_format=memory_format(run, device))
     return batch
 
 

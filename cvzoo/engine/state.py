@@ -14,6 +14,7 @@ from torch import nn
 
 from cvzoo.engine import checkpoint, dist
 from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
+from cvzoo.engine.place import memory_format
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import decisive, to_json
 
@@ -38,8 +39,7 @@ class State:
     @staticmethod
     def begin(recipe: Recipe, model: nn.Module, device: torch.device) -> State:
         """The state before the first iteration; `model` moves to the device."""
-        layout = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
-        model = model.to(device, memory_format=layout).train()  # pyright: ignore[reportCallIssue]
+        model = model.to(device, memory_format=memory_format(recipe.run, device)).train()  # pyright: ignore[reportCallIssue]
         return State(
             model=model,
             optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule)),

@@ -123,6 +123,8 @@ class RetinaNetHead(nn.Module):
 class RetinaNet(nn.Module):
     """The whole detector; see the model protocol in docs/models.md."""
 
+    positives: Tensor
+
     def __init__(self, config: RetinaNetConfig) -> None:
         super().__init__()
         self.config = config

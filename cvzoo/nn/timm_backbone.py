@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import timm
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 

@@ -1,7 +1,7 @@
 """The one thing an operator must know about other processes: normalisers are those of the whole batch.
 
-A loss divided by `mean_over_processes(count)`, averaged by DDP, equals the loss of one process with the whole batch. The
-references divide by their own process' count instead; with one process the two are the same.
+A loss divided by `mean_over_processes(count)`, averaged by DDP, equals the loss of one process with the whole batch.
+The references divide by their own process' count instead; with one process the two are the same.
 """
 
 from __future__ import annotations

@@ -43,9 +43,11 @@ class _FocalLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, None, None, None]:
         (grad_MK,) = ctx.saved_tensors
-        return grad_MK * grads[0].unsqueeze(1).to(grad_MK.dtype), None, None, None
+        return grad_MK * grad_outputs[0].unsqueeze(1).to(grad_MK.dtype), None, None, None
 
 
 def focal_loss(logits_MK: Tensor, labels_M: Tensor, alpha: float | None = 0.25, gamma: float = 2.0) -> Tensor:

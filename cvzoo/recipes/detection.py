@@ -135,5 +135,5 @@ def retinanet_lite0_fpn_320_mini() -> Recipe:
         schedule=Schedule(
             iterations=300, batch=4, base_batch=4, policy="cosine", warmup_iterations=30, warmup_factor=0.01
         ),
-        run=Run(log_every=10, checkpoint_every=100),
+        run=Run(log_every=10, checkpoint_every=100, channels_last=True),
     )

