@@ -115,25 +115,32 @@ def faster_rcnn_r18_fpn_shapes() -> Recipe:
 
 
 def retinanet_lite0_fpn_320_mini() -> Recipe:
-    """RetinaNet with EfficientNet-Lite0 on 285 COCO pictures at 320 px: real data in half an hour on 2 CPU cores."""
+    """RetinaNet with EfficientNet-Lite0 on 285 COCO pictures at 320 px: real data in half an hour on 2 CPU cores.
+
+    What makes it learn in so few steps: group norm in pyramid and towers, one anchor size per level (a third of the
+    head's arithmetic, spent on more epochs), ImageNet features held fixed up to C4. 42 epochs.
+    """
     from cvzoo.models.retinanet import RetinaNetConfig
     from cvzoo.nn.fpn import FPNConfig
     from cvzoo.nn.pixels import HALF
     from cvzoo.nn.timm_backbone import TimmConfig
+    from cvzoo.ops.anchors import AnchorConfig
 
     return Recipe(
         row="retinanet_lite0_fpn_320_mini",
         model=RetinaNetConfig(
-            backbone=TimmConfig(name="tf_efficientnet_lite0"),
-            fpn=FPNConfig(channels=96),
+            backbone=TimmConfig(name="tf_efficientnet_lite0", frozen_outputs=3),
+            fpn=FPNConfig(channels=64, norm="group"),
             pixels=HALF,
+            anchors=AnchorConfig(sizes=((40,), (80,), (160,), (320,), (640,))),
             tower_convs=2,
+            tower_norm="group",
         ),
         backbone_weights="imagenet",
         data=COCO_320,
-        optim=Optim(name="adamw", lr=1e-3, weight_decay=0.01, clip_norm=10.0, backbone_lr_factor=0.3),
+        optim=Optim(name="adamw", lr=1.5e-3, weight_decay=0.01, clip_norm=10.0, backbone_lr_factor=0.3, ema_decay=0.99),
         schedule=Schedule(
-            iterations=300, batch=4, base_batch=4, policy="cosine", warmup_iterations=30, warmup_factor=0.01
+            iterations=1500, batch=8, base_batch=8, policy="cosine", warmup_iterations=75, warmup_factor=0.01
         ),
-        run=Run(log_every=10, checkpoint_every=100, channels_last=True),
+        run=Run(log_every=20, checkpoint_every=250, channels_last=True),
     )
