@@ -7,8 +7,8 @@ Time alternates in one process; peak memory is that of a fresh process for each 
 
 from __future__ import annotations
 
+import gc
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +19,7 @@ import tyro
 from common import System, alternate, batch_of, pair, picture, ratios, report, torchvision_inputs
 from torch import Tensor, nn
 
+from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.structures import Batch
 
 Side = Literal["ours", "torchvision"]
@@ -40,7 +41,7 @@ def steps(system: System, batch: Batch) -> dict[Side, Callable[[], None]]:
     theirs, ours = pair(system, batch)
     class_ids = ours.config.class_ids  # type: ignore[union-attr]
     pictures, targets = torchvision_inputs(batch, class_ids, shift=int(system == "faster_rcnn"))  # type: ignore[arg-type]
-    ours = ours.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ours.train()
     theirs.train()
     return {
         "ours": training_step(ours, lambda: ours(batch)),
@@ -67,9 +68,14 @@ def main(
     pictures = batch_of([picture((height, width))] * batch)
     sides = steps(system, pictures)
     if only:
+        step = sides[only]
+        sides.clear()  # the other side's model goes
+        gc.collect()
+        cpu = torch.device("cpu")
+        reset_peak_memory(cpu)
         for _ in range(3):
-            sides[only]()
-        print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+            step()
+        print(json.dumps({"peak_mb": peak_memory_gb(cpu) * 1000}))
         return
     times = alternate(dict(sides), rounds)  # type: ignore[arg-type]
     ours, theirs = (peak_mb(system, side, height, width, batch) for side in ("ours", "torchvision"))

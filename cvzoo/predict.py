@@ -22,11 +22,12 @@ from cvzoo.data.transforms import eval_resize
 from cvzoo.engine import dist
 from cvzoo.engine.finish import with_weights
 from cvzoo.engine.place import autocast, place
-from cvzoo.engine.prepare import build_model, class_count
+from cvzoo.engine.prepare import build_model
 from cvzoo.metrics.predictions import to_coco
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.results import write_json
 from cvzoo.structures import Batch, Prediction, Sample
+from cvzoo.weights.adapt import class_count
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
@@ -163,7 +164,7 @@ def _classes(recipe: Recipe[Any]) -> list[str]:
             metadata = file.metadata() or {}
         if "classes" in metadata:
             return json.loads(metadata["classes"])
-    count, coco = class_count(recipe), _coco_classes()
+    count, coco = class_count(recipe.model), _coco_classes()
     return coco if count == len(coco) else [f"class {label}" for label in range(count)]
 
 

@@ -15,6 +15,7 @@ from cvzoo.data.dataset import Dataset
 from cvzoo.engine import dist
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.results import commit, hardware, to_json, versions, write_json
+from cvzoo.weights.adapt import class_count
 from cvzoo.weights.load import build_with_weights
 
 
@@ -22,11 +23,6 @@ def build_model(recipe: Recipe) -> tuple[nn.Module, Recipe]:
     """The recipe's model with the weights it starts from; a published name brings its own options into the recipe."""
     torch.manual_seed(recipe.run.seed)
     return build_with_weights(recipe)
-
-
-def class_count(recipe: Recipe) -> int:
-    """Classes the model tells apart. It may have more outputs: torchvision's has one per COCO id, used or not."""
-    return max(getattr(recipe.model, "class_ids", ()), default=recipe.model.num_classes - 1) + 1
 
 
 def check_batch(recipe: Recipe, world: int) -> None:
@@ -42,7 +38,7 @@ def check_batch(recipe: Recipe, world: int) -> None:
 def check_classes(recipe: Recipe, dataset: Dataset) -> None:
     """ValueError when the data set has another number of categories than the model."""
     classes, count = dataset.classes, len(dataset.classes)
-    predicted = class_count(recipe)
+    predicted = class_count(recipe.model)
     if count != predicted:
         names = ", ".join(classes[:5]) + (" ..." if count > 5 else "")
         raise ValueError(

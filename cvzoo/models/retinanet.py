@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import generalized_box_iou_loss
 
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -26,11 +25,11 @@ from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.nn.towers import init_normal, logit, tower
 from cvzoo.ops.anchors import AnchorConfig, octave_sizes, per_anchor, pyramid_anchors
 from cvzoo.ops.assigners import Match, match_boxes
-from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.classes import outputs_of
 from cvzoo.ops.detect import DetectConfig, detect
 from cvzoo.ops.distributed import mean_over_processes, processes, sum_over_processes
-from cvzoo.ops.losses import focal_loss, smooth_l1
+from cvzoo.ops.losses import BoxLoss, box_loss, focal_loss
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 
@@ -75,7 +74,7 @@ class RetinaNetConfig:
     """Weight of positives."""
     focal_gamma: float = 2.0
     """How strongly well-classified anchors are discounted."""
-    box_loss: Literal["smooth_l1", "giou"] = "smooth_l1"
+    box_loss: BoxLoss = "smooth_l1"
     """On deltas, or on decoded boxes."""
     smooth_l1_beta: float = 0.0
     """0 is L1."""
@@ -203,10 +202,7 @@ class RetinaNet(nn.Module):
         positive_P = torch.where(match.positive_A)[0]
         deltas_P4, anchors_P4 = deltas_M4[positive_P], anchors_M4[positive_P]
         truth_P4 = target.boxes[match.index_A[positive_P]]
-        if c.box_loss == "giou":
-            return generalized_box_iou_loss(decode_boxes(deltas_P4, anchors_P4, c.box_weights), truth_P4, "sum")
-        target_P4 = encode_boxes(truth_P4, anchors_P4, c.box_weights)
-        return smooth_l1(deltas_P4.float(), target_P4, c.smooth_l1_beta).sum()
+        return box_loss(deltas_P4, anchors_P4, truth_P4, c.box_loss, c.box_weights, c.smooth_l1_beta)
 
     def _normalisers(self, counts_N: Tensor) -> Tensor:
         """(N,): what the loss of each image is divided by, from its number of positives."""

@@ -45,5 +45,5 @@ def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig)
         index.append(rows)
         rois = rois_R5[rows].to(x.dtype)
         pooled.append(roi_align(x, rois, config.size, 1 / stride, config.sampling, config.aligned))
-    # one gather puts the rows back in order
-    return torch.cat(pooled)[torch.cat(index).argsort()]
+    # back in order; index_select, for the gradient of plain indexing is slow on a CPU
+    return torch.cat(pooled).index_select(0, torch.cat(index).argsort())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torchvision.ops import generalized_box_iou_loss
 
 from cvzoo.ops.assigners import IGNORED
+from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+
+BoxLoss = Literal["smooth_l1", "giou"]
+"""On deltas, or on decoded boxes."""
 
 
 class _FocalLoss(torch.autograd.Function):
@@ -64,3 +69,12 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
     if beta == 0:
         return (prediction - target).abs()
     return F.smooth_l1_loss(prediction, target, beta=beta, reduction="none")
+
+
+def box_loss(
+    deltas_P4: Tensor, anchors_P4: Tensor, truth_P4: Tensor, kind: BoxLoss, weights: Weights, beta: float
+) -> Tensor:
+    """Sum over P positives of the loss between predicted deltas and the boxes they should lead to."""
+    if kind == "giou":
+        return generalized_box_iou_loss(decode_boxes(deltas_P4, anchors_P4, weights), truth_P4, "sum")
+    return smooth_l1(deltas_P4.float(), encode_boxes(truth_P4, anchors_P4, weights), beta).sum()

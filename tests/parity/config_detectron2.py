@@ -78,7 +78,6 @@ def faster_rcnn(case: dict[str, Any]) -> FasterRCNNConfig:
 def _rpn(model: dict[str, Any]) -> RPNConfig:
     rpn = model["RPN"]
     assert rpn["IOU_LABELS"] == [0, -1, 1]
-    assert rpn["BBOX_REG_LOSS_TYPE"] == "smooth_l1"
     assert rpn["BOUNDARY_THRESH"] == -1
     assert set(rpn["CONV_DIMS"]) == {-1}
     negative, positive = rpn["IOU_THRESHOLDS"]
@@ -90,6 +89,7 @@ def _rpn(model: dict[str, Any]) -> RPNConfig:
         positive_from=positive,
         samples=rpn["BATCH_SIZE_PER_IMAGE"],
         positive_fraction=rpn["POSITIVE_FRACTION"],
+        box_loss=rpn["BBOX_REG_LOSS_TYPE"],
         smooth_l1_beta=rpn["SMOOTH_L1_BETA"],
         loss_weight=rpn["LOSS_WEIGHT"],
         box_loss_weight=rpn["BBOX_REG_LOSS_WEIGHT"],
@@ -104,7 +104,6 @@ def _rpn(model: dict[str, Any]) -> RPNConfig:
 
 def _box_head(model: dict[str, Any], detections: int) -> BoxHeadConfig:
     head, roi = model["ROI_BOX_HEAD"], model["ROI_HEADS"]
-    assert head["BBOX_REG_LOSS_TYPE"] == "smooth_l1"
     assert not head["USE_FED_LOSS"]
     assert not head["USE_SIGMOID_CE"]
     assert not head["TRAIN_ON_PRED_BOXES"]
@@ -126,6 +125,7 @@ def _box_head(model: dict[str, Any], detections: int) -> BoxHeadConfig:
         samples=roi["BATCH_SIZE_PER_IMAGE"],
         positive_fraction=roi["POSITIVE_FRACTION"],
         append_truth=roi["PROPOSAL_APPEND_GT"],
+        box_loss=head["BBOX_REG_LOSS_TYPE"],
         smooth_l1_beta=head["SMOOTH_L1_BETA"],
         box_loss_weight=head["BBOX_REG_LOSS_WEIGHT"],
         detect=DetectConfig(

@@ -24,7 +24,8 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
     assert train["pos_weight"] == -1
     assert head["loss_cls"]["type"] == "FocalLoss"
     assert head["loss_cls"]["loss_weight"] == 1
-    assert head["loss_bbox"]["type"] in ("L1Loss", "SmoothL1Loss")
+    kinds = {"L1Loss": "smooth_l1", "SmoothL1Loss": "smooth_l1", "GIoULoss": "giou"}
+    assert head.get("reg_decoded_bbox", False) == (head["loss_bbox"]["type"] == "GIoULoss")
     assert head["loss_bbox"]["loss_weight"] == 1
     assert coder["target_means"] == [0, 0, 0, 0]
     return RetinaNetConfig(
@@ -42,6 +43,7 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
         skip_padding=True,
         focal_alpha=head["loss_cls"]["alpha"],
         focal_gamma=head["loss_cls"]["gamma"],
+        box_loss=kinds[head["loss_bbox"]["type"]],  # type: ignore[arg-type]
         smooth_l1_beta=head["loss_bbox"].get("beta", 1.0) if head["loss_bbox"]["type"] == "SmoothL1Loss" else 0.0,
         normaliser="batch",
         candidates=test["nms_pre"],

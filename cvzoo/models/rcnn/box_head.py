@@ -16,11 +16,11 @@ from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
 from cvzoo.ops.assigners import match_boxes
-from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.classes import outputs_of
 from cvzoo.ops.detect import DetectConfig, detect
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.ops.losses import smooth_l1
+from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.sampling import image_generator, sample_balanced
 from cvzoo.structures import Batch, Prediction, Size
 
@@ -53,6 +53,8 @@ class BoxHeadConfig:
     """At most this share of them foreground."""
     append_truth: bool = True
     """Add the ground-truth boxes to the proposals in training."""
+    box_loss: BoxLoss = "smooth_l1"
+    """On deltas, or on decoded boxes."""
     smooth_l1_beta: float = 0.0
     """0 is L1."""
     box_loss_weight: float = 1.0
@@ -135,10 +137,10 @@ class BoxHead(nn.Module):
         truth_F4 = torch.cat([s.truth_F4 for s in sampled])
         normaliser = mean_over_processes(torch.tensor(float(max(len(labels_R), 1)), device=labels_R.device))
         foreground_F = torch.where(labels_R < self.num_classes)[0]
-        deltas_F4 = self._deltas_of(raw.deltas[foreground_F], labels_R[foreground_F]).float()
-        target_F4 = encode_boxes(truth_F4, proposals_R4[foreground_F], c.box_weights)
+        deltas_F4 = self._deltas_of(raw.deltas[foreground_F], labels_R[foreground_F])
+        proposals_F4 = proposals_R4[foreground_F]
         cls = F.cross_entropy(raw.logits.float(), labels_R, reduction="sum")
-        box = smooth_l1(deltas_F4, target_F4, c.smooth_l1_beta).sum()
+        box = box_loss(deltas_F4, proposals_F4, truth_F4, c.box_loss, c.box_weights, c.smooth_l1_beta)
         return {"loss_cls": cls / normaliser, "loss_box": c.box_loss_weight * box / normaliser}
 
     def _deltas_of(self, deltas: Tensor, labels: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from torchvision.ops import batched_nms
 from cvzoo.nn.towers import init_normal, tower
 from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
 from cvzoo.ops.assigners import Match, match_boxes
-from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, encode_boxes, longer_than
+from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, longer_than
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.ops.losses import smooth_l1
+from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.sampling import image_generator, sample_balanced
 from cvzoo.structures import Batch, Size, Target
 
@@ -49,6 +49,8 @@ class RPNConfig:
     """At most this share of them positive."""
     normaliser: Literal["configured", "sampled"] = "configured"
     """Losses are divided by `samples` per image (detectron2) or by the number really sampled (torchvision)."""
+    box_loss: BoxLoss = "smooth_l1"
+    """On deltas, or on decoded boxes."""
     smooth_l1_beta: float = 0.0
     """0 is L1."""
     loss_weight: float = 1.0
@@ -126,8 +128,8 @@ class RPN(nn.Module):
                 match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
             )
             cls.append(F.softplus(-logits_M[positive]).sum() + F.softplus(logits_M[negative]).sum())
-            truth = encode_boxes(target.boxes[match.index_A[positive]], anchors_M4[positive], c.box_weights)
-            box.append(smooth_l1(deltas_M4[positive].float(), truth, c.smooth_l1_beta).sum())
+            anchors, truth = anchors_M4[positive], target.boxes[match.index_A[positive]]
+            box.append(box_loss(deltas_M4[positive], anchors, truth, c.box_loss, c.box_weights, c.smooth_l1_beta))
             sampled += len(positive) + len(negative)
         count = c.samples * len(batch) if c.normaliser == "configured" else max(sampled, 1)
         normaliser = mean_over_processes(torch.tensor(float(count), device=anchors_M4.device))
