@@ -23,7 +23,8 @@ PARAMETERS = {
 def narrow(row: str) -> nn.Module:
     """The row's model with few channels, scoring so low a threshold that there are detections."""
     config = ROWS[row].recipe().model
-    config = replace(config, num_classes=3, class_ids=(), fpn=replace(config.fpn, channels=32))
+    channels = 64 if config.fpn.norm == "group" else 16  # 32 groups of more than one value even on a map of one cell
+    config = replace(config, num_classes=3, class_ids=(), fpn=replace(config.fpn, channels=channels))
     if isinstance(config.backbone, ResNetConfig):
         config = replace(config, backbone=replace(config.backbone, width=8, norm="frozen"))
     if hasattr(config, "box_head"):
