@@ -26,6 +26,8 @@ class DetectConfig:
     """Clip boxes to the image before NMS (torchvision, mmdetection, R-CNNs) or after it (detectron2's dense models)."""
     min_side: float | None = 0.0
     """Drop boxes with a side of at most this many pixels once clipped; None keeps all (torchvision's RetinaNet)."""
+    drop_first: bool = False
+    """Drop them before NMS (torchvision, mmdetection), or at the end (detectron2), where they have taken a place."""
 
 
 def detect(
@@ -37,12 +39,14 @@ def detect(
     """
     if config.clip_first:
         candidates.boxes = clip_boxes(candidates.boxes, size)
+    if config.drop_first:
         candidates = _drop_small(candidates, config)
     keep = batched_nms(candidates.boxes, candidates.scores, candidates.labels, config.nms_threshold)
     found = candidates[keep[: config.detections]]
     found.boxes = scale_boxes(found.boxes, size, original_size)
     if not config.clip_first:
         found.boxes = clip_boxes(found.boxes, original_size)
+    if not config.drop_first:
         found = _drop_small(found, config)
     found.labels = classes_of(found.labels, class_ids)
     return found[found.labels >= 0] if class_ids else found

@@ -80,7 +80,7 @@ def retinanet_mmdetection() -> RetinaNetConfig:
         best_match="truth",
         skip_padding=True,
         normaliser="batch",
-        detect=DetectConfig(),
+        detect=DetectConfig(drop_first=True),
     )
 
 
@@ -100,7 +100,7 @@ def faster_rcnn_torchvision() -> FasterRCNNConfig:
         box_head=BoxHeadConfig(
             pool=RoIPoolConfig(sampling=2, aligned=False),
             smooth_l1_beta=1 / 9,
-            detect=DetectConfig(min_side=1e-2),
+            detect=DetectConfig(min_side=1e-2, drop_first=True),
         ),
     )
 

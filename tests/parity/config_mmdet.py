@@ -53,6 +53,7 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
             detections=test["max_per_img"],
             clip_first=True,
             min_side=test["min_bbox_size"],
+            drop_first=True,
         ),
     )
 
