@@ -16,7 +16,7 @@ from cvzoo.engine import checkpoint, dist
 from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
 from cvzoo.engine.place import memory_format
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import decisive, to_json
+from cvzoo.recipes.codec import disagreements, to_json
 
 
 @dataclass
@@ -104,10 +104,11 @@ class State:
 
 def _check_same_recipe(wanted: dict[str, Any], saved: dict[str, Any], folder: Path) -> None:
     """Compare what decides the result; `weights` do too, as where the run started from."""
-    ours, theirs = (decisive(recipe) | {"weights": recipe["weights"]} for recipe in (wanted, saved))
-    different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+    different = disagreements(wanted, saved)
+    if wanted["weights"] != saved["weights"]:
+        different["weights"] = (wanted["weights"], saved["weights"])
     if different:
-        fields = "; ".join(f"{name} is {ours.get(name)}, was {theirs.get(name)}" for name in different)
+        fields = "; ".join(f"{name} is {now}, was {before}" for name, (now, before) in different.items())
         raise ValueError(
             f"{folder} holds a run of another recipe: {fields}. Repeat that run with its own values to continue it,"
             f" choose another folder with --run.out, or delete {folder} to start afresh"

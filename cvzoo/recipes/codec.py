@@ -73,6 +73,15 @@ def decisive(resolved: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in _leaves(resolved) if name not in INDIFFERENT}
 
 
+def disagreements(resolved: dict[str, Any], saved: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Fields that decide a figure and differ: dotted name to (now, saved).
+
+    A field that an older version saved nothing for did not exist then; it stands at what was done before it.
+    """
+    now, before = decisive(resolved), decisive(saved)
+    return {name: (now.get(name), value) for name, value in before.items() if name not in now or now[name] != value}
+
+
 def _leaves(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     leaves = []
     for name, value in values.items():

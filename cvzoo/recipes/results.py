@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cvzoo.recipes.codec import changes, decisive, from_json, to_json, write_json
+from cvzoo.recipes.codec import changes, disagreements, from_json, to_json, write_json
 from cvzoo.recipes.machine import commit, hardware, machine_slug, versions
 from cvzoo.recipes.recipe import Recipe
 from cvzoo.recipes.rows import ROWS
@@ -144,7 +144,7 @@ def _read(path: Path) -> RowFile:
 def _still_valid(path: Path, empty: RowFile, resolved: dict[str, Any], sha256: str | None) -> RowFile:
     """What the file at `path` holds and the same recipe and weights still vouch for."""
     stored = _read(path) if path.exists() else empty
-    if decisive(stored.recipe) != decisive(resolved):
+    if disagreements(resolved, stored.recipe):
         return empty
     if sha256 is not None and stored.weights_sha256 not in (None, sha256):
         return dataclasses.replace(stored, results={}, log=[])

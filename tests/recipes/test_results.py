@@ -186,3 +186,15 @@ def test_reading_row_files_needs_no_torch():
     use = "import sys, cvzoo.recipes.results as r; r.load_rows(), r.versions(), r.machine_slug()"
     code = f"{use}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_field_added_later_leaves_older_results_valid(tmp_path):
+    recipe = ROWS["retinanet_r18_fpn_shapes"].recipe()
+    path = update_row(recipe, machine="epyc-2c", cost={"mem_gb": 1.0}, folder=tmp_path)
+    saved = json.loads(path.read_text())
+    del saved["recipe"]["model"]["tower_norm"]
+    path.write_text(json.dumps(saved))
+    update_row(recipe, machine="epyc-2c", results={"val": {"box_AP": 0.5}}, folder=tmp_path)
+    merged = json.loads(path.read_text())
+    assert merged["cost"] == {"mem_gb": 1.0}
+    assert merged["recipe"]["model"]["tower_norm"] is None
