@@ -9,17 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from common import environment
 
 from cvzoo.metrics.coco import CocoResult, evaluate_coco
-from cvzoo.recipes.results import commit, hardware, machine_slug, versions
 
 CLASSES = 80
 Records = list[dict[str, Any]]
-
-
-def environment() -> dict[str, Any]:
-    """Where this was measured."""
-    return {"machine": machine_slug(), "hardware": hardware(), "commit": commit(), "versions": versions()}
 
 
 def data_set(

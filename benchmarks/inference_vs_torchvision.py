@@ -11,7 +11,8 @@ from typing import Literal
 
 import torch
 import tyro
-from common import System, alternate, batch_of, pair, picture, ratios, report, torchvision_inputs
+from common import alternate, ratios, report
+from side_by_side import System, batch_of, pair, picture, torchvision_inputs
 
 from cvzoo.ops.classes import classes_of
 from cvzoo.structures import Prediction

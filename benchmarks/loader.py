@@ -18,7 +18,6 @@ import contextlib
 import io
 import json
 import os
-import platform
 import resource
 import statistics
 import time
@@ -27,9 +26,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import PIL
 import torch
 import torchvision
+from common import environment
 from torch.utils.data import DataLoader
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms import v2
@@ -112,14 +111,6 @@ def run_ours(dataset: Dataset, data: Data, batch: int, steps: int, normalise: bo
 def cpu_seconds() -> float:
     """CPU time of this process and of the workers that have ended."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-
-
-def environment() -> dict[str, Any]:
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__}
-    return {
-        "versions": versions | {"pillow": PIL.__version__},
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-    }
 
 
 def measure(contenders: dict[str, Callable[[], int]], rounds: int) -> tuple[dict[str, float], dict[str, float]]:

@@ -5,7 +5,6 @@ python benchmarks/startup.py [--rounds 7]
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -14,8 +13,7 @@ import time
 from pathlib import Path
 
 import tyro
-
-from cvzoo.recipes.results import commit, machine_slug, versions
+from common import report
 
 COMMANDS = {
     "help": [str(Path(sys.executable).parent / "cvzoo"), "--help"],
@@ -38,8 +36,7 @@ def seconds(command: list[str], rounds: int) -> dict[str, float]:
 
 def main(rounds: int = 7) -> None:
     figures = {name: seconds(command, rounds) for name, command in COMMANDS.items()}
-    environment = {"machine": machine_slug(), "versions": versions(), "commit": commit()}
-    print(json.dumps({"benchmark": "startup", **figures, **environment}))
+    report("startup", **figures)
 
 
 if __name__ == "__main__":

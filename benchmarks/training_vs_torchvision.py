@@ -16,7 +16,8 @@ from typing import Literal
 
 import torch
 import tyro
-from common import System, alternate, batch_of, pair, picture, ratios, report, torchvision_inputs
+from common import alternate, ratios, report
+from side_by_side import System, batch_of, pair, picture, torchvision_inputs
 from torch import Tensor, nn
 
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
