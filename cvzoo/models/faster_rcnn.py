@@ -72,11 +72,11 @@ class FasterRCNN(nn.Module):
         images = self.config.pixels(batch.images, batch.sizes)
         canvas = size_of(images)
         features = self.features(images)
-        raw = self.rpn(features)
-        proposals = [p.boxes for p in self.rpn.propose(raw, batch.sizes, canvas)]
+        with torch.no_grad():  # the RPN learns from the anchors it samples, not through its proposals
+            proposals = [p.boxes for p in self.rpn.propose(self.rpn(features), batch.sizes, canvas)]
         sampled = self.box_head.sample(proposals, batch, self.config.class_ids)
         outputs = self.box_outputs(features, [s.boxes_R4 for s in sampled])
-        return self.rpn.losses(raw, batch, canvas) | self.box_head.losses(outputs, sampled)
+        return self.rpn.losses(features, batch, canvas) | self.box_head.losses(outputs, sampled)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:

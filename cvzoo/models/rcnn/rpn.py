@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from cvzoo.nn.towers import init_normal, tower
+from cvzoo.nn.windows import tower_at
 from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
 from cvzoo.ops.assigners import Match, match_boxes
 from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, longer_than
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.sampling import image_generator, sample_balanced
-from cvzoo.structures import Batch, Size, Target
+from cvzoo.structures import Batch, Size, Target, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,37 +106,63 @@ class RPN(nn.Module):
         towers = [self.tower(x) for x in features]
         return RPNOutput([self.objectness(x) for x in towers], [self.deltas(x) for x in towers])
 
-    def anchors(self, raw: RPNOutput, canvas: Size) -> tuple[Tensor, ...]:
-        """L of (H * W * A, 4): the anchors the raw outputs belong to."""
-        grids = tuple((x.shape[-2], x.shape[-1]) for x in raw.logits)
-        return pyramid_anchors(self.config.anchors, grids, canvas, raw.logits[0].device)
+    def at(self, features: list[Tensor], image_P: Tensor, anchor_P: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (P,) and deltas (P, 4) of single anchors, each an index into all M anchors of an image."""
+        per_cell = self.config.anchors.per_cell()
+        sizes = [per_cell * x.shape[-2] * x.shape[-1] for x in features]
+        ends = torch.tensor(sizes, device=anchor_P.device).cumsum(0)
+        level_P = torch.bucketize(anchor_P, ends, right=True)
+        place, logits, deltas = [], [], []
+        for level, x in enumerate(features):
+            on_level = torch.where(level_P == level)[0]
+            index = anchor_P[on_level] - (ends[level] - sizes[level])
+            cell, kind = index // per_cell, (index % per_cell).unsqueeze(1)
+            hidden_PC = tower_at(self.tower, x, image_P[on_level], cell // x.shape[-1], cell % x.shape[-1])
+            logits_PA = F.linear(hidden_PC, self.objectness.weight.flatten(1), self.objectness.bias)
+            deltas_PA4 = F.linear(hidden_PC, self.deltas.weight.flatten(1), self.deltas.bias).unflatten(1, (-1, 4))
+            place.append(on_level)
+            logits.append(logits_PA.gather(1, kind).squeeze(1))
+            deltas.append(deltas_PA4.gather(1, kind.unsqueeze(-1).expand(-1, -1, 4)).squeeze(1))
+        order = torch.cat(place).argsort()
+        return torch.cat(logits).index_select(0, order), torch.cat(deltas).index_select(0, order)
+
+    def anchors(self, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
+        """L of (H * W * A, 4): the anchors of the cells of some maps, features or raw outputs."""
+        return pyramid_anchors(self.config.anchors, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
     def assign(self, anchors_M4: Tensor, target: Target) -> Match:
         """What each anchor of one image learns, before sampling."""
         c = self.config
         return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match)
 
-    def losses(self, raw: RPNOutput, batch: Batch, canvas: Size) -> dict[str, Tensor]:
-        """`loss_rpn_cls` over the sampled anchors, `loss_rpn_box` over the positive ones among them."""
+    def losses(self, features: list[Tensor], batch: Batch, canvas: Size) -> dict[str, Tensor]:
+        """`loss_rpn_cls` over the sampled anchors, `loss_rpn_box` over the positive ones among them.
+
+        The head is evaluated at the sampled anchors only: its gradient is zero at all others.
+        """
         c = self.config
-        anchors_M4 = torch.cat(self.anchors(raw, canvas))
-        logits_NM = torch.cat([per_anchor(x, 1).squeeze(-1) for x in raw.logits], dim=1).float()
-        deltas_NM4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)
-        cls, box, sampled = [], [], 0
-        for logits_M, deltas_M4, target, image_id in zip(logits_NM, deltas_NM4, batch.targets, batch.image_ids):
+        anchors_M4 = torch.cat(self.anchors(features, canvas))
+        images, sampled, is_object, truths = [], [], [], []
+        for n, (target, image_id) in enumerate(zip(batch.targets, batch.image_ids)):
             match = self.assign(anchors_M4, target)
             positive, negative = sample_balanced(
                 match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
             )
-            cls.append(F.softplus(-logits_M[positive]).sum() + F.softplus(logits_M[negative]).sum())
-            anchors, truth = anchors_M4[positive], target.boxes[match.index_A[positive]]
-            box.append(box_loss(deltas_M4[positive], anchors, truth, c.box_loss, c.box_weights, c.smooth_l1_beta))
-            sampled += len(positive) + len(negative)
-        count = c.samples * len(batch) if c.normaliser == "configured" else max(sampled, 1)
+            sampled += [positive, negative]
+            is_object += [torch.ones_like(positive), torch.zeros_like(negative)]
+            images.append(torch.full((len(positive) + len(negative),), n, device=anchors_M4.device))
+            truths.append(target.boxes[match.index_A[positive]])
+        anchor_P, is_object_P = torch.cat(sampled), torch.cat(is_object).bool()
+        logits_P, deltas_P4 = self.at(features, torch.cat(images), anchor_P)
+        cls = F.binary_cross_entropy_with_logits(logits_P.float(), is_object_P.float(), reduction="sum")
+        anchors_P4 = anchors_M4[anchor_P[is_object_P]]
+        kind, weights, beta = c.box_loss, c.box_weights, c.smooth_l1_beta
+        box = box_loss(deltas_P4[is_object_P], anchors_P4, torch.cat(truths), kind, weights, beta)
+        count = c.samples * len(batch) if c.normaliser == "configured" else max(len(anchor_P), 1)
         normaliser = mean_over_processes(torch.tensor(float(count), device=anchors_M4.device))
         return {
-            "loss_rpn_cls": c.loss_weight * torch.stack(cls).sum() / normaliser,
-            "loss_rpn_box": c.loss_weight * c.box_loss_weight * torch.stack(box).sum() / normaliser,
+            "loss_rpn_cls": c.loss_weight * cls / normaliser,
+            "loss_rpn_box": c.loss_weight * c.box_loss_weight * box / normaliser,
         }
 
     @torch.no_grad()
@@ -144,7 +171,7 @@ class RPN(nn.Module):
         c = self.config
         count = c.pre_nms_train if self.training else c.pre_nms_test
         boxes, logits, levels = [], [], []
-        for level, anchors_M4 in enumerate(self.anchors(raw, canvas)):
+        for level, anchors_M4 in enumerate(self.anchors(raw.logits, canvas)):
             logits_NM = per_anchor(raw.logits[level], 1).squeeze(-1).float()
             best_NP, index_NP = logits_NM.topk(min(count, logits_NM.shape[1]), dim=1)
             deltas_NM4 = per_anchor(raw.deltas[level], 4)
