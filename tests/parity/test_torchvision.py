@@ -120,7 +120,10 @@ def torchvision_retinanet(version: str) -> tuple[nn.Module, RetinaNetConfig]:
 def torchvision_faster_rcnn(version: str) -> tuple[nn.Module, FasterRCNNConfig]:
     # samples exceed the candidates, so that no random choice is left to differ in
     fixed = {"min_size": 192, "max_size": 256, "rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6}
+    # few candidates: of many thousand pairs of random boxes some have an IoU that hangs on the last bit
+    fixed |= {"rpn_pre_nms_top_n_train": 100, "rpn_pre_nms_top_n_test": 50}
     fixed |= {"rpn_post_nms_top_n_train": 200, "rpn_post_nms_top_n_test": 100}
+    fixed |= {"box_detections_per_img": 10**6}  # scores of a random head nearly tie, and a limit would cut between them
     if version == "v2":
         model = tv.fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **fixed)
         config = dialects.faster_rcnn_torchvision_v2()
@@ -129,8 +132,10 @@ def torchvision_faster_rcnn(version: str) -> tuple[nn.Module, FasterRCNNConfig]:
         model.backbone = frozen_backbone()
         config = dialects.faster_rcnn_torchvision()
     # every anchor and proposal may be sampled, whatever its sign
-    rpn = replace(config.rpn, samples=2 * 10**6, positive_fraction=0.5, post_nms_train=200, post_nms_test=100)
-    box_head = replace(config.box_head, samples=4 * 10**6, positive_fraction=0.25)
+    limits = {"pre_nms_train": 100, "pre_nms_test": 50, "post_nms_train": 200, "post_nms_test": 100}
+    rpn = replace(config.rpn, samples=2 * 10**6, positive_fraction=0.5, **limits)
+    detect = replace(config.box_head.detect, detections=10**6)
+    box_head = replace(config.box_head, samples=4 * 10**6, positive_fraction=0.25, detect=detect)
     return model, replace(config, rpn=rpn, box_head=box_head)
 
 
