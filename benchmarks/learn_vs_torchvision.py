@@ -1,6 +1,6 @@
 """Does ours learn as well as torchvision? Same backbone, recipe, data, pictures in the same order, budget and seeds.
 
-    python benchmarks/learn_vs_torchvision.py [--iterations 300] [--limit 16] [--seeds 0 1 2] [--root FOLDER]
+    python benchmarks/learn_vs_torchvision.py [--iterations 80 --batch 4] [--limit 8] [--seeds 0 1 2] [--root FOLDER]
 
 Trains the row `retinanet_lite0_fpn_320_mini` twice for each seed, once as it is and once as torchvision's RetinaNet,
 both with the learning-rate schedule, optimiser, augmentation and moving average of the recipe, and prints box AP and
@@ -122,12 +122,18 @@ def learn(recipe: Recipe[Any], torchvision: bool) -> dict[str, float]:
 
 def main(
     iterations: int | None = None,
+    batch: int | None = None,
     limit: int | None = None,
     seeds: tuple[int, ...] = (0, 1, 2),
     root: Path = DATA / "coco",
 ) -> None:
     recipe = cvzoo.recipe("retinanet_lite0_fpn_320_mini")
-    schedule = replace(recipe.schedule, iterations=iterations or recipe.schedule.iterations)
+    schedule = recipe.schedule
+    if iterations:
+        warmup = min(schedule.warmup_iterations, iterations // 10)
+        schedule = replace(schedule, iterations=iterations, warmup_iterations=warmup)
+    if batch:
+        schedule = replace(schedule, batch=batch)
     recipe = replace(recipe, data=replace(recipe.data, root=root, limit=limit), schedule=schedule)
     sides: dict[str, list[dict[str, float]]] = {"ours": [], "torchvision": []}
     for seed in seeds:
