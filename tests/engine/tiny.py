@@ -28,6 +28,7 @@ def tiny(out: Path, row: str = "retinanet_r18_fpn_shapes", **changed: Any) -> Re
         "model__backbone__norm": "frozen",
         "model__fpn__channels": 16,
         "model__tower_convs": 1,
+        "model__normaliser": "batch",
         "data__shapes__size": 64,
         "data__shapes__val_images": 4,
         "data__short_sides": (64,),
@@ -42,7 +43,7 @@ def tiny(out: Path, row: str = "retinanet_r18_fpn_shapes", **changed: Any) -> Re
         "schedule__warmup_iterations": 5,
     }
     if row.startswith("faster_rcnn"):
-        del fields["model__tower_convs"]
+        del fields["model__tower_convs"], fields["model__normaliser"]
     recipe = cvzoo.recipe(row)
     for name, value in (fields | changed).items():
         recipe = _replaced(recipe, name.split("__"), value)
