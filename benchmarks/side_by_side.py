@@ -50,7 +50,7 @@ def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, nn.Mod
     The last classification layer is scaled so that scores on `batch` spread and there are candidates to sort out.
     """
     torch.manual_seed(seed)
-    spread = 0.5 if system == "retinanet" else 1.0  # RetinaNet has millions of scores, some 5000 shall pass
+    spread = 0.5 if system == "retinanet" else 2.0  # RetinaNet has millions of scores, some 5000 shall pass
     sides = {"min_size": min(batch.sizes[0]), "max_size": max(batch.sizes[0])}  # leave the picture as it is
     if system == "retinanet":
         theirs = tv.retinanet_resnet50_fpn(weights=None, weights_backbone=None, **sides)
