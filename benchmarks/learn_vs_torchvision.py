@@ -65,9 +65,9 @@ class TorchvisionRetinaNet(nn.Module):
         for tower in (head.classification_head, head.regression_head):
             tower.conv = tower.conv[: config.tower_convs]
         long_side = recipe.data.max_long_side
-        self.backbone = Pyramid(ours.backbone, config.fpn.channels, fpn_norm)  # type: ignore[arg-type]
+        self.backbone = ours.backbone  # what the recipe's backbone_lr_factor applies to, without the pyramid
         self.model = RetinaNet(
-            self.backbone,
+            Pyramid(self.backbone, config.fpn.channels, fpn_norm),  # type: ignore[arg-type]
             config.num_classes,
             min_size=long_side,
             max_size=long_side,
