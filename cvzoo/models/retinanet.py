@@ -151,7 +151,7 @@ class RetinaNet(nn.Module):
 
     def anchors(self, raw: RetinaNetOutput, canvas: Size) -> tuple[Tensor, ...]:
         """L of (H * W * A, 4): the anchors the raw outputs belong to."""
-        grids = tuple((x.shape[-2], x.shape[-1]) for x in raw.logits)
+        grids = tuple(size_of(x) for x in raw.logits)
         return pyramid_anchors(self.config.anchors, grids, canvas, raw.logits[0].device)
 
     def assign(self, anchors_M4: Tensor, target: Target, valid_M: Tensor | None = None) -> Match:

@@ -30,12 +30,6 @@ class FPNConfig:
     norm: Norm | None = None
     """Norm of the lateral and output convolutions."""
 
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Of the output levels."""
-        last = {"conv": 7, "pool": 6, "none": 5}[self.extra]
-        return tuple(2**level for level in range(self.first_level, last + 1))
-
 
 class FPN(nn.Module):
     """[C2 or C3, ..., C5] to [P2 or P3, ..., P5, P6, P7], finest first."""

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from cvzoo.nn.layers import Norm, make_norm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-STRIDES = (4, 8, 16, 32)
-"""Of the outputs C2..C5."""
 
 
 @dataclass(frozen=True, kw_only=True)

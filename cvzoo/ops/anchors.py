@@ -32,10 +32,6 @@ class AnchorConfig:
     stride_from_input: bool = False
     """Stride = padded input size // cells, per axis (torchvision), instead of the nominal stride."""
 
-    @property
-    def levels(self) -> int:
-        return len(self.strides)
-
     def per_cell(self, level: int = 0) -> int:
         """Number of anchors in each cell of a level."""
         return len(self.sizes[level]) * len(self.ratios[level % len(self.ratios)])
