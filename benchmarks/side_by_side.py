@@ -1,11 +1,12 @@
-"""torchvision's models beside ours, with the same weights and pictures."""
+"""torchvision's detectors beside ours: the same networks, random weights and pictures. The parity tests use it too."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torchvision.models.detection as tv
 from common import DATA
@@ -14,85 +15,137 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from cvzoo.data.images import read_image
+from cvzoo.data.coco import CocoDataset
+from cvzoo.data.config import Split
 from cvzoo.data.shapes import draw
 from cvzoo.data.transforms import resize
-from cvzoo.models.faster_rcnn import FasterRCNN
-from cvzoo.models.retinanet import RetinaNet
+from cvzoo.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
+from cvzoo.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
+from cvzoo.ops.masks import decode
 from cvzoo.structures import Batch, Sample, Size, Target
 from cvzoo.weights import dialects
 from cvzoo.weights.keys import to_ours
 from cvzoo.weights.strict import load_state
 
-System = Literal["retinanet", "faster_rcnn"]
+System = Literal["retinanet", "faster_rcnn", "mask_rcnn"]
+Version = Literal["v1", "v2"]
+"""torchvision's `*_resnet50_fpn`, as it is with its published weights, and `*_resnet50_fpn_v2`."""
+Config = RetinaNetConfig | FasterRCNNConfig | MaskRCNNConfig
+Detector = RetinaNet | FasterRCNN | MaskRCNN
+
+COCO = DATA / "coco"
+BUILDERS: dict[tuple[System, Version], tuple[Callable[..., nn.Module], Callable[[], Config]]] = {
+    ("retinanet", "v1"): (tv.retinanet_resnet50_fpn, dialects.retinanet_torchvision),
+    ("retinanet", "v2"): (tv.retinanet_resnet50_fpn_v2, dialects.retinanet_torchvision_v2),
+    ("faster_rcnn", "v1"): (tv.fasterrcnn_resnet50_fpn, dialects.faster_rcnn_torchvision),
+    ("faster_rcnn", "v2"): (tv.fasterrcnn_resnet50_fpn_v2, dialects.faster_rcnn_torchvision_v2),
+    ("mask_rcnn", "v1"): (tv.maskrcnn_resnet50_fpn, dialects.mask_rcnn_torchvision),
+    ("mask_rcnn", "v2"): (tv.maskrcnn_resnet50_fpn_v2, dialects.mask_rcnn_torchvision_v2),
+}
+SCORES: dict[System, str] = {
+    "retinanet": "head.classification_head.cls_logits",
+    "faster_rcnn": "roi_heads.box_predictor.cls_score",
+    "mask_rcnn": "roi_heads.box_predictor.cls_score",
+}
+"""torchvision's layer that scores the classes."""
+BACKGROUND: dict[System, int] = {"retinanet": 0, "faster_rcnn": 1, "mask_rcnn": 1}
+"""torchvision's labels before the first class: R-CNNs number the background 0."""
 
 
-def picture(size: Size) -> Sample:
-    """A real validation picture with its boxes where there is one, else a drawn one, stretched to `size`."""
-    folder = DATA / "coco"
-    if not folder.exists():
-        return draw(*size, objects=8, seed=0)
-    truth = json.loads((folder / "annotations" / "instances_val.json").read_text())
-    counts = [sum(a["image_id"] == image["id"] for a in truth["annotations"]) for image in truth["images"]]
-    record = truth["images"][counts.index(max(counts))]
-    ids = sorted(category["id"] for category in truth["categories"])
-    objects = [a for a in truth["annotations"] if a["image_id"] == record["id"] and not a["iscrowd"]]
-    boxes = torch.tensor([a["bbox"] for a in objects])
-    boxes[:, 2:] += boxes[:, :2]
-    target = Target(boxes, torch.tensor([ids.index(a["category_id"]) for a in objects]))
-    image = read_image(folder / "val" / record["file_name"])
-    return resize(Sample(image, target, record["id"], size), size)
+def torchvision_model(system: System, version: Version = "v1", **options: Any) -> tuple[nn.Module, Config]:
+    """torchvision's model with random weights, built with `options`, and our config of the same network."""
+    build, config = BUILDERS[system, version]
+    theirs = build(weights=None, weights_backbone=None, **options)
+    if version == "v1":  # without weights torchvision would train the norms of the backbone
+        theirs.backbone = _frozen_backbone(system)
+    return theirs, config()
 
 
-def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, nn.Module]:
+def _frozen_backbone(system: System) -> nn.Module:
+    levels: dict[str, Any] = {}
+    if system == "retinanet":
+        levels = {"returned_layers": [2, 3, 4], "extra_blocks": LastLevelP6P7(256, 256)}
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3, **levels)
+    for module in backbone.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.eps = 0.0  # as torchvision does when it loads COCO_V1
+    return backbone
+
+
+def torchvision_inputs(
+    system: System, batch: Batch, class_ids: tuple[int, ...]
+) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """The batch as torchvision takes it: pictures in 0..1, its own labels, and masks as (G, H, W) uint8 bitmaps."""
+    outputs = {label: output for output, label in enumerate(class_ids) if label >= 0}
+    pictures = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
+    targets = []
+    for target, size in zip(batch.targets, batch.sizes):
+        labels = [outputs[label] + BACKGROUND[system] for label in target.labels.tolist()]
+        targets.append({"boxes": target.boxes, "labels": torch.tensor(labels)})
+        if system == "mask_rcnn":
+            targets[-1]["masks"] = _bitmaps(target, size)
+    return pictures, targets
+
+
+def _bitmaps(target: Target, size: Size) -> Tensor:
+    assert target.masks is not None
+    return torch.from_numpy(np.stack([decode(mask, size) for mask in target.masks]))
+
+
+def spread_scores(theirs: nn.Module, system: System, spread: float, pictures: list[Tensor]) -> None:
+    """Scale the layer that scores classes until its outputs have that standard deviation; leaves eval mode on."""
+    scores = theirs.get_submodule(SCORES[system])
+    assert isinstance(scores.weight, Tensor)
+    seen: list[Tensor] = []
+    handle = scores.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    with torch.no_grad():
+        theirs.eval()(pictures)
+        scores.weight.mul_(spread / seen[0].std())
+    handle.remove()
+
+
+def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, Detector]:
     """torchvision's R-50-FPN with frozen BN and random weights, and ours with the same weights, both in eval mode.
 
-    The last classification layer is scaled so that scores on `batch` spread and there are candidates to sort out.
+    Scores on `batch` spread, so that there are candidates to sort out; the outputs that stand for no class of COCO
+    are silent, as they are once trained.
     """
     torch.manual_seed(seed)
-    spread = 0.5 if system == "retinanet" else 2.0  # RetinaNet has millions of scores, some 5000 shall pass
     sides = {"min_size": min(batch.sizes[0]), "max_size": max(batch.sizes[0])}  # leave the picture as it is
-    if system == "retinanet":
-        theirs = tv.retinanet_resnet50_fpn(weights=None, weights_backbone=None, **sides)
-        theirs.backbone = _backbone(returned_layers=[2, 3, 4], extra_blocks=LastLevelP6P7(256, 256))
-        last, ours = (
-            theirs.get_submodule("head.classification_head.cls_logits"),
-            RetinaNet(dialects.retinanet_torchvision()),
-        )
-    else:
-        theirs = tv.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides)
-        theirs.backbone = _backbone()
-        last, ours = (
-            theirs.get_submodule("roi_heads.box_predictor.cls_score"),
-            FasterRCNN(dialects.faster_rcnn_torchvision()),
-        )
-    seen: list[Tensor] = []
-    handle = last.register_forward_hook(lambda _module, _inputs, output: seen.append(output.detach()))  # type: ignore[operator]
-    with torch.no_grad():
-        theirs.eval()([image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)])
-        last.weight.mul_(spread / seen[0].std())  # type: ignore[union-attr,operator]
-    handle.remove()  # type: ignore[union-attr]
+    theirs, config = torchvision_model(system, **sides)
+    for module in theirs.modules():
+        if isinstance(module, FrozenBatchNorm2d):  # activations stay near 1, as trained ones do
+            nn.init.constant_(module.weight, 0.5)  # type: ignore[arg-type]
+    pictures, _ = torchvision_inputs(system, batch, config.class_ids)
+    spread = 0.5 if system == "retinanet" else 2.0  # RetinaNet has millions of scores, some 5000 shall pass
+    spread_scores(theirs, system, spread, pictures)
+    _silence_unused(theirs, system, config.class_ids)
+    ours = config.build()
     load_state(ours, to_ours(theirs.state_dict()), "torchvision")
     return theirs, ours.eval()
 
 
-def _backbone(**options: Any) -> nn.Module:
-    """ResNet-50 whose frozen BN scales keep activations near 1, as trained ones do."""
-    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3, **options)
-    for module in backbone.modules():
-        if isinstance(module, FrozenBatchNorm2d):
-            module.eps = 0.0
-            nn.init.constant_(module.weight, 0.5)  # type: ignore[arg-type]
-    return backbone
+def _silence_unused(theirs: nn.Module, system: System, class_ids: tuple[int, ...]) -> None:
+    bias = theirs.get_submodule(SCORES[system]).bias
+    assert isinstance(bias, Tensor)
+    silent = [output + BACKGROUND[system] for output, label in enumerate(class_ids) if label < 0]
+    bias.data.view(-1, len(class_ids) + BACKGROUND[system])[:, silent] = -20.0
 
 
-def batch_of(samples: list[Sample]) -> Batch:
-    return Batch.collate([replace(sample, original_size=sample.size) for sample in samples])
+def val_pictures() -> CocoDataset:
+    """COCO's validation pictures with their polygons."""
+    return CocoDataset.open(COCO, Split(images="val", annotations="annotations/instances_val.json"), masks=True)
 
 
-def torchvision_inputs(batch: Batch, class_ids: tuple[int, ...], shift: int) -> tuple[list[Tensor], list[dict]]:
-    """The same pictures in 0..1 and targets with torchvision's labels (shift 1: 0 is the background)."""
-    outputs = torch.tensor([class_ids.index(label) for label in range(80)])
-    pictures = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
-    targets = [{"boxes": t.boxes, "labels": outputs[t.labels] + shift} for t in batch.targets]
-    return pictures, targets
+def picture(size: Size) -> Sample:
+    """The validation picture with most objects where there is one, else a drawn one, stretched to `size`."""
+    if not COCO.exists():
+        return draw(*size, objects=8, seed=0, masks=True)
+    pictures = val_pictures()
+    return resize(pictures[int(pictures.counts.argmax())], size)
+
+
+def batch_of(samples: list[Sample], canvas: Size | None = None) -> Batch:
+    """A batch whose detections stay in the pixels of the samples."""
+    return Batch.collate([replace(sample, original_size=sample.size) for sample in samples], canvas)

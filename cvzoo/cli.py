@@ -183,7 +183,7 @@ def _line(file: RowFile) -> str:
     results = [
         f"{'' if split == 'val' else split + ' '}{name.replace('_', ' ')} {figures[name]:.3f}"
         for split, figures in sorted(file.results.items(), reverse=True)
-        for name in ("box_AP", "box_AP50", "box_AP75")
+        for name in ("box_AP", "box_AP50", "box_AP75", "mask_AP")
         if name in figures
     ]
     costs = [
@@ -251,6 +251,7 @@ def data(
     root: tyro.conf.Positional[Path],
     train: Split = Data.train,
     val: Split = Data.val,
+    masks: bool = False,
 ) -> int:
     """Check a COCO-format data set: `cvzoo data check DIR` lists all its problems.
 
@@ -259,10 +260,11 @@ def data(
         root: folder of the data set.
         train: the training split.
         val: the validation split.
+        masks: check the objects' segmentations too.
     """
     from cvzoo.data.check import check
 
-    found = check(Data(root=root, train=train, val=val))
+    found = check(Data(root=root, train=train, val=val, masks=masks))
     print(found)
     return 2 if found.errors else 0
 

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+
+RLE = dict[str, Any]
+"""A bitmap as pycocotools' compressed run-length code: {"size": [height, width], "counts": bytes}."""
+Polygons = list[np.ndarray]
+"""The outlines of an object's parts, each float64 x0, y0, x1, y1, ... in pixels."""
+Mask = Polygons | RLE
+"""The pixels of one object. Never unpacked before it is cropped to a box: see ops/masks.py."""
 
 
 def size_of(image: Tensor) -> Size:
@@ -29,16 +39,18 @@ class Target:
     """(G, 4) float32 xyxy."""
     labels: Tensor
     """(G,) int64."""
+    masks: list[Mask] | None = None
+    """G masks, where the data set has been asked for them; they stay on the CPU."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Tensor | slice) -> Target:
-        return Target(self.boxes[index], self.labels[index])
+        return Target(self.boxes[index], self.labels[index], _rows(self.masks, index))
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
         move = {"device": device, "non_blocking": non_blocking}
-        return Target(self.boxes.to(**move), self.labels.to(**move))
+        return Target(self.boxes.to(**move), self.labels.to(**move), self.masks)
 
     @staticmethod
     def empty() -> Target:
@@ -116,12 +128,26 @@ class Prediction:
     """(D,) float32 in 0..1."""
     labels: Tensor
     """(D,) int64."""
+    masks: list[RLE] | None = None
+    """D masks of the whole image, from a model that predicts them; `ops.masks.decode` unpacks one."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __getitem__(self, index: Tensor | slice) -> Prediction:
-        return Prediction(self.boxes[index], self.scores[index], self.labels[index])
+        return Prediction(self.boxes[index], self.scores[index], self.labels[index], _rows(self.masks, index))
 
     def to(self, device: torch.device | str) -> Prediction:
-        return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device))
+        return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks)
+
+
+Row = TypeVar("Row")
+
+
+def _rows(rows: list[Row] | None, index: Tensor | slice) -> list[Row] | None:
+    """A list indexed as a tensor is."""
+    if rows is None:
+        return None
+    if isinstance(index, slice):
+        return rows[index]
+    return [rows[i] for i in torch.arange(len(rows), device=index.device)[index].tolist()]

@@ -42,13 +42,13 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
     Raises: DataError listing every problem of the split.
     """
     if data.source == "shapes":
-        dataset = ShapesDataset(data.shapes, "train" if data.limit else split)
+        dataset = ShapesDataset(data.shapes, "train" if data.limit else split, masks=data.masks)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
     if data.limit is not None:
-        return _limited(CocoDataset.open(data.root, data.train), data.limit, data)
+        return _limited(CocoDataset.open(data.root, data.train, data.masks), data.limit, data)
     if split == "val":
-        return CocoDataset.open(data.root, data.val)
-    dataset = CocoDataset.open(data.root, data.train)
+        return CocoDataset.open(data.root, data.val, data.masks)
+    dataset = CocoDataset.open(data.root, data.train, data.masks)
     if data.keep_empty:
         return dataset
     kept = np.flatnonzero(dataset.counts)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cvzoo.data.coco import CocoDataset
-from cvzoo.data.coco_json import Findings, read_index
+from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
-from cvzoo.data.problems import DataError, Problem, listing
+from cvzoo.data.problems import DataError, Findings, Problem, listing
 
 
 @dataclass
@@ -19,7 +18,7 @@ class Report:
     errors: list[Problem] = field(default_factory=list)
     """What stops a training."""
     warnings: list[Problem] = field(default_factory=list)
-    """Boxes that training skips."""
+    """Objects that training skips."""
     summary: list[str] = field(default_factory=list)
     """One line per split: images, objects, classes."""
 
@@ -32,7 +31,10 @@ class Report:
 
 
 def check(data: Data) -> Report:
-    """Check both splits of a COCO-format data set: the annotations, and every picture by decoding it."""
+    """Check both splits of a COCO-format data set: the annotations, and every picture by decoding it.
+
+    Segmentations are checked with `data.masks`.
+    """
     report = Report()
     if data.source == "shapes":
         report.summary.append("shapes: drawn on the fly, nothing to check")
@@ -41,21 +43,21 @@ def check(data: Data) -> Report:
         report.errors.append(problem)
     else:
         for split in (data.train, data.val):
-            _check_split(data.root, split, max(data.workers, 1), report)
+            _check_split(data, split, report)
     return report
 
 
-def _check_split(root: Path, split: Split, threads: int, report: Report) -> None:
-    annotations, folder = root / split.annotations, root / split.images
+def _check_split(data: Data, split: Split, report: Report) -> None:
+    annotations, folder = data.root / split.annotations, data.root / split.images
     findings = Findings()
-    index = read_index(annotations, folder, findings)
+    index = read_index(annotations, folder, findings, data.masks)
     report.warnings += findings.warnings
     report.errors += findings.errors
     if index is None:
         return
     dataset = CocoDataset(index, annotations, folder)
     missing = {problem.file for problem in findings.errors}
-    with ThreadPoolExecutor(threads) as pool:  # decoding leaves Python's lock, so threads serve
+    with ThreadPoolExecutor(max(data.workers, 1)) as pool:  # decoding leaves Python's lock, so threads serve
         present = [i for i in range(len(dataset)) if dataset.path(i) not in missing] if folder.is_dir() else []
         for problems in pool.map(lambda i: _decode(dataset, i), present):
             report.errors += problems

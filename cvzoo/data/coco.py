@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from cvzoo.data.coco_json import Findings, Index, read_index
+from cvzoo.data.coco_json import Index, read_index
 from cvzoo.data.config import Split
 from cvzoo.data.images import read_image
-from cvzoo.data.problems import DataError, Problem, listing
+from cvzoo.data.problems import DataError, Findings, Problem, listing
+from cvzoo.data.segments import evaluated_mask
+from cvzoo.ops.masks import decode, mask_json
 from cvzoo.structures import Sample, Target
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,8 @@ class CocoDataset:
         self._ground_truth: dict[str, Any] | None = None
 
     @staticmethod
-    def open(root: Path, split: Split) -> CocoDataset:
-        """Read and check a split.
+    def open(root: Path, split: Split, masks: bool = False) -> CocoDataset:
+        """Read and check a split, with or without the objects' masks.
 
         Raises: DataError listing every problem of the annotation file and every missing picture.
         """
@@ -50,11 +52,13 @@ class CocoDataset:
             raise DataError([Problem(root, "the folder of the data set is missing", remedy)])
         annotations, folder = root / split.annotations, root / split.images
         findings = Findings()
-        index = read_index(annotations, folder, findings)
+        index = read_index(annotations, folder, findings, masks)
         if findings.errors or index is None:
             raise DataError(findings.errors)
         if findings.warnings:
-            log.warning("%d boxes are skipped:\n%s", len(findings.warnings), listing(findings.warnings))
+            log.warning(
+                "%d objects or parts of them are skipped:\n%s", len(findings.warnings), listing(findings.warnings)
+            )
         return CocoDataset(index, annotations, folder)
 
     def select(self, rows: np.ndarray) -> CocoDataset:
@@ -84,8 +88,12 @@ class CocoDataset:
 
     def target(self, index: int) -> Target:
         """The objects of a picture, without decoding it."""
-        span = self._span(index)
-        return Target(torch.from_numpy(self._index.boxes[span].copy()), torch.from_numpy(self.labels(index).copy()))
+        span, segments = self._span(index), self._index.segments
+        return Target(
+            boxes=torch.from_numpy(self._index.boxes[span].copy()),
+            labels=torch.from_numpy(self.labels(index).copy()),
+            masks=None if segments is None else [segments[number] for number in range(span.start, span.stop)],
+        )
 
     def labels(self, index: int) -> np.ndarray:
         """(G,) int64 labels of the objects of a picture."""
@@ -93,11 +101,14 @@ class CocoDataset:
 
     def _span(self, index: int) -> slice:
         row = self._rows[index]
-        return slice(self._index.offsets[row], self._index.offsets[row + 1])
+        return slice(int(self._index.offsets[row]), int(self._index.offsets[row + 1]))
 
     @property
     def ground_truth(self) -> dict[str, Any]:
-        """The annotation file restricted to these pictures, crowds and polygons included; read when first asked for."""
+        """The annotation file restricted to these pictures, with crowds; read when first asked for.
+
+        With masks it has the segmentations of `target`, and those masks' areas where the file has none; without, none.
+        """
         if self._ground_truth is None:
             self._ground_truth = self._read_ground_truth()
         return self._ground_truth
@@ -105,12 +116,25 @@ class CocoDataset:
     def _read_ground_truth(self) -> dict[str, Any]:
         content = json.loads(self._annotations.read_bytes())
         ids = set(self.image_ids.tolist())
+        images = {image["id"]: image for image in content["images"] if image["id"] in ids}
         annotations = [a for a in content["annotations"] if a["image_id"] in ids]
+        if self._index.segments is None:
+            for annotation in annotations:
+                annotation.pop("segmentation", None)  # unchecked, and nobody asked for it
+        else:
+            annotations = [a for a in annotations if _complete(a, images[a["image_id"]])]
         for annotation in annotations:  # COCO's own files have both, other people's often do not
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        return {
-            "images": [image for image in content["images"] if image["id"] in ids],
-            "annotations": annotations,
-            "categories": content["categories"],
-        }
+        return {"images": list(images.values()), "annotations": annotations, "categories": content["categories"]}
+
+
+def _complete(annotation: dict[str, Any], image: dict[str, Any]) -> bool:
+    """Put the mask to evaluate into an annotation; whether there is one."""
+    mask = evaluated_mask(annotation, image)
+    if mask is None:
+        return False
+    annotation["segmentation"] = mask_json(mask)
+    if "area" not in annotation:
+        annotation["area"] = int(decode(mask, (image["height"], image["width"])).sum())
+    return True

@@ -4,6 +4,7 @@ Errors (the run does not start): what cannot be meant, such as unknown or duplic
 non-finite numbers or wholly outside their picture, missing pictures, and files of another format.
 Warnings (the box is skipped): boxes without area. COCO itself has some: annotations 918 and 2206849 of train2017.
 Silent: boxes that stick out of the picture are clipped to it, as every reference does.
+Segmentations are read and checked where they are asked for: see segments.py.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvzoo.data.problems import Problem
+from cvzoo.data.problems import Findings, Problem, at
+from cvzoo.data.segments import Segments, pack, read_mask
+from cvzoo.structures import Mask
 
 MIN_SIDE = 1e-5
 """Boxes with a shorter side, in pixels, have no area (detectron2's threshold)."""
@@ -42,18 +45,20 @@ class Index:
     """(G,) int64."""
     offsets: np.ndarray
     """(N + 1,) int64: the boxes of picture n are offsets[n]:offsets[n + 1]."""
+    segments: Segments | None
+    """G masks, where they were asked for."""
 
 
-@dataclass
-class Findings:
-    """What the checks found: `errors` stop the run, `warnings` tell which boxes were skipped."""
+class _Object(NamedTuple):
+    row: int
+    """Of its picture."""
+    label: int
+    box: list[float]
+    mask: Mask
 
-    errors: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
 
-
-def read_index(file: Path, folder: Path, findings: Findings) -> Index | None:
-    """Read annotation `file` of the pictures in `folder`; every problem goes to `findings`.
+def read_index(file: Path, folder: Path, findings: Findings, masks: bool = False) -> Index | None:
+    """Read annotation `file` of the pictures in `folder`, with or without masks; every problem goes to `findings`.
 
     Returns: the index of all that is sound, or None where nothing can be made of the file.
     """
@@ -63,10 +68,22 @@ def read_index(file: Path, folder: Path, findings: Findings) -> Index | None:
     categories = {c["id"]: c["name"] for c in _checked(content, "categories", ("id", "name"), file, findings)}
     images = list(_checked(content, "images", ("id", "file_name", "width", "height"), file, findings))
     _check_files(images, folder, findings)
+    objects = _read_objects(content, images, categories, file, findings, masks)
+    return _index(categories, images, objects, masks)
+
+
+def _read_objects(
+    content: dict[str, Any],
+    images: list[dict[str, Any]],
+    categories: dict[int, str],
+    file: Path,
+    findings: Findings,
+    masks: bool,
+) -> list[_Object]:
+    """The sound objects in the order of the file, crowds left out."""
     rows = {image["id"]: row for row, image in enumerate(images)}
-    category_ids = sorted(categories)
-    labels = {category: label for label, category in enumerate(category_ids)}
-    objects: list[tuple[int, int, list[float]]] = []
+    labels = {category: label for label, category in enumerate(sorted(categories))}
+    objects: list[_Object] = []
     seen = 0
     for annotation in _checked(content, "annotations", ("id", "image_id", "category_id", "bbox"), file, findings):
         problem = _check_annotation(annotation, rows, categories, file) or _check_box(annotation, rows, images, file)
@@ -78,12 +95,14 @@ def read_index(file: Path, folder: Path, findings: Findings) -> Index | None:
         seen += 1
         if min(box[2] - box[0], box[3] - box[1]) <= MIN_SIDE:
             reason = f"the box {annotation['bbox']} has no area"
-            findings.warnings.append(_at(annotation, file, reason, "it is skipped; give it an area or remove it"))
+            findings.warnings.append(at(annotation, file, reason, "it is skipped; give it an area or remove it"))
         elif not annotation.get("iscrowd", 0):
-            objects.append((row, labels[annotation["category_id"]], box))
+            mask = read_mask(annotation, images[row], file, findings) if masks else []
+            if mask is not None:
+                objects.append(_Object(row, labels[annotation["category_id"]], box, mask))
     if not seen and not findings.errors:
         findings.errors.append(Problem(file, "there is not a single box in it", "annotate some pictures"))
-    return _index([categories[i] for i in category_ids], category_ids, images, objects)
+    return objects
 
 
 def load_json(file: Path, findings: Findings) -> dict[str, Any] | None:
@@ -182,10 +201,6 @@ def _of_part(part: str, record: dict[str, Any], file: Path, reason: str, remedy:
     return Problem(file, reason, remedy, image, numbers.get("id") if part == "annotations" else None)
 
 
-def _at(annotation: dict[str, Any], file: Path, reason: str, remedy: str) -> Problem:
-    return Problem(file, reason, remedy, annotation["image_id"], annotation["id"])
-
-
 def _check_files(images: list[dict[str, Any]], folder: Path, findings: Findings) -> None:
     """Every picture exists; a folder is listed once, which on a network drive beats asking for each file."""
     if not folder.is_dir():
@@ -207,10 +222,10 @@ def _check_annotation(
     """The annotation's picture and category are known."""
     image_id, category_id = annotation["image_id"], annotation["category_id"]
     if image_id not in rows:
-        return _at(annotation, file, f"the image id {image_id} is unknown", "add the image or remove the annotation")
+        return at(annotation, file, f"the image id {image_id} is unknown", "add the image or remove the annotation")
     if category_id not in categories:
         known = f"the {len(categories)} known ids lie in {min(categories, default=0)}..{max(categories, default=0)}"
-        return _at(annotation, file, f"the category id {category_id} is unknown", f"add the category; {known}")
+        return at(annotation, file, f"the category id {category_id} is unknown", f"add the category; {known}")
     return None
 
 
@@ -221,12 +236,12 @@ def _check_box(
     x, y, w, h = box = annotation["bbox"]
     image = images[rows[annotation["image_id"]]]
     if not all(math.isfinite(v) for v in box):
-        return _at(annotation, file, f"the box {box} is not finite", "correct it")
+        return at(annotation, file, f"the box {box} is not finite", "correct it")
     if w < 0 or h < 0:
-        return _at(annotation, file, f"the box {box} has a negative size", "COCO boxes are x, y, width, height")
+        return at(annotation, file, f"the box {box} has a negative size", "COCO boxes are x, y, width, height")
     if x >= image["width"] or y >= image["height"] or x + w < 0 or y + h < 0:
         reason = f"the box {box} lies outside its picture of {image['width']} x {image['height']} pixels"
-        return _at(annotation, file, reason, "correct it; COCO boxes are x, y, width, height in pixels")
+        return at(annotation, file, reason, "correct it; COCO boxes are x, y, width, height in pixels")
     return None
 
 
@@ -236,22 +251,18 @@ def _clipped(box: list[float], image: dict[str, Any]) -> list[float]:
     return [max(x, 0.0), max(y, 0.0), min(x + w, image["width"]), min(y + h, image["height"])]
 
 
-def _index(
-    classes: list[str],
-    category_ids: list[int],
-    images: list[dict[str, Any]],
-    objects: list[tuple[int, int, list[float]]],
-) -> Index:
+def _index(categories: dict[int, str], images: list[dict[str, Any]], objects: list[_Object], masks: bool) -> Index:
     """Pack the records into arrays, the boxes sorted by picture and otherwise in the order of the file."""
-    objects.sort(key=lambda item: item[0])
-    rows = np.array([row for row, _, _ in objects], np.int64)
+    objects.sort(key=lambda item: item.row)
+    rows = np.array([item.row for item in objects], np.int64)
     return Index(
-        classes=classes,
-        category_ids=category_ids,
+        classes=[categories[i] for i in sorted(categories)],
+        category_ids=sorted(categories),
         image_ids=np.array([image["id"] for image in images], np.int64),
         sizes=np.array([(image["height"], image["width"]) for image in images], np.int32).reshape(-1, 2),
         file_names=np.array([image["file_name"] for image in images], np.str_),
-        boxes=np.array([box for _, _, box in objects], np.float32).reshape(-1, 4),
-        labels=np.array([label for _, label, _ in objects], np.int64),
+        boxes=np.array([item.box for item in objects], np.float32).reshape(-1, 4),
+        labels=np.array([item.label for item in objects], np.int64),
         offsets=np.searchsorted(rows, np.arange(len(images) + 1)),
+        segments=pack([item.mask for item in objects]) if masks else None,
     )

@@ -47,11 +47,17 @@ class Data:
     """Settings of the drawn pictures; used by source `shapes` only."""
     limit: int | None = None
     """Train and evaluate on this many training images with 2 to 12 boxes (a check that a model can learn at all)."""
+    masks: bool = False
+    """Read the objects' segmentations, and evaluate masks too."""
 
     short_sides: tuple[int, ...] = (800,)
     """Training: the short side is drawn from these, in pixels."""
     test_short_side: int = 800
     """Evaluation and prediction: the short side in pixels."""
+    test_scales: tuple[int, ...] = ()
+    """Evaluation: look at every picture at each of these short sides instead, and merge (test-time augmentation)."""
+    test_flip: bool = False
+    """Evaluation: look at every picture mirrored, too, and merge (test-time augmentation)."""
     max_long_side: int = 1333
     """The long side never exceeds this; the short side shrinks instead."""
     canvas: tuple[int, int] | None = None
@@ -77,9 +83,11 @@ class Data:
         problems = []
         if not self.short_sides or min(self.short_sides) < 32:
             problems.append(f"data.short-sides must hold sizes of at least 32 pixels, not {self.short_sides}")
+        if self.test_scales and min(self.test_scales) < 32:
+            problems.append(f"data.test-scales must hold sizes of at least 32 pixels, not {self.test_scales}")
         if self.test_short_side < 32:
             problems.append(f"data.test-short-side must be at least 32 pixels, not {self.test_short_side}")
-        if self.max_long_side < max((*self.short_sides, self.test_short_side)):
+        if self.max_long_side < max((*self.short_sides, self.test_short_side, *self.test_scales)):
             problems.append(f"data.max-long-side {self.max_long_side} is below the short side; raise it")
         if self.limit is not None and self.limit < 1:
             problems.append(f"data.limit must be 1 or more, not {self.limit}; leave it out to use every image")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PRINTED = 50
 """A message lists this many problems; the rest is counted."""
@@ -24,6 +25,19 @@ class Problem:
         ids = [f"image {self.image_id}"] if self.image_id is not None else []
         ids += [f"annotation {self.annotation_id}"] if self.annotation_id is not None else []
         return f"{': '.join([str(self.file), *ids])}: {self.reason}; {self.remedy}"
+
+
+def at(annotation: dict[str, Any], file: Path, reason: str, remedy: str) -> Problem:
+    """A problem of one annotation of a COCO-format file."""
+    return Problem(file, reason, remedy, annotation["image_id"], annotation["id"])
+
+
+@dataclass
+class Findings:
+    """What the checks found: `errors` stop the run, `warnings` tell what was skipped."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
 
 class DataError(ValueError):

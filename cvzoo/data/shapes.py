@@ -14,7 +14,8 @@ import torch
 from numpy.random import Generator
 
 from cvzoo.data.config import Shapes
-from cvzoo.structures import Sample, Target
+from cvzoo.ops.masks import encode, mask_json
+from cvzoo.structures import Mask, Sample, Target
 
 SplitName = Literal["train", "val"]
 
@@ -43,12 +44,15 @@ CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 class ShapesDataset:
-    """The drawn pictures of one split; see `Dataset` for the attributes."""
+    """The drawn pictures of one split, with masks if asked for; see `Dataset` for the attributes."""
 
-    def __init__(self, settings: Shapes, split: SplitName, indices: np.ndarray | None = None) -> None:
+    def __init__(
+        self, settings: Shapes, split: SplitName, indices: np.ndarray | None = None, masks: bool = False
+    ) -> None:
         count = settings.train_images if split == "train" else settings.val_images
         self._settings = settings
         self._split: SplitName = split
+        self._masks = masks
         self.classes = list(CLASSES)
         self.category_ids = list(range(1, len(CLASSES) + 1))
         self.image_ids = np.arange(count) if indices is None else indices
@@ -57,7 +61,7 @@ class ShapesDataset:
 
     def select(self, rows: np.ndarray) -> ShapesDataset:
         """The data set of these positions only."""
-        return ShapesDataset(self._settings, self._split, self.image_ids[rows])
+        return ShapesDataset(self._settings, self._split, self.image_ids[rows], self._masks)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -74,7 +78,7 @@ class ShapesDataset:
         rng = np.random.default_rng((0 if self._split == "train" else 1, image_id))
         count = int(rng.integers(1, self._settings.max_objects + 1))
         image, objects = paint(self._settings.size, self._settings.size, count, rng)
-        sample, areas = _annotate(image, objects)
+        sample, areas = _annotate(image, objects, self._masks)
         sample.image_id = image_id
         return sample, areas
 
@@ -89,16 +93,18 @@ class ShapesDataset:
         annotations: list[dict[str, Any]] = []
         for index, image_id in enumerate(self.image_ids.tolist()):
             sample, areas = self._draw(index)
-            for box, label, area in zip(sample.target.boxes.tolist(), sample.target.labels.tolist(), areas.tolist()):
-                x1, y1, x2, y2 = box
+            target = sample.target
+            for number, (x1, y1, x2, y2) in enumerate(target.boxes.tolist()):
+                segmentation = {} if target.masks is None else {"segmentation": mask_json(target.masks[number])}
                 annotations.append(
                     {
                         "id": len(annotations) + 1,  # not 0, which pycocotools takes for "unmatched"
                         "image_id": image_id,
-                        "category_id": self.category_ids[label],
+                        "category_id": self.category_ids[int(target.labels[number])],
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
-                        "area": area,
+                        "area": int(areas[number]),
                         "iscrowd": 0,
+                        **segmentation,
                     }
                 )
         size = self._settings.size
@@ -110,9 +116,9 @@ class ShapesDataset:
         }
 
 
-def draw(height: int, width: int, objects: int, seed: int) -> Sample:
+def draw(height: int, width: int, objects: int, seed: int, masks: bool = False) -> Sample:
     """Draw one picture of any size, with up to `objects` objects: those that others hide are not annotated."""
-    return _annotate(*paint(height, width, objects, np.random.default_rng(seed)))[0]
+    return _annotate(*paint(height, width, objects, np.random.default_rng(seed)), masks)[0]
 
 
 def paint(height: int, width: int, count: int, rng: Generator) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
@@ -177,13 +183,14 @@ def _colour(rng: Generator) -> np.ndarray:
     return rng.permuted(rng.integers((0, 0, 170), (80, 256, 256))).astype(np.uint8)
 
 
-def _annotate(image: np.ndarray, objects: list[tuple[int, np.ndarray]]) -> tuple[Sample, np.ndarray]:
-    """The sample with the tight boxes of the objects' visible pixels, and their areas in pixels."""
+def _annotate(image: np.ndarray, objects: list[tuple[int, np.ndarray]], masks: bool) -> tuple[Sample, np.ndarray]:
+    """The sample with tight boxes and, if asked for, masks of what is visible of each object; and their areas."""
     boxes = np.zeros((len(objects), 4), np.float32)
     for box, (_, mask) in zip(boxes, objects):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     labels = np.array([label for label, _ in objects], np.int64)
     areas = np.array([np.count_nonzero(mask) for _, mask in objects], np.int64)
-    target = Target(torch.from_numpy(boxes), torch.from_numpy(labels))
+    codes: list[Mask] | None = [encode(mask) for _, mask in objects] if masks else None
+    target = Target(torch.from_numpy(boxes), torch.from_numpy(labels), codes)
     return Sample(torch.from_numpy(image), target, original_size=(image.shape[1], image.shape[2])), areas

@@ -1,13 +1,16 @@
-"""Geometry and colour of the training pictures, on uint8 tensors and boxes. All randomness comes from a generator."""
+"""Geometry and colour of the training pictures: uint8 tensors, boxes, masks. All randomness comes from a generator."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional
 
 from cvzoo.data.config import Data
-from cvzoo.structures import Sample, Size, Target
+from cvzoo.ops.masks import crop_mask, flip_mask, scale_mask
+from cvzoo.structures import Mask, Sample, Size, Target
 
 MIN_SIDE = 1.0
 """Boxes that a crop leaves narrower than this, in pixels, are dropped (torchvision's SanitizeBoundingBoxes)."""
@@ -30,13 +33,13 @@ def shortest_edge_size(size: Size, short_side: int, max_long_side: int, canvas: 
 
 
 def resize(sample: Sample, size: Size) -> Sample:
-    """Resize the picture (antialiased bilinear, within one grey level of PIL's) and scale its boxes."""
+    """Resize the picture (antialiased bilinear, within one grey level of PIL's), its boxes and masks."""
     height, width = sample.size
     if size == (height, width):
         return sample
     factors = torch.tensor([size[1] / width, size[0] / height]).repeat(2)
-    boxes = sample.target.boxes * factors
-    return _changed(sample, resize_image(sample.image, size), Target(boxes, sample.target.labels))
+    target = _moved(sample.target, sample.target.boxes * factors, lambda mask: scale_mask(mask, sample.size, size))
+    return _changed(sample, resize_image(sample.image, size), target)
 
 
 def resize_image(image: Tensor, size: Size) -> Tensor:
@@ -49,17 +52,19 @@ def flip(sample: Sample) -> Sample:
     width = sample.size[1]
     x1, y1, x2, y2 = sample.target.boxes.unbind(-1)
     boxes = torch.stack([width - x2, y1, width - x1, y2], -1)
-    return _changed(sample, sample.image.flip(-1), Target(boxes, sample.target.labels))
+    target = _moved(sample.target, boxes, lambda mask: flip_mask(mask, width))
+    return _changed(sample, sample.image.flip(-1), target)
 
 
 def crop(sample: Sample, top: int, left: int, size: Size) -> Sample:
-    """Cut a window out; boxes are clipped to it, and dropped where less than a pixel of them is left."""
+    """Cut a window out; boxes are clipped to it, and their objects dropped where less than a pixel is left."""
     height, width = size
     image = sample.image[:, top : top + height, left : left + width]
     boxes = sample.target.boxes - torch.tensor([left, top]).repeat(2)
     boxes = torch.stack([boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)], -1).flatten(1)
     kept = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE).all(1)
-    return _changed(sample, image, Target(boxes, sample.target.labels)[kept])
+    target = Target(boxes, sample.target.labels, sample.target.masks)[kept]
+    return _changed(sample, image, _moved(target, target.boxes, lambda mask: crop_mask(mask, top, left, size)))
 
 
 def colour_jitter(sample: Sample, strength: float, generator: Generator) -> Sample:
@@ -104,6 +109,11 @@ def train_augment(sample: Sample, data: Data, generator: Generator) -> Sample:
 def eval_resize(sample: Sample, data: Data) -> Sample:
     """Resize for evaluation and prediction."""
     return resize(sample, shortest_edge_size(sample.size, data.test_short_side, data.max_long_side, data.canvas))
+
+
+def _moved(target: Target, boxes: Tensor, move: Callable[[Mask], Mask]) -> Target:
+    """The same objects with new boxes, and their masks moved where they have any."""
+    return Target(boxes, target.labels, None if target.masks is None else [move(mask) for mask in target.masks])
 
 
 def _changed(sample: Sample, image: Tensor, target: Target) -> Sample:

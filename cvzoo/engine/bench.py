@@ -125,7 +125,8 @@ def picture_size(data: Data) -> Size:
 
 def _drawn(recipe: Recipe, count: int, seed: int) -> Batch:
     height, width = picture_size(recipe.data)
-    samples: list[Sample] = [draw(height, width, objects=8, seed=seed * count + i) for i in range(count)]
+    masks = recipe.data.masks
+    samples: list[Sample] = [draw(height, width, objects=8, seed=seed * count + i, masks=masks) for i in range(count)]
     for number, sample in enumerate(samples):
         sample.image_id, sample.original_size = number, sample.size
         sample.target.labels %= recipe.model.num_classes

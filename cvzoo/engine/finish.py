@@ -23,7 +23,7 @@ from cvzoo.engine.state import State
 from cvzoo.metrics.coco import CocoResult
 from cvzoo.recipes import Recipe, Run
 from cvzoo.recipes.results import machine_slug, to_json, update_row, write_json
-from cvzoo.structures import Prediction, Target
+from cvzoo.structures import RLE, Prediction, Target
 
 SMALL = 1000
 """Training splits of at most this many pictures are evaluated too, to tell learning from generalising."""
@@ -167,11 +167,17 @@ def _predictions(detections: list[dict[str, Any]], dataset: Dataset) -> dict[int
     for detection in detections:
         found[detection["image_id"]].append(detection)
     labels = {category_id: label for label, category_id in enumerate(dataset.category_ids)}
+    with_masks = any("segmentation" in detection for detection in detections)
     return {
         image_id: Prediction(
             boxes=torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (d["bbox"] for d in ds)]).reshape(-1, 4),
             scores=torch.tensor([d["score"] for d in ds]),
             labels=torch.tensor([labels[d["category_id"]] for d in ds], dtype=torch.int64),
+            masks=[_rle(d["segmentation"]) for d in ds] if with_masks else None,
         )
         for image_id, ds in found.items()
     }
+
+
+def _rle(segmentation: dict[str, Any]) -> RLE:
+    return {"size": segmentation["size"], "counts": segmentation["counts"].encode()}

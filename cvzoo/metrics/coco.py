@@ -20,6 +20,7 @@ Kind = Literal["box", "mask"]
 IouType = Literal["bbox", "segm"]
 Results = Sequence[dict[str, Any]]
 IOU_TYPES: dict[Kind, IouType] = {"box": "bbox", "mask": "segm"}
+FIELDS: dict[Kind, str] = {"box": "bbox", "mask": "segmentation"}
 IOUS = np.linspace(0.5, 0.95, 10)
 AREAS = ("all", "small", "medium", "large")
 LIMITS = (1, 10, 100)
@@ -31,11 +32,19 @@ class CocoResult:
     """What an evaluation found. Every value lies in 0..1, or is -1 where no ground truth of that sort exists."""
 
     stats: dict[str, float]
-    """`box_AP`, `box_AP50`, `AP75`, `APs`, `APm`, `APl`, `AR1`, `AR10`, `AR100`, `ARs`, `ARm`, `ARl`; or `mask_...`."""
-    per_class: dict[str, float]
-    """AP by category name."""
-    precision_recall: dict[str, list[float]]
+    """`box_AP`, `box_AP50`, `AP75`, `APs`, `APm`, `APl`, `AR1`, `AR10`, `AR100`, `ARs`, `ARm`, `ARl`; `mask_AP` ..."""
+    per_class: dict[Kind, dict[str, float]]
+    """AP by category name, of boxes and of masks."""
+    precision_recall: dict[Kind, dict[str, list[float]]]
     """Mean precision over categories at `recall` 0, 0.01 .. 1, for IoU `0.50`, `0.75` and the mean over `0.50:0.95`."""
+
+    def __or__(self, other: CocoResult) -> CocoResult:
+        """Both: boxes and masks of the same detections."""
+        return CocoResult(
+            stats=self.stats | other.stats,
+            per_class=self.per_class | other.per_class,
+            precision_recall=self.precision_recall | other.precision_recall,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as metrics.json holds them."""
@@ -67,17 +76,18 @@ def evaluate_coco(
         backend: who matches and accumulates; the numbers are the same.
 
     Raises:
-        ValueError: names every detection's unknown image or category, or a value that is not finite.
+        ValueError: names every detection's unknown image or category, or a value that is not finite; and what has no
+            box or mask to compare.
     """
     truth = _cleaned(ground_truth)
-    _check(truth, detections)
+    _check(truth, detections, kind)
     found = [_mask_result(detection) for detection in detections] if kind == "mask" else detections
     curves = (_hotcoco if backend == "hotcoco" else _pycocotools)(truth, found, IOU_TYPES[kind])
     names = [category["name"] for category in sorted(truth["categories"], key=lambda category: category["id"])]
     return CocoResult(
         stats={f"{kind}_{name}": value for name, value in _summary(curves).items()},
-        per_class={name: _mean(curves.precision[:, :, k, 0, -1]) for k, name in enumerate(names)},
-        precision_recall=_precision_recall(curves.precision[:, :, :, 0, -1]),
+        per_class={kind: {name: _mean(curves.precision[:, :, k, 0, -1]) for k, name in enumerate(names)}},
+        precision_recall={kind: _precision_recall(curves.precision[:, :, :, 0, -1])},
     )
 
 
@@ -143,8 +153,13 @@ def _cleaned(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
     return {**ground_truth, "annotations": annotations}
 
 
-def _check(truth: dict[str, Any], detections: Results) -> None:
+def _check(truth: dict[str, Any], detections: Results, kind: Kind) -> None:
     problems = []
+    field = FIELDS[kind]
+    for name, records in (("annotations", truth["annotations"]), ("detections", detections)):
+        bare = sum(not record.get(field) for record in records)
+        if bare:
+            problems.append(f"{bare} of {len(records)} {name} have no {field} to compare")
     for field, known in (("image_id", truth["images"]), ("category_id", truth["categories"])):
         unknown = {detection[field] for detection in detections} - {record["id"] for record in known}
         if unknown:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cvzoo.ops.masks import mask_json
 from cvzoo.structures import Prediction
 
 
@@ -14,6 +15,8 @@ def to_coco(
     predictions: Sequence[Prediction], image_ids: Sequence[int], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
     """One dictionary per detection: `image_id`, `category_id`, `bbox` (x, y, width, height in pixels) and `score`.
+
+    Masks become `segmentation`, a compressed run-length code as text.
 
     Args:
         predictions: one per image, in original image coordinates.
@@ -29,7 +32,8 @@ def to_coco(
     labels = torch.cat([prediction.labels for prediction in predictions]).tolist()
     scores = torch.cat([prediction.scores for prediction in predictions]).tolist()
     images = [image_id for image_id, prediction in zip(image_ids, predictions) for _ in range(len(prediction))]
+    masks = [{"segmentation": mask_json(m)} if m else {} for p in predictions for m in p.masks or [None] * len(p)]
     return [
-        {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": score}
-        for image, label, box, score in zip(images, labels, boxes.tolist(), scores)
+        {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": score, **mask}
+        for image, label, box, score, mask in zip(images, labels, boxes.tolist(), scores, masks)
     ]

@@ -157,7 +157,7 @@ class RetinaNet(nn.Module):
     def assign(self, anchors_M4: Tensor, target: Target, valid_M: Tensor | None = None) -> Match:
         """What each anchor of one image learns."""
         c = self.config
-        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match, valid_M)
+        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match, valid_A=valid_M)
 
     def valid(self, raw: RetinaNetOutput, size: Size) -> Tensor | None:
         """(M,): which anchors belong to cells of the image itself; None where all are to learn."""

@@ -88,10 +88,13 @@ class Bottleneck(nn.Module):
         self.bn3 = _norm(config, out_channels)
         self.downsample = _downsample(config, in_channels, out_channels, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
+        """`dilation` spreads the 3x3 convolution; TridentNet runs one block with several."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        conv = self.conv2
+        x = F.conv2d(x, conv.weight, conv.bias, conv.stride, dilation, dilation, conv.groups)
+        x = F.relu(self.bn2(x), inplace=True)
         x = self.bn3(self.conv3(x))
         return F.relu(x.add_(shortcut), inplace=True)
 
@@ -105,10 +108,19 @@ def _downsample(config: ResNetConfig, in_channels: int, out_channels: int, strid
 
 
 class ResNet(nn.Module):
-    """The body without its classifier: images to [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+    """The body without its classifier: images to [C2, C3, C4, C5] at strides 4, 8, 16, 32.
 
-    def __init__(self, config: ResNetConfig) -> None:
+    Fewer `stages` end earlier; the layers left over are there for the model to run elsewhere, as C4 detectors do.
+    """
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def __init__(self, config: ResNetConfig, stages: int = 4) -> None:
         super().__init__()
+        self.stages = stages
         self.channels = config.channels
         stem = config.stem_channels or config.width
         self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
@@ -122,14 +134,14 @@ class ResNet(nn.Module):
         self._freeze(config.frozen_stages)
 
     @property
-    def layers(self) -> list[nn.Module]:
-        return [self.get_submodule(f"layer{i}") for i in range(1, 5)]
+    def layers(self) -> list[nn.Sequential]:
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         x = F.relu(self.bn1(self.conv1(images_N3HW)), inplace=True)
         x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         features = []
-        for layer in self.layers:
+        for layer in self.layers[: self.stages]:
             x = layer(x)
             features.append(x)
         return features

@@ -35,6 +35,12 @@ def scale_boxes(boxes: Tensor, size: Size, to_size: Size) -> Tensor:
     return boxes * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])
 
 
+def flip_boxes(boxes: Tensor, width: float) -> Tensor:
+    """Boxes in an image of that width, mirrored left and right: x becomes width - x."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+
+
 def longer_than(boxes: Tensor, side: float) -> Tensor:
     """Mask of the boxes whose sides both exceed `side` pixels."""
     return ((boxes[..., 2] - boxes[..., 0]) > side) & ((boxes[..., 3] - boxes[..., 1]) > side)

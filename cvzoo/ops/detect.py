@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torchvision.ops import batched_nms
 
 from cvzoo.ops.boxes import clip_boxes, longer_than, scale_boxes
 from cvzoo.ops.classes import classes_of
+from cvzoo.ops.masks import paste_masks
 from cvzoo.structures import Prediction, Size
 
 
@@ -33,26 +35,48 @@ class DetectConfig:
 def detect(
     candidates: Prediction, config: DetectConfig, size: Size, original_size: Size, class_ids: tuple[int, ...] = ()
 ) -> Prediction:
-    """Class-wise NMS of one image's candidates (network pixels, any order); the best ones in original pixels.
+    """The detections of one image in original pixels, from its candidates in network pixels."""
+    return to_original(suppress(candidates, config, size), config, size, original_size, class_ids)
 
-    Their labels are network outputs; `class_ids` (see ops/classes.py) turns them into classes of the data set.
-    """
+
+def suppress(candidates: Prediction, config: DetectConfig, size: Size) -> Prediction:
+    """Class-wise NMS of one image's candidates (network pixels, any order); the best ones by falling score."""
     if config.clip_first:
         candidates.boxes = clip_boxes(candidates.boxes, size)
     if config.drop_first:
-        candidates = _drop_small(candidates, config)
+        candidates = candidates[torch.where(_large(candidates, config))[0]]
     keep = batched_nms(candidates.boxes, candidates.scores, candidates.labels, config.nms_threshold)
-    found = candidates[keep[: config.detections]]
-    found.boxes = scale_boxes(found.boxes, size, original_size)
-    if not config.clip_first:
-        found.boxes = clip_boxes(found.boxes, original_size)
+    return candidates[keep[: config.detections]]
+
+
+def to_original(
+    found: Prediction,
+    config: DetectConfig,
+    size: Size,
+    original_size: Size,
+    class_ids: tuple[int, ...] = (),
+    masks_DSS: Tensor | None = None,
+) -> Prediction:
+    """The detections of one image in original pixels, with their masks pasted where there are any.
+
+    Their labels are network outputs; `class_ids` (see ops/classes.py) turns them into classes of the data set.
+    `masks_DSS` are the probabilities of the pixels under each box.
+    """
+    boxes = scale_boxes(found.boxes, size, original_size)
+    boxes = boxes if config.clip_first else clip_boxes(boxes, original_size)
+    moved = Prediction(boxes, found.scores, classes_of(found.labels, class_ids))
+    keep_D = moved.labels >= 0
     if not config.drop_first:
-        found = _drop_small(found, config)
-    found.labels = classes_of(found.labels, class_ids)
-    return found[found.labels >= 0] if class_ids else found
+        keep_D &= _large(moved, config)
+    kept = torch.where(keep_D)[0]
+    moved = moved[kept]
+    if masks_DSS is not None:
+        moved.masks = paste_masks(masks_DSS[kept], moved.boxes, original_size)
+    return moved
 
 
-def _drop_small(candidates: Prediction, config: DetectConfig) -> Prediction:
+def _large(candidates: Prediction, config: DetectConfig) -> Tensor:
+    """(D,) bool: the boxes that are not too small to keep."""
     if config.min_side is None:
-        return candidates
-    return candidates[torch.where(longer_than(candidates.boxes, config.min_side))[0]]
+        return torch.ones_like(candidates.labels, dtype=torch.bool)
+    return longer_than(candidates.boxes, config.min_side)

@@ -99,7 +99,10 @@ def _plain(value: Any) -> Any:
 
 def _overlay(values: Any, default: Any, prefix: str, problems: list[str]) -> Any:
     if isinstance(values, list):
-        return tuple(_overlay(value, None, prefix, problems) for value in values)
+        # entries are of the default's kind, place by place, further ones of its last's
+        kinds = list(default) if isinstance(default, tuple) and default else [None]
+        kinds += kinds[-1:] * (len(values) - len(kinds))
+        return tuple(_overlay(value, kind, prefix, problems) for value, kind in zip(values, kinds))
     if isinstance(default, Path):
         return Path(values)
     if not dataclasses.is_dataclass(default) or isinstance(default, type) or not isinstance(values, dict):

@@ -6,34 +6,195 @@ Model classes are imported inside the functions, so that listing the rows needs 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from cvzoo.data.config import Data, Shapes, Split
-from cvzoo.recipes.recipe import Optim, Recipe, Run, Schedule
+from cvzoo.recipes import settings
+from cvzoo.recipes.recipe import Optim, Recipe
 
-SHAPES = Data(
-    source="shapes",
-    shapes=Shapes(size=128),
-    short_sides=(128,),
-    test_short_side=128,
-    max_long_side=128,
-    canvas=(128, 128),
-    workers=0,
-)
-"""Drawn pictures of 128 x 128 pixels."""
+# Faster R-CNN
 
-COCO_320 = Data(
-    root=Path("../shared/data/coco"),
-    train=Split(images="train", annotations="annotations/instances_train.json"),
-    val=Split(images="val", annotations="annotations/instances_val.json"),
-    short_sides=(320,),
-    test_short_side=320,
-    max_long_side=320,
-    canvas=(320, 320),
-    workers=0,
-    cache=True,
-)
-"""A few hundred COCO pictures on a canvas of 320 x 320: small enough for a CPU."""
+
+def faster_rcnn_r50_c4_1x() -> Recipe:
+    """Faster R-CNN on C4 of ResNet-50, 90 000 iterations of 16 images (1506.01497; 1512.03385, appendix A).
+
+    Expected: box AP 35.7 with detectron2's caffe backbone and scale jitter.
+    """
+    from cvzoo.models.faster_rcnn import FasterRCNNConfig
+    from cvzoo.models.rcnn.c4 import C4_BOX_HEAD, C4_PIXELS, C4_RPN
+
+    return Recipe(
+        row="faster_rcnn_r50_c4_1x",
+        model=FasterRCNNConfig(fpn=None, pixels=C4_PIXELS, rpn=C4_RPN, box_head=C4_BOX_HEAD),
+        backbone_weights="imagenet",
+        optim=Optim(lr=0.02),
+    )
+
+
+def faster_rcnn_r50_fpn_1x() -> Recipe:
+    """Faster R-CNN R-50-FPN, 90 000 iterations of 16 images at 800 px, as the reference trains it (1612.03144).
+
+    Expected: box AP 37.0 with torchvision's backbone.
+    """
+    from cvzoo.models.faster_rcnn import FasterRCNNConfig
+
+    return Recipe(
+        row="faster_rcnn_r50_fpn_1x",
+        model=FasterRCNNConfig(),
+        backbone_weights="imagenet",
+        optim=Optim(lr=0.02),
+    )
+
+
+def faster_rcnn_r50_fpn_ms_1x() -> Recipe:
+    """`faster_rcnn_r50_fpn_1x` on short sides of 640 to 800 px, as detectron2 and cvpods train it.
+
+    Expected: box AP 37.9 with detectron2's caffe backbone.
+    """
+    recipe = faster_rcnn_r50_fpn_1x()
+    data = replace(recipe.data, short_sides=settings.MULTI_SCALE)
+    return replace(recipe, row="faster_rcnn_r50_fpn_ms_1x", data=data)
+
+
+def faster_rcnn_lite0_fpn_320_mini() -> Recipe:
+    """Faster R-CNN with EfficientNet-Lite0 on 285 COCO pictures at 320 px: real data in half an hour on 2 CPU cores."""
+    from cvzoo.models.faster_rcnn import FasterRCNNConfig
+    from cvzoo.nn.pixels import HALF
+
+    return Recipe(
+        row="faster_rcnn_lite0_fpn_320_mini",
+        model=FasterRCNNConfig(
+            backbone=settings.lite0(),
+            fpn=settings.rcnn_fpn(norm="group"),
+            pixels=HALF,
+            rpn=settings.rcnn_rpn(sizes=(20, 40, 80, 160, 320)),
+            box_head=settings.rcnn_box_head(),
+        ),
+        backbone_weights="imagenet",
+        data=settings.COCO_320,
+        optim=settings.MINI_OPTIM,
+        schedule=settings.MINI_SCHEDULE,
+        run=settings.MINI_RUN,
+    )
+
+
+def faster_rcnn_r50_c4_320_mini() -> Recipe:
+    """Faster R-CNN on C4 of a thin ResNet-50 from random weights, on 285 COCO pictures at 320 px."""
+    return replace(
+        faster_rcnn_r50_c4_shapes(),
+        row="faster_rcnn_r50_c4_320_mini",
+        model=replace(faster_rcnn_r50_c4_shapes().model, num_classes=80, rpn=settings.c4_rpn(sizes=(32, 64, 128, 256))),
+        data=settings.COCO_320,
+        schedule=settings.MINI_SCHEDULE,
+    )
+
+
+def faster_rcnn_r18_fpn_shapes() -> Recipe:
+    """Faster R-CNN on drawn shapes from random weights; a few minutes on 2 CPU cores."""
+    from cvzoo.models.faster_rcnn import FasterRCNNConfig
+
+    return Recipe(
+        row="faster_rcnn_r18_fpn_shapes",
+        model=FasterRCNNConfig(
+            num_classes=3,
+            backbone=settings.narrow_resnet(depth=18, width=32),
+            fpn=settings.rcnn_fpn(),
+            rpn=settings.rcnn_rpn(sizes=(8, 16, 32, 64, 128)),
+            box_head=settings.rcnn_box_head(),
+        ),
+        data=settings.SHAPES,
+        optim=settings.SHAPES_OPTIM,
+        schedule=settings.SHAPES_SCHEDULE,
+        run=settings.SHAPES_RUN,
+    )
+
+
+def faster_rcnn_r50_c4_shapes() -> Recipe:
+    """Faster R-CNN on C4 of a thin ResNet-50, on drawn shapes from random weights; a few minutes on 2 CPU cores."""
+    from cvzoo.models.faster_rcnn import FasterRCNNConfig
+    from cvzoo.models.rcnn.c4 import C4_PIXELS
+
+    return Recipe(
+        row="faster_rcnn_r50_c4_shapes",
+        model=FasterRCNNConfig(
+            num_classes=3,
+            backbone=settings.narrow_resnet(depth=50, width=16),
+            fpn=None,
+            pixels=C4_PIXELS,
+            rpn=settings.c4_rpn(sizes=(16, 32, 64)),
+            box_head=settings.c4_box_head(),
+        ),
+        data=settings.SHAPES,
+        optim=settings.SHAPES_OPTIM,
+        schedule=settings.SHAPES_SCHEDULE,
+        run=settings.SHAPES_RUN,
+    )
+
+
+# Cascade R-CNN
+
+
+def cascade_rcnn_r50_fpn_1x() -> Recipe:
+    """Cascade R-CNN R-50-FPN without masks, 90 000 iterations of 16 images at 800 px (1712.00726)."""
+    from cvzoo.models.cascade_rcnn import CascadeRCNNConfig
+
+    return Recipe(
+        row="cascade_rcnn_r50_fpn_1x",
+        model=CascadeRCNNConfig(),
+        backbone_weights="imagenet",
+        optim=Optim(lr=0.02),
+    )
+
+
+# TridentNet
+
+
+def tridentnet_r50_c4_1x() -> Recipe:
+    """TridentNet fast on C4 of ResNet-50, 90 000 iterations of 16 images at 800 px (1901.01892).
+
+    Infers with the middle branch; `--model.all-branches` with all three.
+    Expected: box AP 37.7 at 800 px (cvpods), 38.0 with scale jitter (detectron2), both from caffe backbones.
+    """
+    from cvzoo.models.tridentnet import TridentNetConfig
+
+    return Recipe(
+        row="tridentnet_r50_c4_1x",
+        model=TridentNetConfig(),
+        backbone_weights="imagenet",
+        optim=Optim(lr=0.02),
+    )
+
+
+def tridentnet_r50_c4_320_mini() -> Recipe:
+    """TridentNet on C4 of a thin ResNet-50 from random weights, on 285 COCO pictures at 320 px."""
+    return replace(
+        tridentnet_r50_c4_shapes(),
+        row="tridentnet_r50_c4_320_mini",
+        model=replace(tridentnet_r50_c4_shapes().model, num_classes=80, rpn=settings.c4_rpn(sizes=(32, 64, 128, 256))),
+        data=settings.COCO_320,
+        schedule=settings.MINI_SCHEDULE,
+    )
+
+
+def tridentnet_r50_c4_shapes() -> Recipe:
+    """TridentNet on C4 of a thin ResNet-50, on drawn shapes from random weights; some minutes on 2 CPU cores."""
+    from cvzoo.models.tridentnet import TridentNetConfig
+
+    box_head = settings.c4_box_head()
+    return Recipe(
+        row="tridentnet_r50_c4_shapes",
+        model=TridentNetConfig(
+            num_classes=3,
+            backbone=settings.narrow_resnet(depth=50, width=16),
+            rpn=settings.c4_rpn(sizes=(16, 32, 64)),
+            box_head=replace(box_head, samples=box_head.samples // 2, positive_fraction=0.5, append_truth=False),
+        ),
+        data=settings.SHAPES,
+        optim=settings.SHAPES_OPTIM,
+        schedule=settings.SHAPES_SCHEDULE,
+        run=settings.SHAPES_RUN,
+    )
+
+
+# RetinaNet
 
 
 def retinanet_r50_fpn_1x() -> Recipe:
@@ -51,69 +212,6 @@ def retinanet_r50_fpn_1x() -> Recipe:
     )
 
 
-def faster_rcnn_r50_fpn_1x() -> Recipe:
-    """Faster R-CNN R-50-FPN, 90 000 iterations of 16 images at 800 px, as the reference trains it (1612.03144).
-
-    Expected: box AP 37.9 with detectron2's caffe backbone and scale jitter, 37.0 with torchvision's at 800 px only.
-    """
-    from cvzoo.models.faster_rcnn import FasterRCNNConfig
-
-    return Recipe(
-        row="faster_rcnn_r50_fpn_1x",
-        model=FasterRCNNConfig(),
-        backbone_weights="imagenet",
-        optim=Optim(lr=0.02),
-    )
-
-
-def retinanet_r18_fpn_shapes() -> Recipe:
-    """RetinaNet on drawn shapes from random weights: the demo; under 5 minutes on 2 CPU cores."""
-    from cvzoo.models.retinanet import RetinaNetConfig
-    from cvzoo.nn.fpn import FPNConfig
-    from cvzoo.nn.resnet import ResNetConfig
-    from cvzoo.ops.anchors import AnchorConfig, octave_sizes
-
-    return Recipe(
-        row="retinanet_r18_fpn_shapes",
-        model=RetinaNetConfig(
-            num_classes=3,
-            backbone=ResNetConfig(depth=18, width=32, norm="batch", frozen_stages=0),
-            fpn=FPNConfig(channels=64),
-            anchors=AnchorConfig(sizes=octave_sizes((24, 48, 96, 192, 384))),
-            tower_convs=2,
-        ),
-        data=SHAPES,
-        optim=Optim(name="adamw", lr=2e-3, weight_decay=0.01, clip_norm=10.0),
-        schedule=Schedule(iterations=500, batch=16, policy="cosine", warmup_iterations=50, warmup_factor=0.01),
-        run=Run(log_every=10, checkpoint_every=250),
-    )
-
-
-def faster_rcnn_r18_fpn_shapes() -> Recipe:
-    """Faster R-CNN on drawn shapes from random weights; a few minutes on 2 CPU cores."""
-    from cvzoo.models.faster_rcnn import FasterRCNNConfig
-    from cvzoo.models.rcnn.box_head import BoxHeadConfig
-    from cvzoo.models.rcnn.rpn import RPNConfig
-    from cvzoo.nn.fpn import FPNConfig
-    from cvzoo.nn.resnet import ResNetConfig
-    from cvzoo.ops.anchors import AnchorConfig
-
-    anchors = AnchorConfig(sizes=((8,), (16,), (32,), (64,), (128,)), strides=(4, 8, 16, 32, 64))
-    return replace(
-        retinanet_r18_fpn_shapes(),
-        row="faster_rcnn_r18_fpn_shapes",
-        model=FasterRCNNConfig(
-            num_classes=3,
-            backbone=ResNetConfig(depth=18, width=32, norm="batch", frozen_stages=0),
-            fpn=FPNConfig(first_level=2, extra="pool", channels=64),
-            rpn=RPNConfig(
-                anchors=anchors, samples=64, pre_nms_train=200, post_nms_train=200, pre_nms_test=200, post_nms_test=200
-            ),
-            box_head=BoxHeadConfig(fc_channels=256, samples=64),
-        ),
-    )
-
-
 def retinanet_lite0_fpn_320_mini() -> Recipe:
     """RetinaNet with EfficientNet-Lite0 on 285 COCO pictures at 320 px: real data in half an hour on 2 CPU cores.
 
@@ -123,13 +221,12 @@ def retinanet_lite0_fpn_320_mini() -> Recipe:
     from cvzoo.models.retinanet import RetinaNetConfig
     from cvzoo.nn.fpn import FPNConfig
     from cvzoo.nn.pixels import HALF
-    from cvzoo.nn.timm_backbone import TimmConfig
     from cvzoo.ops.anchors import AnchorConfig
 
     return Recipe(
         row="retinanet_lite0_fpn_320_mini",
         model=RetinaNetConfig(
-            backbone=TimmConfig(name="tf_efficientnet_lite0", frozen_outputs=3),
+            backbone=settings.lite0(),
             fpn=FPNConfig(channels=64, norm="group"),
             pixels=HALF,
             anchors=AnchorConfig(sizes=((40,), (80,), (160,), (320,), (640,))),
@@ -137,10 +234,30 @@ def retinanet_lite0_fpn_320_mini() -> Recipe:
             tower_norm="group",
         ),
         backbone_weights="imagenet",
-        data=COCO_320,
-        optim=Optim(name="adamw", lr=1.5e-3, weight_decay=0.01, clip_norm=10.0, backbone_lr_factor=0.3, ema_decay=0.99),
-        schedule=Schedule(
-            iterations=1500, batch=8, base_batch=8, policy="cosine", warmup_iterations=75, warmup_factor=0.01
+        data=settings.COCO_320,
+        optim=settings.MINI_OPTIM,
+        schedule=settings.MINI_SCHEDULE,
+        run=settings.MINI_RUN,
+    )
+
+
+def retinanet_r18_fpn_shapes() -> Recipe:
+    """RetinaNet on drawn shapes from random weights: the demo; under 5 minutes on 2 CPU cores."""
+    from cvzoo.models.retinanet import RetinaNetConfig
+    from cvzoo.nn.fpn import FPNConfig
+    from cvzoo.ops.anchors import AnchorConfig, octave_sizes
+
+    return Recipe(
+        row="retinanet_r18_fpn_shapes",
+        model=RetinaNetConfig(
+            num_classes=3,
+            backbone=settings.narrow_resnet(depth=18, width=32),
+            fpn=FPNConfig(channels=64),
+            anchors=AnchorConfig(sizes=octave_sizes((24, 48, 96, 192, 384))),
+            tower_convs=2,
         ),
-        run=Run(log_every=20, checkpoint_every=250, channels_last=True),
+        data=settings.SHAPES,
+        optim=settings.SHAPES_OPTIM,
+        schedule=settings.SHAPES_SCHEDULE,
+        run=settings.SHAPES_RUN,
     )

@@ -1,22 +1,30 @@
-"""Objects drawn on pictures: boxes, class names and scores."""
+"""Objects drawn on pictures: masks, boxes, class names and scores."""
 
 from __future__ import annotations
 
 import colorsys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from cvzoo.structures import Prediction, Target
+from cvzoo.ops.masks import decode, scale_mask
+from cvzoo.structures import Prediction, Size, Target
 
 Colour = tuple[int, int, int]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GOLDEN = 0.618034
 """Steps of the golden ratio around the colour wheel keep any number of neighbours apart."""
+ALPHA = 0.45
+"""Opacity of a mask."""
+HUES = 0.16
+"""Share of the colour wheel over which objects of one class with masks are spread ..."""
+SHADES = (1.0, 0.75)
+"""... and their brightness, in turn."""
 
 
 def draw(
@@ -36,20 +44,25 @@ def draw(
         long_side: scale the picture to this size in pixels first, so that labels stay legible on small pictures.
     """
     picture = image.convert("RGB") if isinstance(image, Image.Image) else to_pil_image(image)
+    size = (picture.height, picture.width)
     scale = long_side / max(picture.size) if long_side else 1.0
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
-    scores = objects.scores.tolist() if isinstance(objects, Prediction) else [None] * len(objects)
-    marks = [
-        (_inside([value * scale for value in box], picture), colour_of(label), _caption(str(classes[label]), score))
-        for box, label, score in zip(objects.boxes.tolist(), objects.labels.tolist(), scores)
-        if score is None or score >= min_score
-    ]
+    if isinstance(objects, Prediction):
+        objects = objects[objects.scores >= min_score]
+    labels, line = objects.labels.tolist(), max(2, round(max(picture.size) / 250))
+    if objects.masks is None:
+        colours = [colour_of(label) for label in labels]
+    else:
+        colours, line = instance_colours(labels), line // 2
+        picture = _with_masks(picture, size, objects, colours, line)
+    boxes = [_inside([value * scale for value in box], picture) for box in objects.boxes.tolist()]
+    scores = objects.scores.tolist() if isinstance(objects, Prediction) else [None] * len(labels)
+    captions = [_caption(str(classes[label]), score) for label, score in zip(labels, scores)]
     canvas = ImageDraw.Draw(picture)
-    width = max(2, round(max(picture.size) / 250))
-    font = ImageFont.load_default(max(11, round(max(picture.size) / 30)))
-    for box, colour, _ in reversed(marks):
-        canvas.rectangle(box, outline=colour, width=width)
-    for box, colour, caption in reversed(marks):
+    for box, colour in reversed(list(zip(boxes, colours))):
+        canvas.rectangle(box, outline=colour, width=line)
+    font = ImageFont.load_default(max(11, round(max(picture.size) / 40)))
+    for caption, box, colour in reversed(list(zip(captions, boxes, colours))):
         _write(canvas, caption, box, colour, font)
     return picture
 
@@ -58,6 +71,48 @@ def colour_of(label: int) -> Colour:
     """The colour of a class, the same in every picture."""
     red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN % 1, 0.85 if label % 2 else 0.65, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def instance_colours(labels: Sequence[int]) -> list[Colour]:
+    """A colour for each object: its class's for the first of a class, then near it, darker and lighter in turn."""
+    seen: Counter[int] = Counter()
+    colours: list[Colour] = []
+    for label in labels:
+        turn = (seen[label] * GOLDEN + 0.5) % 1 - 0.5
+        hue, saturation, value = colorsys.rgb_to_hsv(*colour_of(label))
+        shade = value * SHADES[seen[label] % len(SHADES)]
+        red, green, blue = colorsys.hsv_to_rgb((hue + HUES * turn) % 1, saturation, shade)
+        colours.append((round(red), round(green), round(blue)))
+        seen[label] += 1
+    return colours
+
+
+def _with_masks(
+    picture: Image.Image, size: Size, objects: Target | Prediction, colours: Sequence[Colour], contour: int
+) -> Image.Image:
+    """The picture, which was of `size`, with masks in translucent colours, small ones over large ones."""
+    assert objects.masks is not None
+    before, pixels = np.array(picture), np.array(picture)
+    shown = (picture.height, picture.width)
+    areas = (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(1)
+    for number in areas.argsort(descending=True).tolist():
+        mask = objects.masks[number]
+        bitmap = decode(mask if shown == size else scale_mask(mask, size, shown), shown)
+        _paint(pixels, before, bitmap, colours[number], contour)
+    return Image.fromarray(pixels)
+
+
+def _paint(pixels_HW3: np.ndarray, before_HW3: np.ndarray, bitmap_HW: np.ndarray, colour: Colour, contour: int) -> None:
+    """Blend a mask with what was there before all masks, and draw its border `contour` pixels wide."""
+    rows, columns = np.flatnonzero(bitmap_HW.any(1)), np.flatnonzero(bitmap_HW.any(0))
+    if not len(rows):
+        return
+    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    inside, part = bitmap_HW[window].astype(bool), pixels_HW3[window]
+    part[inside] = before_HW3[window][inside] * (1 - ALPHA) + np.array(colour) * ALPHA
+    eroded = Image.fromarray(np.pad(inside, contour)).convert("L").filter(ImageFilter.MinFilter(2 * contour + 1))
+    core = np.array(eroded)[contour:-contour, contour:-contour] > 0
+    part[inside & ~core] = colour
 
 
 def _caption(name: str, score: float | None) -> str:

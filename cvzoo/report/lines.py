@@ -10,10 +10,11 @@ from cvzoo.recipes.rows import ROWS, Reference, Row
 
 METRICS = {
     "detection": ("box_AP",),
-    "segmentation": ("box_AP", "mask_AP", "mIoU"),
+    "instance": ("box_AP", "mask_AP"),
+    "segmentation": ("mIoU",),
     "pose": ("box_AP", "GPS_AP"),
 }
-"""The columns of AP that each task has; the first one listed is what `cvzoo list` shows."""
+"""The columns of AP that each task has; `cvzoo list` shows them in one, `box / mask`, and sorts it by the first."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,15 @@ def list_lines(task: str | None = None, sort: str | None = None) -> list[dict[st
 
 
 def _cells(line: ZooLine) -> dict[str, str]:
-    metric = METRICS[line.row.task][0]
-    references = line.references(metric)
+    metrics = METRICS[line.row.task]
+    published = [reference.results for reference in line.references(metrics[0])[:1]]
     return {
         "row": line.name,
         "system": line.row.system,
         "backbone": line.row.backbone,
         "schedule": line.row.lr_schd,
-        "ref_AP": number(references[0].results[metric] if references else None),
-        "AP": number(line.result(metric)),
+        "ref_AP": _joined([results.get(metric) for results in published for metric in metrics]),
+        "AP": _joined([line.result(metric) for metric in metrics]),
         "mem_GB": number(line.cost("mem_gb"), 2),
         "train_s/it": number(line.cost("train_s_per_iter")),
         "inf_s/im": number(line.cost("inf_s_per_im")),
@@ -97,8 +98,13 @@ def _cells(line: ZooLine) -> dict[str, str]:
     }
 
 
+def _joined(values: Sequence[float | None]) -> str:
+    known = any(value is not None for value in values)
+    return " / ".join(map(number, values)) if known else number(None)
+
+
 def _order(cell: str) -> tuple[int, float, str]:
     try:
-        return (0, -float(cell), "")
+        return (0, -float(cell.partition(" / ")[0]), "")
     except ValueError:
         return (int(cell == "-"), 0.0, cell)

@@ -22,6 +22,7 @@ from cvzoo.structures import Prediction, Target
 
 Picture = tuple[Tensor, Target, Prediction]
 """(3, H, W) uint8 RGB with its ground truth and its detections, in the picture's pixels."""
+PLURALS = {"box": "boxes", "mask": "masks"}
 LONG_SIDE = 480
 """Pictures are shown this large, in pixels."""
 
@@ -46,7 +47,7 @@ def write_report(run: Path, pictures: Sequence[Picture], classes: Sequence[str])
     text = templates.get_template("run_report.html").render(
         row=recipe["row"],
         headline=_headline(metrics, log),
-        metrics=metrics,
+        results=_results(metrics),
         charts=[(title, Markup(chart)) for title, chart in _charts(log, metrics)],
         pictures=[_shown(picture, classes, threshold) for picture in pictures],
         threshold=threshold,
@@ -73,7 +74,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _headline(metrics: Mapping[str, Any], log: charts.Log) -> list[tuple[str, str]]:
     """The figures to see first."""
     stats = metrics["val"]["stats"] if "val" in metrics else {}
-    figures = [(name.replace("_", " "), f"{stats[name]:.3f}") for name in list(stats)[:3]]
+    figures = [(n.replace("_", " "), f"{stats[n]:.3f}") for n in stats if n.endswith(("_AP", "_AP50", "_AP75"))]
     lines = [line for line in log if "loss" in line]
     if lines:
         figures += [("last loss", f"{lines[-1]['loss']:.3f}"), ("iterations", str(lines[-1]["iteration"]))]
@@ -85,8 +86,18 @@ def _charts(log: charts.Log, metrics: Mapping[str, Any]) -> Iterator[tuple[str, 
         yield "Losses", charts.loss_chart(log)
         yield "Learning rate", charts.lr_chart(log)
     for split, found in metrics.items():
-        yield f"Precision and recall, {split}", charts.precision_recall_chart(found["precision_recall"])
-        yield f"AP by class, {split}", charts.class_chart(found["per_class"])
+        for kind, curves in found["precision_recall"].items():
+            yield f"Precision and recall of {PLURALS[kind]}, {split}", charts.precision_recall_chart(curves)
+            yield f"AP of {PLURALS[kind]} by class, {split}", charts.class_chart(found["per_class"][kind])
+
+
+def _results(metrics: Mapping[str, Any]) -> list[tuple[str, str, dict[str, float]]]:
+    """Split, what was compared, and COCO's numbers by name."""
+    return [
+        (split, PLURALS[kind], {n.removeprefix(f"{kind}_"): v for n, v in found["stats"].items() if n.startswith(kind)})
+        for split, found in metrics.items()
+        for kind in found["per_class"]
+    ]
 
 
 def _shown(picture: Picture, classes: Sequence[str], threshold: float) -> dict[str, Any]:

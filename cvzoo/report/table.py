@@ -13,7 +13,12 @@ from cvzoo.report.lines import METRICS, ZooLine, number, zoo_lines
 Weights = Mapping[str, Mapping[str, str]]
 """Row name to name of published weights to address."""
 
-TITLES = {"detection": "Detection", "segmentation": "Segmentation", "pose": "Pose estimation"}
+TITLES = {
+    "detection": "Detection",
+    "instance": "Instance segmentation",
+    "segmentation": "Semantic segmentation",
+    "pose": "Pose estimation",
+}
 
 HEAD = """# Model zoo
 

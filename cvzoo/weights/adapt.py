@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
 from cvzoo.models.retinanet import RetinaNetConfig
+from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.weights import dialects
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys import Toolbox
+from cvzoo.weights.systems import Detector, check_system, system_of_state
 
-Detector = RetinaNetConfig | FasterRCNNConfig
+SIZES = {"fpn": ("channels",), "box_head": ("fc_channels",), "mask_head": ("convs", "channels")}
+"""Of each part of a model the options that say how large it is: these are the row's, all others the dialect's."""
+BODY_CONVENTIONS = ("stride_in_1x1", "norm", "norm_eps", "frozen_stages")
+"""Of a backbone it is the other way round: these are the dialect's."""
+OnC4 = FasterRCNNConfig | TridentNetConfig
 
 
 def outputs(state: Mapping[str, Tensor]) -> int:
-    """Classes that a detector's state (our keys) scores, without the background."""
-    if "box_head.cls_out.bias" in state:
-        return len(state["box_head.cls_out.bias"]) - 1
-    # RetinaNet: A * K scores beside A * 4 deltas
-    return 4 * len(state["head.cls_out.bias"]) // len(state["head.box_out.bias"])
+    """Classes that a detector's state (our keys) scores, without the background. WeightsError when it scores none."""
+    for key in ("box_head.cls_out.bias", "box_heads.0.cls_out.bias"):
+        if key in state:
+            return len(state[key]) - 1
+    if state.keys() >= {"head.cls_out.bias", "head.box_out.bias"}:  # RetinaNet: A * K scores beside A * 4 deltas
+        return 4 * len(state["head.cls_out.bias"]) // len(state["head.box_out.bias"])
+    raise WeightsError(
+        "the weights are not of a system that cvzoo knows: they have no class scores where it has them; a backbone"
+        " alone goes to --backbone-weights"
+    )
 
 
 def class_count(config: Detector) -> int:
@@ -38,38 +50,45 @@ def config_for(state: Mapping[str, Tensor], toolbox: Toolbox, model: Detector, s
     is its dialect's; the number of classes, and torchvision's v2 and trained norms, are seen in the file. WeightsError
     when the file is of another system.
     """
-    if ("rpn.objectness.weight" in state) != isinstance(model, FasterRCNNConfig):
-        theirs = "Faster R-CNN" if "rpn.objectness.weight" in state else "RetinaNet"
-        raise WeightsError(f"{source} holds a {theirs}, the row is another system; choose a row of that system")
+    check_system(state, model, source)
     if toolbox == "cvzoo":
         return replace(model, num_classes=outputs(state))
-    dialect = _with_classes(_dialect(state, toolbox), outputs(state), toolbox)
-    backbone = _sized(dialect.backbone, model.backbone)
-    if isinstance(backbone, ResNetConfig) and "backbone.bn1.num_batches_tracked" in state and toolbox == "torchvision":
+    dialect = _dialect(state, toolbox, model, source)
+    if toolbox == "torchvision" and "backbone.bn1.num_batches_tracked" in state:
         # norms that count batches were not frozen: a torchvision model that did not start from ImageNet
-        backbone = replace(backbone, norm="batch", norm_eps=1e-5)
-    common = {"backbone": backbone, "fpn": replace(dialect.fpn, channels=model.fpn.channels)}
-    if isinstance(dialect, RetinaNetConfig) and isinstance(model, RetinaNetConfig):
-        return replace(dialect, **common, tower_convs=model.tower_convs)
-    assert isinstance(dialect, FasterRCNNConfig)
-    assert isinstance(model, FasterRCNNConfig)
-    return replace(dialect, **common, box_head=replace(dialect.box_head, fc_channels=model.box_head.fc_channels))
+        dialect = replace(dialect, backbone=replace(dialect.backbone, norm="batch", norm_eps=1e-5))
+    if toolbox == "detectron2" and isinstance(model.backbone, ResNetConfig) and model.backbone.groups > 1:
+        dialect = dialects.on_resnext(dialect)
+    return _sized(_with_classes(dialect, outputs(state), toolbox), model)
 
 
-def _dialect(state: Mapping[str, Tensor], toolbox: Toolbox) -> Detector:
-    two_stage = "rpn.objectness.weight" in state
-    match toolbox:
-        case "torchvision" if "box_head.convs.0.conv.weight" in state:
-            return dialects.faster_rcnn_torchvision_v2()
-        case "torchvision" if "head.cls_tower.0.norm.weight" in state:
-            return dialects.retinanet_torchvision_v2()
-        case "torchvision":
-            return dialects.faster_rcnn_torchvision() if two_stage else dialects.retinanet_torchvision()
-        case "detectron2":
-            return dialects.faster_rcnn_detectron2() if two_stage else dialects.retinanet_detectron2()
-        case "mmlab":
-            return dialects.faster_rcnn_mmdetection() if two_stage else dialects.retinanet_mmdetection()
-    raise AssertionError(toolbox)
+def as_row(config: Detector, model: Detector) -> Detector:
+    """The config of weights in the class of a row's `model`: TridentNet and Faster R-CNN on C4 share theirs.
+
+    The two train on other numbers of proposals; these stay the row's.
+    """
+    if type(config) is type(model):
+        return config
+    assert isinstance(config, OnC4)
+    assert isinstance(model, OnC4)
+    own = {name: getattr(model.box_head, name) for name in ("samples", "positive_fraction", "append_truth")}
+    shared = {name: getattr(config, name) for name in ("num_classes", "class_ids", "backbone", "pixels")}
+    rpn = replace(config.rpn, post_nms_train=model.rpn.post_nms_train)
+    return replace(model, **shared, rpn=rpn, box_head=replace(config.box_head, **own))
+
+
+def _dialect(state: Mapping[str, Tensor], toolbox: Toolbox, model: Detector, source: str) -> Detector:
+    if toolbox == "detectron2" and isinstance(model, TridentNetConfig):
+        return dialects.tridentnet_detectron2()
+    system = system_of_state(state)
+    v2 = toolbox == "torchvision" and not state.keys().isdisjoint(dialects.TORCHVISION_V2_KEYS)
+    known = dialects.TORCHVISION_V2 if v2 else dialects.DIALECTS[toolbox]
+    if system not in known:
+        raise WeightsError(
+            f"{source} holds a {system} of {toolbox}, whose conventions cvzoo does not know; start from the backbone"
+            f" alone: --weights None --backbone-weights {source}"
+        )
+    return known[system]()
 
 
 def _with_classes(dialect: Detector, count: int, toolbox: Toolbox) -> Detector:
@@ -80,9 +99,20 @@ def _with_classes(dialect: Detector, count: int, toolbox: Toolbox) -> Detector:
     return replace(dialect, num_classes=count, class_ids=tuple(range(-1, count - 1)) if scores_background else ())
 
 
-def _sized(dialect: ResNetConfig | TimmConfig, row: ResNetConfig | TimmConfig) -> ResNetConfig | TimmConfig:
+def _sized(dialect: Detector, row: Detector) -> Detector:
+    """The dialect as large as the row."""
+    sized: dict[str, Any] = {"backbone": _body(dialect.backbone, row.backbone)}
+    for name, sizes in SIZES.items():
+        part, own = getattr(dialect, name, None), getattr(row, name, None)
+        if part is not None and own is not None:
+            sized[name] = replace(part, **{size: getattr(own, size) for size in sizes})
+    if isinstance(row, RetinaNetConfig):
+        sized["tower_convs"] = row.tower_convs
+    return replace(dialect, **sized)
+
+
+def _body(dialect: ResNetConfig | TimmConfig, row: ResNetConfig | TimmConfig) -> ResNetConfig | TimmConfig:
     """The row's backbone with the dialect's conventions."""
     if isinstance(row, TimmConfig) or isinstance(dialect, TimmConfig):
         return row
-    conventions = {name: getattr(dialect, name) for name in ("stride_in_1x1", "norm", "norm_eps", "frozen_stages")}
-    return replace(row, **conventions)
+    return replace(row, **{name: getattr(dialect, name) for name in BODY_CONVENTIONS})

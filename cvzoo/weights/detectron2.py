@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from cvzoo.weights.rename import Rules, State, renamed
+from cvzoo.weights.rename import BOX, MASK, Rules, State, renamed
 
-MARKER = r"^backbone\.bottom_up\."
+MARKER = r"^backbone\.bottom_up\.|^proposal_generator\."
 """Keys by which the toolbox is known."""
 DROP = r"^pixel_(mean|std)$|\.?anchor_generator\.cell_anchors\."
 """Buffers of cvpods and of old detectron2 files that a config says better."""
@@ -21,14 +22,15 @@ BODY: Rules = (
     (r"\.shortcut\.", ".downsample.0."),
 )
 """A ResNet alone, as in the ImageNet files."""
+BODY_PREFIX = r"^(backbone\.bottom_up\.|(backbone|roi_heads)\.(?=stem\.|res\d\.))"
+"""Where a detector keeps it: under a pyramid, or on C4, where its last stage belongs to the heads."""
 
 
 def from_detectron2(state: Mapping[str, Tensor]) -> State:
     """A detectron2 or cvpods detector's state under our keys; unknown keys stay as they are."""
-    prefix = "backbone.bottom_up."
-    body = renamed({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, BODY)
-    rest = {key: tensor for key, tensor in state.items() if not key.startswith(prefix)}
-    rules = (*_neck(rest), *_retinanet_head(rest), *RCNN_HEADS)
+    body = renamed({re.sub(BODY_PREFIX, "", k): v for k, v in state.items() if re.search(BODY_PREFIX, k)}, BODY)
+    rest = {key: tensor for key, tensor in state.items() if not re.search(BODY_PREFIX, key)}
+    rules = (*_neck(rest), *_retinanet_head(rest), *_mask_head(rest), *RCNN_HEADS)
     return {f"backbone.{key}": tensor for key, tensor in body.items()} | renamed(rest, rules, DROP)
 
 
@@ -38,13 +40,25 @@ RCNN_HEADS: Rules = (
     (r"^rpn\.tower\.\.", "rpn.tower.0."),
     (r"^proposal_generator\.rpn_head\.objectness_logits\.", "rpn.objectness."),
     (r"^proposal_generator\.rpn_head\.anchor_deltas\.", "rpn.deltas."),
-    # the box head counts from 1
-    *((rf"^roi_heads\.box_head\.conv{i + 1}\.norm\.", f"box_head.convs.{i}.norm.") for i in range(8)),
-    *((rf"^roi_heads\.box_head\.conv{i + 1}\.", f"box_head.convs.{i}.conv.") for i in range(8)),
-    *((rf"^roi_heads\.box_head\.fc{i + 1}\.", f"box_head.fcs.{i}.") for i in range(4)),
-    (r"^roi_heads\.box_predictor\.cls_score\.", "box_head.cls_out."),
-    (r"^roi_heads\.box_predictor\.bbox_pred\.", "box_head.box_out."),
+    (r"^roi_heads\.box_(?:head|predictor)\.(\d)\.", r"box_heads.\1."),
+    (r"^roi_heads\.box_(?:head|predictor)\.", "box_head."),
+    # layers count from 1
+    *((rf"{BOX}\.conv{i + 1}\.norm\.", rf"\1.convs.{i}.norm.") for i in range(8)),
+    *((rf"{BOX}\.conv{i + 1}\.", rf"\1.convs.{i}.conv.") for i in range(8)),
+    *((rf"{BOX}\.fc{i + 1}\.", rf"\1.fcs.{i}.") for i in range(4)),
+    (rf"{BOX}\.cls_score\.", r"\1.cls_out."),
+    (rf"{BOX}\.bbox_pred\.", r"\1.box_out."),
+    *((rf"{MASK}\.mask_fcn{i + 1}\.norm\.", rf"\1.convs.{i}.norm.") for i in range(8)),
+    *((rf"{MASK}\.mask_fcn{i + 1}\.", rf"\1.convs.{i}.conv.") for i in range(8)),
+    (rf"{MASK}\.deconv\.", r"\1.upsample."),
+    (rf"{MASK}\.predictor\.", r"\1.out."),
 )
+
+
+def _mask_head(state: Mapping[str, Tensor]) -> Rules:
+    """A cascade has one mask head there, the first stage's here."""
+    cascade = any(key.startswith("roi_heads.box_predictor.0.") for key in state)
+    return ((r"^roi_heads\.mask_head\.", "mask_heads.0." if cascade else "mask_head."),)
 
 
 def _neck(state: Mapping[str, Tensor]) -> Rules:

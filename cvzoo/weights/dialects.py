@@ -1,23 +1,31 @@
 """What each toolbox means by the same system: full-width configs under which its published weights give its outputs.
 
-Sources: torchvision 0.29 `models/detection/{retinanet,faster_rcnn,rpn,roi_heads}.py`, detectron2 0.6
-`configs/COCO-Detection`, mmdetection 3 `configs/_base_/models/{retinanet_r50_fpn,faster-rcnn_r50_fpn}.py`.
+Sources: torchvision 0.29 `models/detection/{retinanet,faster_rcnn,mask_rcnn,rpn,roi_heads}.py`; detectron2 0.6
+`configs/{COCO-Detection,COCO-InstanceSegmentation,Misc}` and `projects/TridentNet`; mmdetection 3
+`configs/_base_/models/{retinanet,faster-rcnn,mask-rcnn,cascade-rcnn,cascade-mask-rcnn}_r50_fpn.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.mask_rcnn import MaskRCNNConfig
 from cvzoo.models.rcnn.box_head import BoxHeadConfig
+from cvzoo.models.rcnn.c4 import C4_BOX_HEAD, C4_MASK_HEAD, C4_RPN
+from cvzoo.models.rcnn.mask_head import MaskHeadConfig
 from cvzoo.models.rcnn.rpn import RPNConfig
 from cvzoo.models.retinanet import RetinaNetConfig
+from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
+from cvzoo.weights.systems import Detector, System
 
 UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 """COCO's category ids are 1..90 without these; class k of the zoo is the k-th of them."""
@@ -30,6 +38,8 @@ TORCHVISION_RPN_ANCHORS = AnchorConfig(
 )
 CAFFE_BODY = ResNetConfig(stride_in_1x1=True)
 """The MSRA ResNets detectron2 starts from."""
+CAFFE_C4 = replace(CAFFE, divisor=1)
+"""Their pixels where no pyramid asks for padding."""
 MMDETECTION_BODY = ResNetConfig(norm="affine")
 
 
@@ -111,7 +121,7 @@ def faster_rcnn_torchvision_v2() -> FasterRCNNConfig:
     return replace(
         v1,
         backbone=ResNetConfig(norm="batch"),
-        fpn=replace(v1.fpn, norm="batch"),
+        fpn=FPNConfig(first_level=2, extra="pool", norm="batch"),
         rpn=replace(v1.rpn, convs=2),
         box_head=replace(v1.box_head, convs=4, conv_norm="batch", fcs=1),
     )
@@ -122,10 +132,131 @@ def faster_rcnn_detectron2() -> FasterRCNNConfig:
     return FasterRCNNConfig(backbone=CAFFE_BODY, pixels=CAFFE)
 
 
+def faster_rcnn_c4_detectron2() -> FasterRCNNConfig:
+    """`faster_rcnn_R_50_C4_{1x,3x}`."""
+    return FasterRCNNConfig(backbone=CAFFE_BODY, fpn=None, pixels=CAFFE_C4, rpn=C4_RPN, box_head=C4_BOX_HEAD)
+
+
+def tridentnet_detectron2() -> TridentNetConfig:
+    """`tridentnet_fast_R_50_C4_{1x,3x}`: our defaults on a caffe backbone."""
+    return TridentNetConfig(backbone=CAFFE_BODY, pixels=CAFFE_C4)
+
+
+def on_resnext(detectron2: Detector) -> Detector:
+    """detectron2's `X_101_32x8d` variant of a system: that body is Caffe2's, not the MSRA's."""
+    pixels = replace(detectron2.pixels, std=(57.375, 57.12, 58.395))
+    return replace(detectron2, backbone=replace(detectron2.backbone, stride_in_1x1=False), pixels=pixels)
+
+
 def faster_rcnn_mmdetection() -> FasterRCNNConfig:
     """`faster-rcnn_r50_fpn_1x_coco`."""
     return FasterRCNNConfig(
         backbone=MMDETECTION_BODY,
-        rpn=RPNConfig(clamp_shrinking=True, best_match="truth", normaliser="sampled"),
+        rpn=RPNConfig(
+            anchors=replace(RPNConfig().anchors, order="ratio"),
+            clamp_shrinking=True,
+            best_match="truth",
+            best_match_from=0.3,
+            normaliser="sampled_or_one",
+        ),
         box_head=BoxHeadConfig(clamp_shrinking=True, detect=DetectConfig(min_side=None)),
     )
+
+
+def _with_masks(config: FasterRCNNConfig, mask_head: MaskHeadConfig) -> MaskRCNNConfig:
+    """Mask R-CNN with the options of a Faster R-CNN."""
+    return MaskRCNNConfig(**vars(config), mask_head=mask_head)
+
+
+def mask_rcnn_torchvision() -> MaskRCNNConfig:
+    """`maskrcnn_resnet50_fpn`."""
+    pool = RoIPoolConfig(size=14, sampling=2, aligned=False)
+    return _with_masks(faster_rcnn_torchvision(), MaskHeadConfig(pool=pool, target="soft"))
+
+
+def mask_rcnn_torchvision_v2() -> MaskRCNNConfig:
+    """`maskrcnn_resnet50_fpn_v2`: Faster R-CNN's v2, and BN in the mask head."""
+    mask_head = replace(mask_rcnn_torchvision().mask_head, conv_norm="batch")
+    return _with_masks(faster_rcnn_torchvision_v2(), mask_head)
+
+
+def mask_rcnn_detectron2() -> MaskRCNNConfig:
+    """`mask_rcnn_R_50_FPN_{1x,3x}`."""
+    return _with_masks(faster_rcnn_detectron2(), MaskHeadConfig())
+
+
+def mask_rcnn_c4_detectron2() -> MaskRCNNConfig:
+    """`mask_rcnn_R_50_C4_{1x,3x}`: the mask head only upsamples what it shares with the box head."""
+    return _with_masks(faster_rcnn_c4_detectron2(), C4_MASK_HEAD)
+
+
+def mask_rcnn_mmdetection() -> MaskRCNNConfig:
+    """`mask-rcnn_r50_fpn_1x_coco`."""
+    return _with_masks(faster_rcnn_mmdetection(), MaskHeadConfig(target="bitmap"))
+
+
+def cascade_rcnn_detectron2() -> CascadeRCNNConfig:
+    """`cascade_mask_rcnn_R_50_FPN_{1x,3x}` without masks: our defaults on a caffe backbone."""
+    return CascadeRCNNConfig(backbone=CAFFE_BODY, pixels=CAFFE)
+
+
+def cascade_mask_rcnn_detectron2() -> CascadeRCNNConfig:
+    """`cascade_mask_rcnn_R_50_FPN_{1x,3x}`: one mask head, the first stage's."""
+    return replace(cascade_rcnn_detectron2(), mask_head=MaskHeadConfig())
+
+
+def cascade_rcnn_mmdetection() -> CascadeRCNNConfig:
+    """`cascade-rcnn_r50_fpn_1x_coco`: weighted losses, a new sample for each stage, scores from the mean logits."""
+    stds = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+    faster = faster_rcnn_mmdetection()
+    return CascadeRCNNConfig(
+        backbone=MMDETECTION_BODY,
+        rpn=replace(faster.rpn, inside_only=True, smooth_l1_beta=1 / 9, post_nms_train=2000),
+        box_head=replace(faster.box_head, class_agnostic=True, smooth_l1_beta=1.0),
+        stages=tuple(
+            StageConfig(positive_from=iou, box_weights=(1 / x, 1 / y, 1 / w, 1 / h), loss_weight=weight)
+            for iou, (x, y, w, h), weight in zip((0.5, 0.6, 0.7), stds, (1.0, 0.5, 0.25))
+        ),
+        gradient_scale=1.0,
+        resample=True,
+        average="logits",
+    )
+
+
+def cascade_mask_rcnn_mmdetection() -> CascadeRCNNConfig:
+    """`cascade-mask-rcnn_r50_fpn_1x_coco`: every stage has a mask head."""
+    return replace(cascade_rcnn_mmdetection(), mask_head=MaskHeadConfig(target="bitmap"), mask_stages=3)
+
+
+Dialects = Mapping[System, Callable[[], Detector]]
+DIALECTS: dict[str, Dialects] = {
+    "torchvision": {
+        "RetinaNet": retinanet_torchvision,
+        "Faster R-CNN": faster_rcnn_torchvision,
+        "Mask R-CNN": mask_rcnn_torchvision,
+    },
+    "detectron2": {
+        "RetinaNet": retinanet_detectron2,
+        "Faster R-CNN": faster_rcnn_detectron2,
+        "Faster R-CNN on C4": faster_rcnn_c4_detectron2,
+        "Mask R-CNN": mask_rcnn_detectron2,
+        "Mask R-CNN on C4": mask_rcnn_c4_detectron2,
+        "Cascade R-CNN": cascade_rcnn_detectron2,
+        "Cascade Mask R-CNN": cascade_mask_rcnn_detectron2,
+    },
+    "mmlab": {
+        "RetinaNet": retinanet_mmdetection,
+        "Faster R-CNN": faster_rcnn_mmdetection,
+        "Mask R-CNN": mask_rcnn_mmdetection,
+        "Cascade R-CNN": cascade_rcnn_mmdetection,
+        "Cascade Mask R-CNN": cascade_mask_rcnn_mmdetection,
+    },
+}
+"""By toolbox; what is not here, cvzoo knows no conventions of."""
+TORCHVISION_V2: Dialects = {
+    "RetinaNet": retinanet_torchvision_v2,
+    "Faster R-CNN": faster_rcnn_torchvision_v2,
+    "Mask R-CNN": mask_rcnn_torchvision_v2,
+}
+TORCHVISION_V2_KEYS = {"head.cls_tower.0.norm.weight", "box_head.convs.0.conv.weight"}
+"""Keys (ours) that only torchvision's v2 has."""

@@ -14,7 +14,7 @@ from cvzoo.weights.rename import State
 
 Toolbox = Literal["cvzoo", "torchvision", "detectron2", "mmlab"]
 MARKERS: dict[Toolbox, str] = {
-    "cvzoo": r"^neck\.lateral\.",
+    "cvzoo": r"^neck\.lateral\.|^rpn\.objectness\.",
     "torchvision": torchvision.MARKER,
     "detectron2": detectron2.MARKER,
     "mmlab": mmlab.MARKER,

@@ -11,7 +11,7 @@ from torch import nn
 
 from cvzoo.recipes import ROWS, Recipe
 from cvzoo.recipes.codec import changes, from_json
-from cvzoo.weights.adapt import Detector, class_count, config_for
+from cvzoo.weights.adapt import as_row, class_count, config_for
 from cvzoo.weights.backbones import load_backbone
 from cvzoo.weights.download import download
 from cvzoo.weights.errors import WeightsError
@@ -20,6 +20,7 @@ from cvzoo.weights.keys import recognise, to_ours
 from cvzoo.weights.published import PUBLISHED
 from cvzoo.weights.rename import State
 from cvzoo.weights.strict import load_state
+from cvzoo.weights.systems import Detector, check_system
 
 __all__ = ["WeightsError", "build_with_weights", "load_state", "recognise", "to_ours"]
 
@@ -69,21 +70,18 @@ def _find(recipe: Recipe[Any]) -> _Found:
     file = read_weights(path)
     state = to_ours(file.state)
     if file.recipe is not None:
-        return _Found(str(path), path, state, _recorded(file, recipe, path))
+        return _Found(str(path), path, state, _recorded(file, state, recipe, path))
     return _Found(str(path), path, state, config_for(state, recognise(file.state), recipe.model, str(path)))
 
 
-def _recorded(file: WeightsFile, recipe: Recipe[Any], path: Path) -> Detector:
+def _recorded(file: WeightsFile, state: State, recipe: Recipe[Any], path: Path) -> Detector:
     """The model config that one of our own files was saved with."""
     assert file.recipe is not None
     row = file.recipe["row"]
     default = ROWS[row].recipe().model if row in ROWS else recipe.model
-    if type(default) is not type(recipe.model):
-        raise WeightsError(
-            f"{path} holds weights of {row}, which is another system than {recipe.row}; use them with {row}"
-        )
+    check_system(state, recipe.model, str(path), row)
     try:
-        return from_json(file.recipe["model"], default)
+        return as_row(from_json(file.recipe["model"], default), recipe.model)
     except ValueError as error:
         raise WeightsError(f"{path} was saved by another version of cvzoo, whose options differ: {error}") from error
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from cvzoo.weights.rename import Rules, State, renamed
+from cvzoo.weights.rename import BOX, MASK, Rules, State, renamed
 
-MARKER = r"^neck\.lateral_convs\."
+MARKER = r"^neck\.lateral_convs\.|^roi_head\."
 """Keys by which the toolbox is known. mmdetection 1 has them, too; its Faster R-CNN, with the background first and no
 `roi_head.` in its keys, does not load."""
 
@@ -20,16 +20,22 @@ RULES: Rules = (
     (r"^bbox_head\.reg_convs\.", "head.box_tower."),
     (r"^bbox_head\.retina_cls\.", "head.cls_out."),
     (r"^bbox_head\.retina_reg\.", "head.box_out."),
-    # Faster R-CNN; one convolution in the RPN is `rpn_conv`, several are `rpn_conv.0.conv`, ...
+    # R-CNNs; one convolution in the RPN is `rpn_conv`, several are `rpn_conv.0.conv`, ...
     (r"^rpn_head\.rpn_conv\.(weight|bias)$", r"rpn.tower.0.conv.\1"),
     (r"^rpn_head\.rpn_conv\.", "rpn.tower."),
     (r"^rpn_head\.rpn_cls\.", "rpn.objectness."),
     (r"^rpn_head\.rpn_reg\.", "rpn.deltas."),
-    (r"^roi_head\.bbox_head\.shared_convs\.", "box_head.convs."),
-    (r"^roi_head\.bbox_head\.shared_fcs\.", "box_head.fcs."),
-    (r"^roi_head\.bbox_head\.fc_cls\.", "box_head.cls_out."),
-    (r"^roi_head\.bbox_head\.fc_reg\.", "box_head.box_out."),
-    (r"^(head\.\w+_tower\.\d|box_head\.convs\.\d)\.(?:bn|gn)\.", r"\1.norm."),
+    (r"^roi_head\.shared_head\.layer4\.", "backbone.layer4."),
+    # in a cascade every stage has heads of its own
+    (r"^roi_head\.bbox_head\.(\d)\.", r"box_heads.\1."),
+    (r"^roi_head\.bbox_head\.", "box_head."),
+    (r"^roi_head\.mask_head\.(\d)\.", r"mask_heads.\1."),
+    (r"^roi_head\.mask_head\.", "mask_head."),
+    (rf"{BOX}\.shared_(convs|fcs)\.", r"\1.\2."),
+    (rf"{BOX}\.fc_cls\.", r"\1.cls_out."),
+    (rf"{BOX}\.fc_reg\.", r"\1.box_out."),
+    (rf"{MASK}\.conv_logits\.", r"\1.out."),
+    (r"\b((?:cls_tower|box_tower|convs)\.\d)\.(?:bn|gn)\.", r"\1.norm."),
 )
 
 

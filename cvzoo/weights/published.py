@@ -8,18 +8,21 @@ from torchvision.models import WeightsEnum
 from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_V2_Weights,
     FasterRCNN_ResNet50_FPN_Weights,
+    MaskRCNN_ResNet50_FPN_V2_Weights,
+    MaskRCNN_ResNet50_FPN_Weights,
     RetinaNet_ResNet50_FPN_V2_Weights,
     RetinaNet_ResNet50_FPN_Weights,
 )
 
-from cvzoo.models.faster_rcnn import FasterRCNNConfig
-from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.weights import dialects
 from cvzoo.weights.download import Remote, torchvision_file
+from cvzoo.weights.systems import Detector
 
 DETECTRON2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
-DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2/COCO-Detection"
+TRIDENTNET_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/projects/TridentNet/README.md"
+DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2"
 TORCHVISION_ZOO = "https://docs.pytorch.org/vision/stable/models.html#object-detection"
+TORCHVISION_MASK_ZOO = "https://docs.pytorch.org/vision/stable/models.html#instance-segmentation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Published:
     """One file of published weights."""
 
     file: Remote
-    config: RetinaNetConfig | FasterRCNNConfig
+    config: Detector
     """The model they belong to, conventions included."""
     results: dict[str, float]
     """Metric name to value in 0..1 on COCO val2017, as the authors state it."""
@@ -35,18 +38,19 @@ class Published:
     """The page that states it."""
 
 
-def _torchvision(weights: WeightsEnum, config: RetinaNetConfig | FasterRCNNConfig) -> Published:
-    box_map = weights.meta["_metrics"]["COCO-val2017"]["box_map"]
-    return Published(
-        file=torchvision_file(weights), config=config, results={"box_AP": box_map / 100}, source=TORCHVISION_ZOO
-    )
+def _torchvision(weights: WeightsEnum, config: Detector) -> Published:
+    stated = weights.meta["_metrics"]["COCO-val2017"]
+    names = {"box_map": "box_AP", "mask_map": "mask_AP"}
+    results = {ours: stated[theirs] / 100 for theirs, ours in names.items() if theirs in stated}
+    source = TORCHVISION_MASK_ZOO if "mask_AP" in results else TORCHVISION_ZOO
+    return Published(file=torchvision_file(weights), config=config, results=results, source=source)
 
 
-def _detectron2(name: str, path: str, box_ap: float, config: RetinaNetConfig | FasterRCNNConfig) -> Published:
+def _detectron2(path: str, config: Detector, source: str = DETECTRON2_ZOO, **results: float) -> Published:
     # "any model on this page contains its md5 prefix in its file name" (MODEL_ZOO.md)
     md5 = path.removesuffix(".pkl").rpartition("_")[2]
-    file = Remote(url=f"{DETECTRON2_STORE}/{name}/{path}", algorithm="md5", digest=md5)
-    return Published(file=file, config=config, results={"box_AP": box_ap}, source=DETECTRON2_ZOO)
+    file = Remote(url=f"{DETECTRON2_STORE}/{path}", algorithm="md5", digest=md5)
+    return Published(file=file, config=config, results=results, source=source)
 
 
 PUBLISHED: dict[str, dict[str, Published]] = {
@@ -54,10 +58,26 @@ PUBLISHED: dict[str, dict[str, Published]] = {
         "torchvision": _torchvision(RetinaNet_ResNet50_FPN_Weights.COCO_V1, dialects.retinanet_torchvision()),
         "torchvision_v2": _torchvision(RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1, dialects.retinanet_torchvision_v2()),
         "detectron2": _detectron2(
-            "retinanet_R_50_FPN_1x", "190397773/model_final_bfca0b.pkl", 0.374, dialects.retinanet_detectron2()
+            "COCO-Detection/retinanet_R_50_FPN_1x/190397773/model_final_bfca0b.pkl",
+            dialects.retinanet_detectron2(),
+            box_AP=0.374,
         ),
         "detectron2_3x": _detectron2(
-            "retinanet_R_50_FPN_3x", "190397829/model_final_5bd44e.pkl", 0.387, dialects.retinanet_detectron2()
+            "COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl",
+            dialects.retinanet_detectron2(),
+            box_AP=0.387,
+        ),
+    },
+    "faster_rcnn_r50_c4_1x": {
+        "detectron2": _detectron2(
+            "COCO-Detection/faster_rcnn_R_50_C4_1x/137257644/model_final_721ade.pkl",
+            dialects.faster_rcnn_c4_detectron2(),
+            box_AP=0.357,
+        ),
+        "detectron2_3x": _detectron2(
+            "COCO-Detection/faster_rcnn_R_50_C4_3x/137849393/model_final_f97cb7.pkl",
+            dialects.faster_rcnn_c4_detectron2(),
+            box_AP=0.384,
         ),
     },
     "faster_rcnn_r50_fpn_1x": {
@@ -66,11 +86,75 @@ PUBLISHED: dict[str, dict[str, Published]] = {
             FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1, dialects.faster_rcnn_torchvision_v2()
         ),
         "detectron2": _detectron2(
-            "faster_rcnn_R_50_FPN_1x", "137257794/model_final_b275ba.pkl", 0.379, dialects.faster_rcnn_detectron2()
+            "COCO-Detection/faster_rcnn_R_50_FPN_1x/137257794/model_final_b275ba.pkl",
+            dialects.faster_rcnn_detectron2(),
+            box_AP=0.379,
         ),
         "detectron2_3x": _detectron2(
-            "faster_rcnn_R_50_FPN_3x", "137849458/model_final_280758.pkl", 0.402, dialects.faster_rcnn_detectron2()
+            "COCO-Detection/faster_rcnn_R_50_FPN_3x/137849458/model_final_280758.pkl",
+            dialects.faster_rcnn_detectron2(),
+            box_AP=0.402,
+        ),
+    },
+    "tridentnet_r50_c4_1x": {
+        "detectron2": _detectron2(
+            "TridentNet/tridentnet_fast_R_50_C4_1x/148572687/model_final_756cda.pkl",
+            dialects.tridentnet_detectron2(),
+            source=TRIDENTNET_ZOO,
+            box_AP=0.380,
+        ),
+        "detectron2_3x": _detectron2(
+            "TridentNet/tridentnet_fast_R_50_C4_3x/148572287/model_final_e1027c.pkl",
+            dialects.tridentnet_detectron2(),
+            source=TRIDENTNET_ZOO,
+            box_AP=0.406,
+        ),
+    },
+    "mask_rcnn_r50_c4_1x": {
+        "detectron2": _detectron2(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x/137259246/model_final_9243eb.pkl",
+            dialects.mask_rcnn_c4_detectron2(),
+            box_AP=0.368,
+            mask_AP=0.322,
+        ),
+        "detectron2_3x": _detectron2(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_C4_3x/137849525/model_final_4ce675.pkl",
+            dialects.mask_rcnn_c4_detectron2(),
+            box_AP=0.398,
+            mask_AP=0.344,
+        ),
+    },
+    "mask_rcnn_r50_fpn_1x": {
+        "torchvision": _torchvision(MaskRCNN_ResNet50_FPN_Weights.COCO_V1, dialects.mask_rcnn_torchvision()),
+        "torchvision_v2": _torchvision(MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1, dialects.mask_rcnn_torchvision_v2()),
+        "detectron2": _detectron2(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x/137260431/model_final_a54504.pkl",
+            dialects.mask_rcnn_detectron2(),
+            box_AP=0.386,
+            mask_AP=0.352,
+        ),
+        "detectron2_3x": _detectron2(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
+            dialects.mask_rcnn_detectron2(),
+            box_AP=0.410,
+            mask_AP=0.372,
+        ),
+    },
+    "cascade_mask_rcnn_r50_fpn_1x": {
+        "detectron2": _detectron2(
+            "Misc/cascade_mask_rcnn_R_50_FPN_1x/138602847/model_final_e9d89b.pkl",
+            dialects.cascade_mask_rcnn_detectron2(),
+            box_AP=0.421,
+            mask_AP=0.364,
+        ),
+        "detectron2_3x": _detectron2(
+            "Misc/cascade_mask_rcnn_R_50_FPN_3x/144998488/model_final_480dd8.pkl",
+            dialects.cascade_mask_rcnn_detectron2(),
+            box_AP=0.443,
+            mask_AP=0.385,
         ),
     },
 }
 """Row name to published name to weights."""
+# detectron2 trained these on several scales, torchvision on one; the model is the same
+PUBLISHED["faster_rcnn_r50_fpn_ms_1x"] = PUBLISHED["faster_rcnn_r50_fpn_1x"]

@@ -15,10 +15,12 @@ MARKER = r"^backbone\.fpn\.inner_blocks\."
 OLD_NAMES: Rules = (
     (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
     (r"^(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
+    *((rf"^(roi_heads\.mask_head)\.mask_fcn{i + 1}\.", rf"\1.{i}.0.") for i in range(4)),
     *((rf"^(head\.\w+_head\.conv)\.{2 * i}\.(weight|bias)$", rf"\1.{i}.0.\2") for i in range(4)),
 )
 """To today's names, in which a convolution is `.0` of a block and its norm, if any, `.1`."""
 
+TOWERS = r"neck\.(?:lateral|output)|head\.\w+_tower|rpn\.tower|(?:box|mask)_head\.convs"
 RULES: Rules = (
     (r"^backbone\.body\.", "backbone."),
     (r"^backbone\.fpn\.inner_blocks\.", "neck.lateral."),
@@ -30,7 +32,7 @@ RULES: Rules = (
     (r"^head\.regression_head\.conv\.", "head.box_tower."),
     (r"^head\.classification_head\.cls_logits\.", "head.cls_out."),
     (r"^head\.regression_head\.bbox_reg\.", "head.box_out."),
-    # Faster R-CNN
+    # R-CNNs
     (r"^rpn\.head\.conv\.", "rpn.tower."),
     (r"^rpn\.head\.cls_logits\.", "rpn.objectness."),
     (r"^rpn\.head\.bbox_pred\.", "rpn.deltas."),
@@ -39,16 +41,19 @@ RULES: Rules = (
     (r"^roi_heads\.box_head\.(\d\.[01]\.)", r"box_head.convs.\1"),
     (r"^roi_heads\.box_predictor\.cls_score\.", "box_head.cls_out."),
     (r"^roi_heads\.box_predictor\.bbox_pred\.", "box_head.box_out."),
+    (r"^roi_heads\.mask_head\.", "mask_head.convs."),
+    (r"^roi_heads\.mask_predictor\.conv5_mask\.", "mask_head.upsample."),
+    (r"^roi_heads\.mask_predictor\.mask_fcn_logits\.", "mask_head.out."),
     # the blocks of all towers
-    (r"^(neck\.(?:lateral|output)|head\.\w+_tower|rpn\.tower|box_head\.convs)\.(\d)\.0\.", r"\1.\2.conv."),
-    (r"^(neck\.(?:lateral|output)|head\.\w+_tower|rpn\.tower|box_head\.convs)\.(\d)\.1\.", r"\1.\2.norm."),
+    (rf"^({TOWERS})\.(\d)\.0\.", r"\1.\2.conv."),
+    (rf"^({TOWERS})\.(\d)\.1\.", r"\1.\2.norm."),
 )
 
 
 def from_torchvision(state: Mapping[str, Tensor]) -> State:
     """A torchvision detector's state under our keys; unknown keys stay as they are.
 
-    Faster R-CNN's background is the first class there and the last here, and it has no box here.
+    The background of R-CNNs is the first class there and the last here, and it has no box and no mask here.
     """
     ours = renamed(renamed(state, OLD_NAMES), (*_box_head_fcs(state), *RULES))
     for kind in ("weight", "bias"):
@@ -56,6 +61,8 @@ def from_torchvision(state: Mapping[str, Tensor]) -> State:
             ours[cls] = ours[cls].roll(-1, dims=0)
         if (box := f"box_head.box_out.{kind}") in ours:
             ours[box] = ours[box][4:]
+        if (mask := f"mask_head.out.{kind}") in ours:
+            ours[mask] = ours[mask][1:]
     return ours
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ import torch
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.config import Data, Shapes
 from cvzoo.data.shapes import CLASSES, MIN_VISIBLE, ShapesDataset, draw, paint
+from cvzoo.metrics.coco import evaluate_coco
+from cvzoo.ops.masks import decode, mask_json
 
 
 def test_a_picture_is_a_function_of_split_and_index() -> None:
@@ -60,6 +64,30 @@ def test_ground_truth_agrees_with_the_samples() -> None:
         for annotation, (x1, y1, x2, y2) in zip(annotations, sample.target.boxes.tolist()):
             assert annotation["bbox"] == [x1, y1, x2 - x1, y2 - y1]
             assert 0 < annotation["area"] <= annotation["bbox"][2] * annotation["bbox"][3]
+
+
+def test_masks_are_the_visible_pixels() -> None:
+    for seed in range(5):
+        sample = draw(96, 128, 4, seed, masks=True)
+        _, objects = paint(96, 128, 4, np.random.default_rng(seed))
+        assert sample.target.masks is not None
+        for code, (_, mask) in zip(sample.target.masks, objects, strict=True):
+            assert np.array_equal(decode(code, (96, 128)), mask)
+
+
+def test_ground_truth_has_masks_when_asked() -> None:
+    _, val = build_datasets(Data(source="shapes", masks=True, shapes=Shapes(val_images=5)))
+    truth = val.ground_truth
+    found = [{**annotation, "score": 1.0} for annotation in truth["annotations"]]
+    assert evaluate_coco(truth, json.loads(json.dumps(found)), "mask").stats["mask_AP"] == pytest.approx(1)
+    codes = [mask_json(mask) for index in range(5) for mask in val[index].target.masks or []]
+    assert codes == [annotation["segmentation"] for annotation in truth["annotations"]]
+    some = build_dataset(Data(source="shapes", masks=True, limit=3), "train")
+    assert all(len(some[index].target.masks or []) >= 2 for index in range(3))
+    _, without = build_datasets(Data(source="shapes", shapes=Shapes(val_images=5)))
+    assert without[0].target.masks is None
+    assert torch.equal(without[0].image, val[0].image)
+    assert not any("segmentation" in annotation for annotation in without.ground_truth["annotations"])
 
 
 def test_task_is_as_described() -> None:

@@ -21,10 +21,11 @@ from cvzoo.data.transforms import (
     train_augment,
     train_resize,
 )
+from cvzoo.ops.masks import decode
 from cvzoo.structures import Sample, Target
 
 SIDES = st.integers(40, 150)
-PICTURES = st.builds(draw, SIDES, SIDES, st.integers(0, 6), st.integers(0, 10_000))
+PICTURES = st.builds(draw, SIDES, SIDES, st.integers(0, 6), st.integers(0, 10_000), st.just(True))
 SMALL = Data(short_sides=(48, 64), test_short_side=64, max_long_side=100)
 
 
@@ -33,6 +34,12 @@ def inside(sample: Sample) -> bool:
     boxes = sample.target.boxes
     limit = torch.tensor([width, height, width, height])
     return bool((boxes >= -1e-4).all() and (boxes <= limit + 1e-4).all() and (boxes[:, :2] < boxes[:, 2:]).all())
+
+
+def bitmaps(sample: Sample) -> list[np.ndarray]:
+    assert sample.target.masks is not None
+    assert len(sample.target.masks) == len(sample.target)
+    return [decode(mask, sample.size) for mask in sample.target.masks]
 
 
 def generator(seed: int) -> torch.Generator:
@@ -72,6 +79,11 @@ def test_flip_twice_is_the_identity(sample: Sample) -> None:
     assert torch.equal(twice.image, sample.image)
     assert torch.allclose(twice.target.boxes, sample.target.boxes)
     assert torch.equal(once.image[..., 0], sample.image[..., -1])
+    assert twice.target.masks == sample.target.masks
+    for mirrored, mask, box in zip(bitmaps(once), bitmaps(sample), once.target.boxes.int().tolist()):
+        assert np.array_equal(mirrored, mask[:, ::-1])
+        rows, columns = np.nonzero(mirrored)
+        assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
 @settings(max_examples=25, deadline=None)
@@ -83,6 +95,11 @@ def test_resize_scales_the_boxes(sample: Sample, height: int, width: int) -> Non
     factors = torch.tensor([width / sample.size[1], height / sample.size[0]]).repeat(2)
     assert torch.allclose(resized.target.boxes, sample.target.boxes * factors)
     assert inside(resized)
+    for mask, box in zip(bitmaps(resized), resized.target.boxes.tolist()):
+        rows, columns = np.nonzero(mask)
+        if len(rows):
+            tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert np.abs(np.array(tight) - box).max() < max(factors.max(), 1) + 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -108,13 +125,17 @@ def test_crop_keeps_what_is_inside(sample: Sample, top: int, left: int) -> None:
     untouched = (whole[:, 0] >= left) & (whole[:, 1] >= top) & (whole[:, 2] <= left + width)
     kept = {tuple(box) for box in (cut.target.boxes + torch.tensor([left, top, left, top])).tolist()}
     assert {tuple(box) for box in whole[untouched].tolist()} <= kept
+    before = [mask[top:, left : left + width] for mask in bitmaps(sample)]
+    assert all(any(np.array_equal(mask, other) for other in before) for mask in bitmaps(cut))
 
 
 def test_crop_drops_slivers() -> None:
-    sample = Sample(
-        torch.zeros(3, 50, 50, dtype=torch.uint8), Target(torch.tensor([[0.0, 0, 10.5, 40]]), torch.tensor([1]))
-    )
-    assert len(crop(sample, 0, 10, (50, 40)).target) == 0
+    outline = [np.array([0.0, 0, 10.5, 0, 10.5, 40, 0, 40])]
+    target = Target(torch.tensor([[0.0, 0, 10.5, 40]]), torch.tensor([1]), [outline])
+    sample = Sample(torch.zeros(3, 50, 50, dtype=torch.uint8), target)
+    dropped = crop(sample, 0, 10, (50, 40)).target
+    assert len(dropped) == 0
+    assert dropped.masks == []
     assert crop(sample, 0, 9, (50, 40)).target.boxes.tolist() == [[0, 0, 1.5, 40]]
 
 

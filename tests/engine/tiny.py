@@ -42,7 +42,7 @@ def tiny(out: Path, row: str = "retinanet_r18_fpn_shapes", **changed: Any) -> Re
         "schedule__base_batch": 4,
         "schedule__warmup_iterations": 5,
     }
-    if row.startswith("faster_rcnn"):
+    if "rcnn" in row:
         del fields["model__tower_convs"], fields["model__normaliser"]
     recipe = cvzoo.recipe(row)
     for name, value in (fields | changed).items():

@@ -6,8 +6,10 @@ import io
 import json
 import math
 
+import numpy as np
 import pytest
-from metrics.detections import perturbed_boxes
+from metrics.detections import perturbed_boxes, perturbed_masks
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -50,6 +52,51 @@ def test_masks_equal_pycocotools(coco, masks):
         assert_equal(evaluate_coco(coco, masks, "mask", backend), expected, "mask")
 
 
+def test_masks_in_crowds_are_excused_as_pycocotools_does(coco):
+    crowds = [annotation for annotation in coco["annotations"] if annotation["iscrowd"]]
+    assert crowds
+    images = {annotation["image_id"] for annotation in crowds}
+    part = {**coco, "images": [image for image in coco["images"] if image["id"] in images]}
+    part["annotations"] = [a for a in coco["annotations"] if a["image_id"] in images]
+    masks = [{k: v for k, v in d.items() if k != "bbox"} for d in perturbed_masks(part)]
+    masks += [
+        {**d, "score": 0.99, "category_id": a["category_id"], "segmentation": _quarter(a["segmentation"])}
+        for a in crowds
+        for d in [{"image_id": a["image_id"]}]
+    ]
+    expected = pycocotools_stats(part, masks, "segm")
+    for backend in ("hotcoco", "pycocotools"):
+        assert_equal(evaluate_coco(part, masks, "mask", backend), expected, "mask")
+    solid = {**part, "annotations": [{**a, "iscrowd": 0} for a in part["annotations"]]}
+    assert evaluate_coco(solid, masks, "mask").stats["mask_AP"] != pytest.approx(expected["AP"], abs=1e-6)
+
+
+def _quarter(code):
+    """The part of a mask in the upper left of the picture, or all where nothing is there."""
+    height, width = code["size"]
+    pixels = rle.decode(rle.frPyObjects(code, height, width))
+    part = pixels.copy()
+    part[height // 2 :] = part[:, width // 2 :] = 0
+    return rle.encode(np.asfortranarray(part if part.any() else pixels))
+
+
+def test_boxes_and_masks_join(coco, masks):
+    found = [{**m, "bbox": list(map(float, rle.toBbox(m["segmentation"])))} for m in masks]
+    both = evaluate_coco(coco, found) | evaluate_coco(coco, found, "mask")
+    assert set(both.per_class) == set(both.precision_recall) == {"box", "mask"}
+    assert len(both.stats) == 24
+    json.dumps(both.to_json(), allow_nan=False)
+
+
+def test_what_has_no_mask_to_compare_is_counted(tiny):
+    found = [{"image_id": 1, "category_id": 3, "bbox": [10.0, 10.0, 20.0, 20.0], "score": 0.9}]
+    with pytest.raises(ValueError, match=r"3 of 3 annotations have no segmentation .*1 of 1 detections have no segm"):
+        evaluate_coco(tiny, found, "mask")
+    masks = [{k: v for k, v in d.items() if k != "bbox"} for d in found]
+    with pytest.raises(ValueError, match="1 of 1 detections have no bbox"):
+        evaluate_coco(tiny, masks)
+
+
 def test_mask_formats_agree(coco, masks):
     as_text = [
         {**d, "segmentation": {**d["segmentation"], "counts": d["segmentation"]["counts"].decode()}} for d in masks
@@ -64,7 +111,7 @@ def test_annotations_against_themselves_are_perfect(coco):
     for kind in ("box", "mask"):
         result = evaluate_coco(coco, own, kind)
         assert result.stats[f"{kind}_AP"] == pytest.approx(1, abs=1e-3)
-        assert set(result.per_class) == {category["name"] for category in coco["categories"]}
+        assert set(result.per_class[kind]) == {category["name"] for category in coco["categories"]}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -72,9 +119,9 @@ def test_every_class_and_curve_agrees_between_back_ends(coco, seed):
     half = {**coco, "annotations": coco["annotations"][::2]}  # more images and classes without ground truth
     detections = perturbed_boxes(coco, copies=1, seed=seed)
     ours, theirs = (evaluate_coco(half, detections, backend=backend) for backend in ("hotcoco", "pycocotools"))
-    assert ours.per_class == pytest.approx(theirs.per_class, abs=1e-6)
-    for name, curve in theirs.precision_recall.items():
-        assert ours.precision_recall[name] == pytest.approx(curve, abs=1e-6)
+    assert ours.per_class["box"] == pytest.approx(theirs.per_class["box"], abs=1e-6)
+    for name, curve in theirs.precision_recall["box"].items():
+        assert ours.precision_recall["box"][name] == pytest.approx(curve, abs=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["hotcoco", "pycocotools"])
@@ -82,7 +129,7 @@ def test_no_detections_and_no_ground_truth(tiny, backend):
     nothing = evaluate_coco(tiny, [], backend=backend)
     assert nothing.stats["box_AP"] == 0
     assert nothing.stats["box_APl"] == -1  # nothing large to find
-    assert nothing.per_class == {"cat": 0, "dog": 0, "emu": -1}
+    assert nothing.per_class["box"] == {"cat": 0, "dog": 0, "emu": -1}
     empty = evaluate_coco({**tiny, "annotations": []}, [], backend=backend)
     assert set(empty.stats.values()) == {-1}
     json.dumps(empty.to_json(), allow_nan=False)
@@ -93,8 +140,8 @@ def test_annotation_id_zero_counts_and_crowds_excuse(tiny, backend):
     found = {"image_id": 1, "category_id": 3, "bbox": [10.0, 10.0, 20.0, 20.0], "score": 0.9}
     in_crowd = {"image_id": 2, "category_id": 3, "bbox": [5.0, 5.0, 20.0, 20.0], "score": 0.95}
     result = evaluate_coco(tiny, [found, in_crowd], backend=backend)
-    assert result.per_class["cat"] == pytest.approx(1)
-    assert result.precision_recall["0.50"][0] == pytest.approx(0.5)  # cat 1, dog 0
+    assert result.per_class["box"]["cat"] == pytest.approx(1)
+    assert result.precision_recall["box"]["0.50"][0] == pytest.approx(0.5)  # cat 1, dog 0
     assert result.stats["box_AR1"] == pytest.approx(0.5)
 
 

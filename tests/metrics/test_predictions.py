@@ -1,9 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 import torch
+from pycocotools import mask as rle
 
 from cvzoo.metrics.predictions import to_coco
+from cvzoo.ops.masks import encode
 from cvzoo.structures import Prediction
 
 
@@ -18,6 +21,17 @@ def test_boxes_become_xywh_under_the_categories_ids():
     ]
     assert json.loads(json.dumps(records)) == records
     assert first.boxes.tolist() == [[1.0, 2.0, 11.0, 22.5]]
+
+
+def test_masks_become_text():
+    codes = [encode(np.eye(5)), encode(np.zeros((5, 5)))]
+    boxes, labels = torch.tensor([[0.0, 0.0, 5.0, 5.0]]).repeat(2, 1), torch.tensor([0, 1])
+    first = Prediction(boxes, torch.tensor([0.5, 0.25]), labels, codes)
+    nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), [])
+    records = to_coco([nothing, first], [5, 6], [3, 90])
+    assert [record["image_id"] for record in records] == [6, 6]
+    assert json.loads(json.dumps(records)) == records
+    assert [np.array_equal(rle.decode(r["segmentation"]), rle.decode(c)) for r, c in zip(records, codes)] == [True] * 2
 
 
 def test_no_images_and_a_missing_id():

@@ -5,38 +5,51 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cvzoo.data.shapes import draw
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.ops.masks import decode
 from cvzoo.recipes import ROWS
-from cvzoo.structures import Batch, Target
+from cvzoo.structures import Batch, Mask, Target
 
-PARAMETERS = {
-    "faster_rcnn_r50_fpn_1x": 41_699_936,  # detectron2's count, spec two_stage.md 1.14
-    "retinanet_r50_fpn_1x": 37_915_572,  # torchvision's 34,014,999 has P6 from P5 and 91 classes; this is detectron2's
+PARAMETERS = {  # detectron2's counts, spec two_stage.md 1.14
+    "faster_rcnn_r50_c4_1x": 33_791_644,
+    "faster_rcnn_r50_fpn_1x": 41_699_936,
+    "tridentnet_r50_c4_1x": 33_791_644,
+    "retinanet_r50_fpn_1x": 37_915_572,  # torchvision's 34,014,999 has P6 from P5 and 91 classes
+    "mask_rcnn_r50_fpn_1x": 44_343_216,
+    "cascade_mask_rcnn_r50_fpn_1x": 71_984_926,
 }
 
 
 def narrow(row: str) -> nn.Module:
-    """The row's model with few channels, scoring so low a threshold that there are detections."""
-    config = ROWS[row].recipe().model
-    channels = 64 if config.fpn.norm == "group" else 16  # 32 groups of more than one value even on a map of one cell
-    config = replace(config, num_classes=3, class_ids=(), fpn=replace(config.fpn, channels=channels))
+    """The row's model with few channels and proposals, scoring so low a threshold that there are detections."""
+    config = replace(ROWS[row].recipe().model, num_classes=3, class_ids=())
+    if getattr(config, "fpn", None) is not None:
+        channels = (
+            64 if config.fpn.norm == "group" else 16
+        )  # 32 groups of more than one value even on a map of one cell
+        config = replace(config, fpn=replace(config.fpn, channels=channels))
     if isinstance(config.backbone, ResNetConfig):
         config = replace(config, backbone=replace(config.backbone, width=8, norm="frozen"))
     if hasattr(config, "box_head"):
         detect = replace(config.box_head.detect, score_threshold=0.01)
-        config = replace(config, box_head=replace(config.box_head, fc_channels=16, detect=detect))
+        few = {"pre_nms_train": 100, "post_nms_train": 50, "pre_nms_test": 100, "post_nms_test": 50}
+        head = replace(config.box_head, fc_channels=16, detect=detect, samples=32)
+        config = replace(config, rpn=replace(config.rpn, **few), box_head=head)
     else:
         config = replace(config, tower_convs=1, detect=replace(config.detect, score_threshold=0.001))
+    if getattr(config, "mask_head", None) is not None:
+        config = replace(config, mask_head=replace(config.mask_head, channels=16))
     return config.build()
 
 
 def samples(*sizes: tuple[int, int], objects: int = 3) -> list[Any]:
-    drawn = [draw(height, width, objects, seed=i) for i, (height, width) in enumerate(sizes)]
+    drawn = [draw(height, width, objects, seed=i, masks=True) for i, (height, width) in enumerate(sizes)]
     return [replace(sample, original_size=sample.size, image_id=i) for i, sample in enumerate(drawn)]
 
 
@@ -70,6 +83,9 @@ def test_trains_and_predicts_in_odd_sizes(row: str) -> None:
         assert (prediction.boxes <= torch.tensor([width, height, width, height])).all()
         assert (prediction.scores.diff() <= 0).all()
         assert (prediction.labels < 3).all()
+        if ROWS[row].task == "instance":
+            assert prediction.masks is not None
+            assert [mask["size"] for mask in prediction.masks] == [[height, width]] * len(prediction)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -77,9 +93,11 @@ def test_trains_and_predicts_in_odd_sizes(row: str) -> None:
 def test_pictures_without_objects_and_with_hundreds_train(row: str, dtype: torch.dtype) -> None:
     model = narrow(row).train()
     empty, crowded = samples((96, 96), (96, 96))
-    empty.target = Target.empty()
+    empty.target = replace(Target.empty(), masks=[])
     corner = torch.rand(300, 2) * 80
-    crowded.target = Target(torch.cat([corner, corner + 2 + torch.rand(300, 2) * 14], 1), torch.randint(0, 3, (300,)))
+    boxes = torch.cat([corner, corner + 2 + torch.rand(300, 2) * 14], 1)
+    masks: list[Mask] = [[np.array([x1, y1, x2, y1, x2, y2])] for x1, y1, x2, y2 in boxes.double().tolist()]
+    crowded.target = Target(boxes, torch.randint(0, 3, (300,)), masks)
     for batch in (Batch.collate([empty]), Batch.collate([empty, crowded])):
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             losses = model(batch)
@@ -99,6 +117,9 @@ def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
         assert len(alone) == len(found) > 0
         torch.testing.assert_close(alone.scores, found.scores, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(alone.boxes, found.boxes, atol=1e-2, rtol=1e-4)
+        if found.masks is not None:
+            one, other = ([decode(mask, picture.size) for mask in masks] for masks in (alone.masks, found.masks))
+            assert np.mean(np.stack(one) != np.stack(other)) < 1e-3
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -137,7 +158,7 @@ def test_inference_model_is_equal_and_leaves_the_model_alone(row: str) -> None:
 def test_overfits_four_drawn_pictures(row: str) -> None:
     torch.manual_seed(1)
     recipe = ROWS[row].recipe()
-    config = replace(recipe.model, backbone=replace(recipe.model.backbone, width=16, norm="frozen"))
+    config = replace(recipe.model, backbone=replace(recipe.model.backbone, width=recipe.model.backbone.width // 2))
     model = config.build().train()
     batch = Batch.collate(samples(*[(96, 96)] * 4))
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)

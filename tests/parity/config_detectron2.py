@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.mask_rcnn import MaskRCNNConfig
 from cvzoo.models.rcnn.box_head import BoxHeadConfig
+from cvzoo.models.rcnn.mask_head import MaskHeadConfig
 from cvzoo.models.rcnn.rpn import RPNConfig
 from cvzoo.models.retinanet import RetinaNetConfig
+from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
@@ -17,6 +21,7 @@ from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 
 NORMS: dict[str, Norm | None] = {"": None, "GN": "group", "BN": "batch", "FrozenBN": "frozen"}
+STRIDES = {f"p{level}": 2**level for level in range(2, 8)} | {f"res{level}": 2**level for level in range(2, 6)}
 
 
 def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
@@ -32,7 +37,7 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
             channels=fpn["OUT_CHANNELS"], extra_from="input", norm=NORMS[fpn["NORM"]], fuse=_fuse(fpn["FUSE_TYPE"])
         ),
         pixels=_pixels(case["options"], divisor=32),
-        anchors=_anchors(model, [int(name[1:]) for name in head["IN_FEATURES"]]),
+        anchors=_anchors(model, head["IN_FEATURES"]),
         tower_convs=head["NUM_CONVS"],
         tower_norm=NORMS[head["NORM"]],
         tower_bias=True,
@@ -54,24 +59,60 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
     )
 
 
-def faster_rcnn(case: dict[str, Any]) -> FasterRCNNConfig:
+def rcnn(case: dict[str, Any]) -> FasterRCNNConfig | MaskRCNNConfig | CascadeRCNNConfig | TridentNetConfig:
+    """The system is told by the names of the reference's parts."""
     model = case["options"]["MODEL"]
-    fpn, roi = model["FPN"], model["ROI_HEADS"]
-    assert roi["NAME"] == "StandardROIHeads"
+    roi = model["ROI_HEADS"]
+    assert roi["NAME"] in ("StandardROIHeads", "Res5ROIHeads", "CascadeROIHeads", "TridentRes5ROIHeads")
+    on_c4 = "Res5" in roi["NAME"]
+    common: dict[str, Any] = {
+        "num_classes": roi["NUM_CLASSES"],
+        "backbone": _resnet(model),
+        "pixels": _pixels(case["options"], divisor=1 if on_c4 else 32),
+        "rpn": _rpn(model),
+        "box_head": _box_head(model, case["options"]["TEST.DETECTIONS_PER_IMAGE"]),
+    }
+    if "TRIDENT" in model:
+        trident = model["TRIDENT"]
+        assert trident["TRIDENT_STAGE"] == "res4"
+        assert trident["TEST_BRANCH_IDX"] in (-1, 1)
+        dilations = tuple(trident["BRANCH_DILATIONS"])
+        return TridentNetConfig(**common, dilations=dilations, all_branches=trident["TEST_BRANCH_IDX"] == -1)
+    common["fpn"] = None if on_c4 else _rcnn_fpn(model["FPN"])
+    if roi["NAME"] == "CascadeROIHeads":
+        cascade = model["ROI_BOX_CASCADE_HEAD"]
+        stages = tuple(
+            StageConfig(positive_from=iou, box_weights=tuple(weights))
+            for iou, weights in zip(cascade["IOUS"], cascade["BBOX_REG_WEIGHTS"])
+        )
+        return CascadeRCNNConfig(**common, stages=stages, mask_head=_mask_head(model) if model["MASK_ON"] else None)
+    return MaskRCNNConfig(**common, mask_head=_mask_head(model)) if model["MASK_ON"] else FasterRCNNConfig(**common)
+
+
+def _rcnn_fpn(fpn: dict[str, Any]) -> FPNConfig:
     assert fpn["IN_FEATURES"] == ["res2", "res3", "res4", "res5"]
-    return FasterRCNNConfig(
-        num_classes=roi["NUM_CLASSES"],
-        backbone=_resnet(model),
-        fpn=FPNConfig(
-            channels=fpn["OUT_CHANNELS"],
-            first_level=2,
-            extra="pool",
-            norm=NORMS[fpn["NORM"]],
-            fuse=_fuse(fpn["FUSE_TYPE"]),
-        ),
-        pixels=_pixels(case["options"], divisor=32),
-        rpn=_rpn(model),
-        box_head=_box_head(model, case["options"]["TEST.DETECTIONS_PER_IMAGE"]),
+    return FPNConfig(
+        channels=fpn["OUT_CHANNELS"], first_level=2, extra="pool", norm=NORMS[fpn["NORM"]], fuse=_fuse(fpn["FUSE_TYPE"])
+    )
+
+
+def _mask_head(model: dict[str, Any]) -> MaskHeadConfig:
+    head = model["ROI_MASK_HEAD"]
+    assert not head["CLS_AGNOSTIC_MASK"]
+    return MaskHeadConfig(
+        pool=_pool(head, model["ROI_HEADS"]["IN_FEATURES"]),
+        convs=head["NUM_CONV"],
+        conv_norm=NORMS[head["NORM"]],
+        channels=head["CONV_DIM"],
+    )
+
+
+def _pool(head: dict[str, Any], levels: list[str]) -> RoIPoolConfig:
+    return RoIPoolConfig(
+        size=head["POOLER_RESOLUTION"],
+        strides=tuple(STRIDES[name] for name in levels),
+        sampling=head["POOLER_SAMPLING_RATIO"],
+        aligned={"ROIAlign": False, "ROIAlignV2": True}[head["POOLER_TYPE"]],
     )
 
 
@@ -82,7 +123,7 @@ def _rpn(model: dict[str, Any]) -> RPNConfig:
     assert set(rpn["CONV_DIMS"]) == {-1}
     negative, positive = rpn["IOU_THRESHOLDS"]
     return RPNConfig(
-        anchors=_anchors(model, [int(name[1:]) for name in rpn["IN_FEATURES"]]),
+        anchors=_anchors(model, rpn["IN_FEATURES"]),
         convs=len(rpn["CONV_DIMS"]),
         box_weights=tuple(rpn["BBOX_REG_WEIGHTS"]),
         negative_below=negative,
@@ -109,12 +150,7 @@ def _box_head(model: dict[str, Any], detections: int) -> BoxHeadConfig:
     assert not head["TRAIN_ON_PRED_BOXES"]
     (positive,) = roi["IOU_THRESHOLDS"]
     return BoxHeadConfig(
-        pool=RoIPoolConfig(
-            size=head["POOLER_RESOLUTION"],
-            strides=tuple(2 ** int(name[1:]) for name in roi["IN_FEATURES"]),
-            sampling=head["POOLER_SAMPLING_RATIO"],
-            aligned={"ROIAlign": False, "ROIAlignV2": True}[head["POOLER_TYPE"]],
-        ),
+        pool=_pool(head, roi["IN_FEATURES"]),
         convs=head["NUM_CONV"],
         conv_norm=NORMS[head["NORM"]],
         fcs=head["NUM_FC"],
@@ -152,13 +188,13 @@ def _resnet(model: dict[str, Any]) -> ResNetConfig:
     )
 
 
-def _anchors(model: dict[str, Any], levels: list[int]) -> AnchorConfig:
+def _anchors(model: dict[str, Any], levels: list[str]) -> AnchorConfig:
     anchors = model["ANCHOR_GENERATOR"]
     assert anchors["NAME"] == "DefaultAnchorGenerator"
     return AnchorConfig(
         sizes=tuple(tuple(sizes) for sizes in anchors["SIZES"]),
         ratios=tuple(tuple(ratios) for ratios in anchors["ASPECT_RATIOS"]),
-        strides=tuple(2**level for level in levels),
+        strides=tuple(STRIDES[name] for name in levels),
         offset=anchors["OFFSET"],
     )
 

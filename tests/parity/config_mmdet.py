@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
+from cvzoo.models.rcnn.box_head import BoxHeadConfig
+from cvzoo.models.rcnn.mask_head import MaskHeadConfig
+from cvzoo.models.rcnn.rpn import RPNConfig
 from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 
@@ -101,4 +106,129 @@ def _pixels(pixels: dict[str, Any]) -> Pixels:
         std=tuple(pixels["std"]),
         bgr=not pixels["bgr_to_rgb"],
         divisor=pixels["pad_size_divisor"],
+    )
+
+
+def cascade_rcnn(case: dict[str, Any]) -> CascadeRCNNConfig:
+    model = case["model"]
+    roi, train, test = model["roi_head"], model["train_cfg"], model["test_cfg"]
+    first = roi["bbox_head"][0]
+    same = [{k: v for k, v in head.items() if k != "bbox_coder"} for head in roi["bbox_head"]]
+    assert all(head == same[0] for head in same)
+    return CascadeRCNNConfig(
+        num_classes=first["num_classes"],
+        backbone=_resnet(model["backbone"]),
+        fpn=_rcnn_fpn(model["neck"]),
+        pixels=_pixels(model["data_preprocessor"]),
+        rpn=_rpn(model["rpn_head"], train, test),
+        box_head=_box_head(first, roi["bbox_roi_extractor"], train["rcnn"][0], test["rcnn"]),
+        stages=tuple(
+            _stage(head, stage, weight)
+            for head, stage, weight in zip(roi["bbox_head"], train["rcnn"], roi["stage_loss_weights"])
+        ),
+        gradient_scale=1.0,
+        resample=True,
+        average="logits",
+        mask_head=_mask_head(roi["mask_head"], roi["mask_roi_extractor"], train["rcnn"][0]),
+        mask_stages=roi["num_stages"],
+    )
+
+
+def _stage(head: dict[str, Any], train: dict[str, Any], weight: float) -> StageConfig:
+    assert train["assigner"]["neg_iou_thr"] == train["assigner"]["pos_iou_thr"]
+    assert not train["assigner"]["match_low_quality"]
+    assert train["sampler"]["add_gt_as_proposals"]
+    return StageConfig(
+        positive_from=train["assigner"]["pos_iou_thr"],
+        box_weights=_box_weights(head["bbox_coder"]),
+        loss_weight=weight,
+    )
+
+
+def _box_weights(coder: dict[str, Any]) -> Any:
+    assert coder["target_means"] == [0, 0, 0, 0]
+    return tuple(1 / std for std in coder["target_stds"])
+
+
+def _rcnn_fpn(neck: dict[str, Any]) -> FPNConfig:
+    assert neck["num_outs"] == 5
+    assert not neck.get("add_extra_convs", False)
+    return FPNConfig(channels=neck["out_channels"], first_level=2, extra="pool")
+
+
+def _rpn(head: dict[str, Any], train: dict[str, Any], test: dict[str, Any]) -> RPNConfig:
+    assigner, sampler, proposal = train["rpn"]["assigner"], train["rpn"]["sampler"], train["rpn_proposal"]
+    assert assigner["match_low_quality"]
+    assert train["rpn"]["allowed_border"] in (0, -1)
+    assert head["loss_bbox"]["type"] == "SmoothL1Loss"
+    return RPNConfig(
+        anchors=_rcnn_anchors(head["anchor_generator"]),
+        box_weights=_box_weights(head["bbox_coder"]),
+        clamp_shrinking=True,
+        negative_below=assigner["neg_iou_thr"],
+        positive_from=assigner["pos_iou_thr"],
+        best_match="truth",
+        best_match_from=assigner["min_pos_iou"],
+        inside_only=train["rpn"]["allowed_border"] == 0,
+        samples=sampler["num"],
+        positive_fraction=sampler["pos_fraction"],
+        normaliser="sampled_or_one",
+        smooth_l1_beta=head["loss_bbox"]["beta"],
+        pre_nms_train=proposal["nms_pre"],
+        pre_nms_test=test["rpn"]["nms_pre"],
+        post_nms_train=proposal["max_per_img"],
+        post_nms_test=test["rpn"]["max_per_img"],
+        nms_threshold=proposal["nms"]["iou_threshold"],
+        min_side=proposal["min_bbox_size"],
+    )
+
+
+def _rcnn_anchors(anchors: dict[str, Any]) -> AnchorConfig:
+    return AnchorConfig(
+        sizes=tuple(tuple(stride * scale for scale in anchors["scales"]) for stride in anchors["strides"]),
+        ratios=(tuple(anchors["ratios"]),),
+        strides=tuple(anchors["strides"]),
+        order="ratio",
+    )
+
+
+def _box_head(
+    head: dict[str, Any], extractor: dict[str, Any], train: dict[str, Any], test: dict[str, Any]
+) -> BoxHeadConfig:
+    assert head["type"] == "Shared2FCBBoxHead"
+    assert head["loss_bbox"]["type"] == "SmoothL1Loss"
+    return BoxHeadConfig(
+        pool=_pool(extractor),
+        fc_channels=head["fc_out_channels"],
+        class_agnostic=head["reg_class_agnostic"],
+        clamp_shrinking=True,
+        samples=train["sampler"]["num"],
+        positive_fraction=train["sampler"]["pos_fraction"],
+        smooth_l1_beta=head["loss_bbox"]["beta"],
+        detect=DetectConfig(
+            score_threshold=test["score_thr"],
+            nms_threshold=test["nms"]["iou_threshold"],
+            detections=test["max_per_img"],
+            min_side=None,
+        ),
+    )
+
+
+def _mask_head(head: dict[str, Any], extractor: dict[str, Any], train: dict[str, Any]) -> MaskHeadConfig:
+    assert head["type"] == "FCNMaskHead"
+    assert train["mask_size"] == 2 * extractor["roi_layer"]["output_size"]
+    return MaskHeadConfig(
+        pool=_pool(extractor),
+        convs=head["num_convs"],
+        channels=head["conv_out_channels"],
+        target="bitmap",
+        loss_weight=head["loss_mask"]["loss_weight"],
+    )
+
+
+def _pool(extractor: dict[str, Any]) -> RoIPoolConfig:
+    layer = extractor["roi_layer"]
+    assert layer["type"] == "RoIAlign"
+    return RoIPoolConfig(
+        size=layer["output_size"], strides=tuple(extractor["featmap_strides"]), sampling=layer["sampling_ratio"]
     )

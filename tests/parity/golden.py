@@ -78,28 +78,32 @@ class Report:
 
     def same_set(
         self, name: str, actual: dict[str, Tensor], expected: dict[str, Tensor], relative: float | None = None
-    ) -> None:
-        """Rows (boxes, scores and, where given, labels) in any order: each expected row finds a partner of its own."""
+    ) -> list[int]:
+        """Rows (boxes, scores and, where given, labels) in any order: each expected row finds a partner of its own.
+
+        Returns the partners; fewer than the rows when that has failed.
+        """
         self.compared += 1
         relative = relative or self.relative
         if len(actual["scores"]) != len(expected["scores"]):
             self.problems.append(f"{name}: {len(actual['scores'])} rows, expected {len(expected['scores'])}")
-            return
+            return []
         if not len(expected["scores"]):
-            return
+            return []
         box_limit = relative * expected["boxes"].abs().max().item()
         score_limit = relative * expected["scores"].abs().max().item()
         fits = (actual["boxes"][None] - expected["boxes"][:, None]).abs().amax(-1) <= box_limit
         fits &= (actual["scores"][None] - expected["scores"][:, None]).abs() <= score_limit
         if "labels" in expected:
             fits &= actual["labels"][None] == expected["labels"][:, None]
-        free = torch.ones(len(actual["scores"]), dtype=torch.bool)
+        partners: list[int] = []
         for row in range(len(fits)):
-            partner = torch.where(fits[row] & free)[0]
-            if not len(partner):
+            free = [partner for partner in torch.where(fits[row])[0].tolist() if partner not in partners]
+            if not free:
                 self.problems.append(f"{name}: no partner for expected row {row}")
-                return
-            free[partner[0]] = False
+                return partners
+            partners.append(free[0])
+        return partners
 
     def finish(self) -> None:
         assert self.compared > 0, "nothing was compared"

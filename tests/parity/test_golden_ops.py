@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from parity.golden import GOLDEN, Case, Report, load_case
@@ -13,7 +14,8 @@ from cvzoo.ops.assigners import BACKGROUND, match_boxes
 from cvzoo.ops.boxes import MAX_LOG_SCALE, decode_boxes, encode_boxes
 from cvzoo.ops.detect import DetectConfig, detect
 from cvzoo.ops.losses import focal_loss, smooth_l1
-from cvzoo.structures import Prediction
+from cvzoo.ops.masks import decode, encode, mask_targets, paste_masks, paste_values
+from cvzoo.structures import Mask, Prediction, Size
 
 
 def sample_ids(op: str) -> list[tuple[str, int]]:
@@ -143,3 +145,46 @@ def test_class_wise_nms(op: str, index: int) -> None:
     expected = {"boxes": boxes[keep] - shift, "scores": scores[keep], "labels": labels[keep]}
     report.same_set("kept", {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}, expected)
     report.finish()
+
+
+def unpacked(bits: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The booleans that numpy.packbits has packed."""
+    return torch.from_numpy(np.unpackbits(bits.numpy())[: np.prod(shape)].reshape(shape))
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/mask_targets"))
+def test_mask_targets(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    boxes, shape = case.inputs[f"{prefix}boxes"], tuple(options["masks_shape"])
+    polygons: list[Mask] = [[case.inputs[f"{prefix}gt_polygons.{n}.0"].numpy()] for n in range(len(boxes))]
+    bitmaps = unpacked(case.inputs[f"{prefix}gt_masks_packed"], shape).numpy()
+    codes: list[Mask] = [encode(bitmap) for bitmap in bitmaps]
+    report = Report()
+    for name, masks in (("from_polygons", polygons), ("from_bitmaps", codes)):
+        found = mask_targets(masks, torch.arange(len(boxes)), boxes, options["side"], (shape[1], shape[2]))
+        report.equal(name, found, case.expected[f"{prefix}{name}"])
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/paste_masks"))
+def test_paste_masks(op: str, index: int) -> None:
+    case, options, prefix = load(op, index)
+    masks, boxes = case.inputs[f"{prefix}masks"], case.inputs[f"{prefix}boxes"]
+    height, width = size = tuple(options["size"])
+    report = Report()
+    if options["threshold"] < 0:
+        report.equal("out", pasted_values(masks, boxes, size), case.expected[f"{prefix}out"])
+    else:
+        found = [decode(code, size) for code in paste_masks(masks, boxes, size, options["threshold"])]
+        expected = unpacked(case.expected[f"{prefix}out_packed"], (len(masks), height, width))
+        report.equal("out", torch.from_numpy(np.stack(found)), expected)
+    report.finish()
+
+
+def pasted_values(masks: torch.Tensor, boxes: torch.Tensor, size: Size) -> torch.Tensor:
+    """(D, H, W) uint8: the values before they are compared with the threshold, times 255."""
+    out = torch.zeros(len(masks), *size, dtype=torch.uint8)
+    for picture, mask, box in zip(out, masks, boxes):
+        values, left, top = paste_values(mask, box, size)
+        picture[top : top + values.shape[1], left : left + values.shape[0]] = (values.T * 255).byte()
+    return out

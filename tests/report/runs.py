@@ -3,10 +3,12 @@
 import json
 import math
 
+import numpy as np
 import torch
 
 from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.metrics.predictions import to_coco
+from cvzoo.ops.masks import mask_json, to_rle
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json, write_json
 from cvzoo.recipes.results import commit, hardware, versions
@@ -15,8 +17,8 @@ from cvzoo.structures import Prediction, Target
 CLASSES = ["rectangle", "ellipse", "triangle <&>"]
 
 
-def make_pictures(count=4, seed=0):
-    """Grey noise with boxes; detections near them, one in five missed, and some at random."""
+def make_pictures(count=4, seed=0, masks=False):
+    """Grey noise with boxes; detections near them, one in five missed, and some at random. Masks fill their boxes."""
     rng = torch.Generator().manual_seed(seed)
     pictures = []
     for n in range(count):
@@ -28,14 +30,27 @@ def make_pictures(count=4, seed=0):
         found = torch.cat([boxes + torch.randn(4, 4, generator=rng) * 2, boxes.flip(0) * 0.5])
         scores = torch.cat([0.5 + torch.rand(4, generator=rng) / 2, torch.rand(4, generator=rng) / 2])
         prediction = Prediction(found, scores, torch.cat([labels, labels]))[scores.argsort(descending=True)]
-        pictures.append((image, Target(boxes, labels), prediction))
+        target = Target(boxes, labels)
+        if masks:
+            target.masks = [filled(box) for box in boxes.tolist()]
+            prediction.masks = [to_rle(filled(box), (height, width)) for box in prediction.boxes.tolist()]
+        pictures.append((image, target, prediction))
     return pictures
+
+
+def filled(box):
+    """The outline of a box."""
+    x1, y1, x2, y2 = box
+    return [np.array([x1, y1, x2, y1, x2, y2, x1, y2])]
 
 
 def make_run(folder, pictures, trained=True):
     """recipe.json, env.json, metrics.json and, if `trained`, metrics.jsonl."""
     annotations = [
-        {"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y), "iscrowd": 0}
+        {
+            **{"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y)},
+            **{"iscrowd": 0, "segmentation": mask_json(filled((x, y, X, Y)))},
+        }
         for i, (_, target, _) in enumerate(pictures)
         for (x, y, X, Y), label in zip(target.boxes.tolist(), target.labels.tolist())
     ]
@@ -45,7 +60,10 @@ def make_run(folder, pictures, trained=True):
         "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],
     }
     detections = to_coco([found for *_, found in pictures], range(len(pictures)), range(3))
-    write_json(folder / "metrics.json", {"val": evaluate_coco(truth, detections).to_json()})
+    result = evaluate_coco(truth, detections)
+    if pictures[0][1].masks is not None:
+        result |= evaluate_coco(truth, detections, "mask")
+    write_json(folder / "metrics.json", {"val": result.to_json()})
     write_json(folder / "recipe.json", to_json(ROWS["retinanet_r18_fpn_shapes"].recipe()))
     write_json(folder / "env.json", {"commit": commit(), "hardware": hardware(), "versions": versions()})
     if trained:

@@ -48,8 +48,9 @@ def test_the_page_shows_the_runs_figures(page):
     stats = json.loads((page.parent / "metrics.json").read_text())["val"]["stats"]
     assert f"{stats['box_AP']:.3f}" in text
     assert "retinanet_r18_fpn_shapes" in text
-    for heading in ("Losses", "Learning rate", "Precision and recall, val", "AP by class, val", "Cost of training"):
+    for heading in ("Losses", "Learning rate", "Precision and recall of boxes, val", "AP of boxes by class, val"):
         assert heading in text
+    assert "Cost of training" in text
     assert "2000, 16 images each" in text
     assert "8.3 min" in text  # 2000 iterations of 0.25 s
     assert "schedule.iterations" in text
@@ -68,7 +69,23 @@ def test_an_evaluation_alone_has_a_report_too(tmp_path, pictures):
     text = write_report(make_run(tmp_path, pictures, trained=False), [], CLASSES).read_text()
     assert "Losses" not in text
     assert "Cost of training" not in text
-    assert "Precision and recall, val" in text
+    assert "Precision and recall of boxes, val" in text
+    assert "of masks" not in text
+
+
+def test_masks_have_figures_and_curves_too(tmp_path):
+    pictures = make_pictures(masks=True)
+    text = write_report(make_run(tmp_path, pictures), pictures, CLASSES).read_text()
+    stats = json.loads((tmp_path / "metrics.json").read_text())["val"]["stats"]
+    assert stats["mask_AP"] > 0
+    rows = re.findall(r"<tr><td>val</td><td>(\w+)</td>(.*?)</tr>", text)
+    assert [compared for compared, _ in rows] == ["boxes", "masks"]
+    for kind, (_, cells) in zip(("box", "mask"), rows):
+        figures = [value for name, value in stats.items() if name.startswith(kind)]
+        assert re.findall("<td>(.*?)</td>", cells) == [f"{v:.3f}" if v >= 0 else "–" for v in figures]
+        assert f'<div class="card">{kind} AP<b>{stats[f"{kind}_AP"]:.3f}</b>' in text
+    for heading in ("Precision and recall of masks, val", "AP of masks by class, val"):
+        assert heading in text
 
 
 def test_as_many_detections_are_drawn_as_there_are_objects(pictures):

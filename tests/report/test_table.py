@@ -11,6 +11,8 @@ import pytest
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import changes, from_json
 from cvzoo.recipes.results import RowFile, load_rows
+from cvzoo.recipes.rows import Reference
+from cvzoo.report import lines
 from cvzoo.report.lines import list_lines, zoo_lines
 from cvzoo.report.table import write_table, zoo_markdown
 
@@ -79,13 +81,43 @@ def test_every_row_has_one_anchor_and_a_recipe_link_that_leads_to_it():
 def test_lists_sort_numbers_high_to_low_with_the_unmeasured_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     references = [line["ref_AP"] for line in list_lines(sort="ref_AP")]
-    numbers = [value for value in references if value != "-"]
-    assert references == sorted(numbers, reverse=True) + ["-"] * (len(references) - len(numbers))
+    numbers = [float(value.split(" / ")[0]) for value in references if value != "-"]
+    assert numbers == sorted(numbers, reverse=True)
+    assert references[len(numbers) :] == ["-"] * (len(references) - len(numbers))
     assert [line["row"] for line in list_lines()] == list(ROWS)
     with pytest.raises(ValueError, match="columns are row"):
         list_lines(sort="colour")
     with pytest.raises(ValueError, match="tasks are detection"):
         list_lines(task="detektion")
+
+
+@pytest.fixture
+def instance_rows(monkeypatch):
+    """Two rows of instance segmentation, one without any figure."""
+    own = ROWS[NAME]
+    figures = Reference(name="detectron2", results={"box_AP": 0.386, "mask_AP": 0.352}, source="https://example.org")
+    measured = dataclasses.replace(own, task="instance", references=(figures,))
+    other = dataclasses.replace(ROWS["faster_rcnn_r50_fpn_1x"], task="instance", references=())
+    monkeypatch.setattr(lines, "ROWS", {NAME: measured, other.name: other})
+    results = {"val": {"box_AP": 0.3741, "mask_AP": 0.3412}}
+    monkeypatch.setattr(lines, "load_rows", lambda: [dataclasses.replace(MEASURED, results=results)])
+
+
+def test_instance_rows_list_boxes_and_masks_and_sort_by_boxes(instance_rows):
+    found = list_lines(task="instance", sort="AP")
+    assert [line["AP"] for line in found] == ["0.374 / 0.341", "-"]
+    assert [line["ref_AP"] for line in list_lines(sort="ref_AP")] == ["0.386 / 0.352", "-"]
+    assert list_lines(task="detection") == []
+
+
+def test_instance_rows_have_a_section_and_columns(instance_rows):
+    page = zoo_markdown(files=lines.load_rows())
+    assert re.findall(r"^## (.*)$", page, re.M)[-4:] == [
+        *("Detection", "Instance segmentation", "Semantic segmentation", "Pose estimation"),
+    ]
+    own = cells(page, NAME)[0]
+    assert (own["box AP"], own["mask AP"]) == ("0.374", "0.341")
+    assert own["Reference mask AP"].startswith("0.352 [detectron2]")
 
 
 def test_a_file_of_no_row_is_an_error():

@@ -7,7 +7,7 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
-from weights.narrow import FASTER_RCNN, RETINANET, narrow
+from weights.narrow import SYSTEMS, narrow
 
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
@@ -89,7 +89,7 @@ def test_caffe_resnets_of_detectron2(tmp_path):
     assert all(ours[key].equal(state[key]) for key in ours)
 
 
-@pytest.mark.parametrize("row", [RETINANET, FASTER_RCNN])
+@pytest.mark.parametrize("row", SYSTEMS)
 def test_the_backbone_of_a_detector(tmp_path, row):
     recipe = narrow(row)
     detector = recipe.model.build()

@@ -1,10 +1,15 @@
-"""Our dialects against what torchvision's own objects say; detectron2's and mmdetection's are in tests/parity."""
+"""Our dialects against what the toolboxes' own objects and configs say."""
+
+import json
 
 import pytest
 import torch
+from parity import config_detectron2, config_mmdet
 from torchvision.models import detection
-from weights.narrow import FASTER_RCNN, RETINANET
+from weights.narrow import FASTER_RCNN, MASK_RCNN, RETINANET
 
+from cvzoo.recipes import ROWS
+from cvzoo.recipes.codec import to_json
 from cvzoo.weights import dialects
 from cvzoo.weights.published import PUBLISHED
 
@@ -48,12 +53,19 @@ def test_retinanet_has_torchvisions_options(version):
     assert ours.pixels.std == pytest.approx([255 * x for x in theirs.transform.image_std])
 
 
-@pytest.mark.parametrize("version", ["torchvision", "torchvision_v2"])
-def test_faster_rcnn_has_torchvisions_options(version):
-    builder = detection.fasterrcnn_resnet50_fpn if version == "torchvision" else detection.fasterrcnn_resnet50_fpn_v2
+RCNNS = {
+    (FASTER_RCNN, "torchvision"): detection.fasterrcnn_resnet50_fpn,
+    (FASTER_RCNN, "torchvision_v2"): detection.fasterrcnn_resnet50_fpn_v2,
+    (MASK_RCNN, "torchvision"): detection.maskrcnn_resnet50_fpn,
+    (MASK_RCNN, "torchvision_v2"): detection.maskrcnn_resnet50_fpn_v2,
+}
+
+
+@pytest.mark.parametrize(("row", "version"), RCNNS)
+def test_rcnns_have_torchvisions_options(row, version):
     with torch.device("meta"):
-        theirs = builder(weights=None, weights_backbone=None)
-    ours, rpn, heads = PUBLISHED[FASTER_RCNN][version].config, theirs.rpn, theirs.roi_heads
+        theirs = RCNNS[row, version](weights=None, weights_backbone=None)
+    ours, rpn, heads = PUBLISHED[row][version].config, theirs.rpn, theirs.roi_heads
     assert ours.rpn.anchors.sizes == rpn.anchor_generator.sizes
     assert {"training": ours.rpn.pre_nms_train, "testing": ours.rpn.pre_nms_test} == rpn._pre_nms_top_n
     assert {"training": ours.rpn.post_nms_train, "testing": ours.rpn.post_nms_test} == rpn._post_nms_top_n
@@ -70,14 +82,74 @@ def test_faster_rcnn_has_torchvisions_options(version):
     assert ours.box_head.detect.score_threshold == heads.score_thresh
     assert ours.box_head.detect.nms_threshold == heads.nms_thresh
     assert ours.box_head.detect.detections == heads.detections_per_img
+    if row == MASK_RCNN:
+        assert ours.mask_head.pool.sampling == heads.mask_roi_pool.sampling_ratio
+        assert (ours.mask_head.pool.size,) * 2 == tuple(heads.mask_roi_pool.output_size)
+        assert not ours.mask_head.pool.aligned
+
+
+MADE_SMALL = {
+    *("num_classes", "fc_channels", "channels", "convs", "depth", "width", "stem_channels", "out_channels"),
+    *("samples", "detections", "pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test"),
+    "frozen_stages",
+}
+"""Options in which golden cases are not the published config."""
+CASES = {
+    "faster_rcnn/faster_rcnn_r50_c4": dialects.faster_rcnn_c4_detectron2(),
+    "faster_rcnn/faster_rcnn_r50_fpn": dialects.faster_rcnn_detectron2(),
+    "mask_rcnn/mask_rcnn_r50_fpn": dialects.mask_rcnn_detectron2(),
+    "cascade_rcnn/cascade_mask_rcnn_r50_fpn": dialects.cascade_mask_rcnn_detectron2(),
+    "tridentnet/tridentnet_fast_r50_c4": dialects.tridentnet_detectron2(),
+    "cascade_mask_rcnn_mmdet/cascade-mask-rcnn_fpn": dialects.cascade_mask_rcnn_mmdetection(),
+}
+
+
+def conventions(values):
+    """A config as JSON values without the options that were made small."""
+    if isinstance(values, list):
+        return [conventions(value) for value in values]
+    if not isinstance(values, dict):
+        return values
+    return {name: conventions(value) for name, value in values.items() if name not in MADE_SMALL}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rcnns_have_the_options_of_the_golden_cases(golden, name):
+    case = json.loads((golden / name / "case.json").read_text())
+    theirs = config_mmdet.cascade_rcnn(case) if "mmdet" in name else config_detectron2.rcnn(case)
+    assert type(theirs) is type(CASES[name])
+    assert conventions(to_json(theirs)) == conventions(to_json(CASES[name]))
+
+
+@pytest.mark.parametrize(
+    ("config", "counts"),
+    [
+        # pre and post NMS in training, the same in inference, sampled proposals (spec two_stage.md 1.7; mmdetection's
+        # configs/_base_/models)
+        (dialects.faster_rcnn_detectron2(), (2000, 1000, 1000, 1000, 512)),
+        (dialects.faster_rcnn_c4_detectron2(), (12000, 2000, 6000, 1000, 512)),
+        (dialects.mask_rcnn_c4_detectron2(), (12000, 2000, 6000, 1000, 512)),
+        (dialects.tridentnet_detectron2(), (12000, 500, 6000, 1000, 128)),
+        (dialects.cascade_mask_rcnn_detectron2(), (2000, 2000, 1000, 1000, 512)),
+        (dialects.mask_rcnn_mmdetection(), (2000, 1000, 1000, 1000, 512)),
+        (dialects.cascade_mask_rcnn_mmdetection(), (2000, 2000, 1000, 1000, 512)),
+    ],
+)
+def test_numbers_of_proposals(config, counts):
+    rpn = config.rpn
+    found = (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test, rpn.post_nms_test)
+    assert (*found, config.box_head.samples) == counts
+    assert rpn.samples == 256
 
 
 def test_published_files_carry_their_checksum():
     """torchvision: eight digits of the sha256; detectron2: six of the md5, as its model zoo page says."""
-    for row in (RETINANET, FASTER_RCNN):
-        for name, entry in PUBLISHED[row].items():
+    for row, named in PUBLISHED.items():
+        assert row in ROWS
+        for name, entry in named.items():
             digits = {"sha256": 8, "md5": 6}[entry.file.algorithm]
             assert len(entry.file.digest) == digits
             assert int(entry.file.digest, 16) > 0
             assert (entry.file.algorithm == "md5") == name.startswith("detectron2")
             assert 0.3 < entry.results["box_AP"] < 0.5
+            assert ("mask_AP" in entry.results) == ("mask_rcnn" in row)

@@ -6,18 +6,29 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from weights.narrow import FASTER_RCNN, RETINANET, equal_states, narrow
+from weights.narrow import (
+    CASCADE_MASK_RCNN,
+    CASCADE_RCNN,
+    FASTER_RCNN,
+    FASTER_RCNN_C4,
+    MASK_RCNN,
+    RETINANET,
+    SYSTEMS,
+    TRIDENTNET,
+    equal_states,
+    narrow,
+)
 
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json
-from cvzoo.weights.dialects import faster_rcnn_detectron2, retinanet_detectron2, retinanet_mmdetection
+from cvzoo.weights import dialects
 from cvzoo.weights.download import Remote
 from cvzoo.weights.load import WeightsError, build_with_weights, load_state
 from cvzoo.weights.published import PUBLISHED, Published
 
 
-@pytest.fixture(params=[RETINANET, FASTER_RCNN])
+@pytest.fixture(params=SYSTEMS)
 def row(request):
     return request.param
 
@@ -42,13 +53,13 @@ def test_a_mismatch_is_listed_and_loads_nothing(row):
     model = narrow(row).model.build()
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     state = {key: tensor + 1 for key, tensor in before.items()}
-    del state["neck.lateral.0.conv.weight"]
-    state |= {"mask_head.weight": torch.zeros(1), "backbone.conv1.weight": torch.zeros(8, 3, 3, 3)}
+    del state["backbone.bn1.weight"]
+    state |= {"extra.weight": torch.zeros(1), "backbone.conv1.weight": torch.zeros(8, 3, 3, 3)}
     with pytest.raises(WeightsError) as error:
         load_state(model, state, "w.pth")
     assert str(error.value) == (
-        "w.pth does not fit the model, nothing was loaded. 1 missing: neck.lateral.0.conv.weight."
-        " 1 left over: mask_head.weight. 1 of another shape: backbone.conv1.weight 8x3x3x3 where the model has 8x3x7x7"
+        "w.pth does not fit the model, nothing was loaded. 1 missing: backbone.bn1.weight."
+        " 1 left over: extra.weight. 1 of another shape: backbone.conv1.weight 8x3x3x3 where the model has 8x3x7x7"
     )
     assert all(tensor.equal(before[key]) for key, tensor in model.state_dict().items())
 
@@ -116,12 +127,38 @@ def test_other_classes_than_the_weights_have(row, tmp_path):
         build_with_weights(asked)
 
 
-def test_weights_of_another_system(tmp_path):
-    save(narrow(RETINANET), tmp_path / "w.safetensors")
-    save(narrow(RETINANET), tmp_path / "plain.safetensors", with_recipe=False)
-    for name in ("w", "plain"):
-        with pytest.raises(WeightsError, match="another system"):
-            build_with_weights(replace(narrow(FASTER_RCNN), weights=str(tmp_path / f"{name}.safetensors")))
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (RETINANET, FASTER_RCNN),
+        (FASTER_RCNN_C4, FASTER_RCNN),
+        (MASK_RCNN, FASTER_RCNN),
+        (FASTER_RCNN, TRIDENTNET),
+        (CASCADE_MASK_RCNN, CASCADE_RCNN),
+        (CASCADE_RCNN, CASCADE_MASK_RCNN),
+    ],
+)
+def test_weights_of_another_system(tmp_path, theirs, ours):
+    save(narrow(theirs), tmp_path / "w.safetensors")
+    save(narrow(theirs), tmp_path / "plain.safetensors", with_recipe=False)
+    for name, rows in (("w", rf"\({theirs}\)"), ("plain", rf"\(.*{theirs}.*\)")):
+        path = tmp_path / f"{name}.safetensors"
+        with pytest.raises(WeightsError, match=rf"another system; choose .* system {rows}.*--backbone-weights {path}"):
+            build_with_weights(replace(narrow(ours), weights=str(path)))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(FASTER_RCNN_C4, TRIDENTNET), (TRIDENTNET, FASTER_RCNN_C4)])
+def test_own_files_of_a_system_with_the_same_weights(tmp_path, theirs, ours):
+    """The network and what it sees come from the file, how many proposals it is trained on from the row."""
+    body = replace(narrow(TRIDENTNET).model.backbone, stride_in_1x1=True)
+    saved_recipe = narrow(theirs, backbone=body, num_classes=5, pixels=dialects.CAFFE_C4)
+    saved = save(saved_recipe, tmp_path / "w.safetensors")
+    recipe = ROWS[ours].recipe()
+    model, resolved = build_with_weights(replace(recipe, weights=str(tmp_path / "w.safetensors")))
+    assert equal_states(model, saved)
+    box_head = replace(recipe.model.box_head, fc_channels=8)
+    expected = {"backbone": body, "num_classes": 5, "pixels": dialects.CAFFE_C4, "box_head": box_head}
+    assert resolved.model == replace(recipe.model, **expected)
 
 
 def test_options_of_another_version(tmp_path):
@@ -156,7 +193,7 @@ def test_a_published_name_downloads_and_brings_its_dialect(golden, tmp_path, mon
     size = {"depth": 50, "width": 8, "stem_channels": 8, "out_channels": 16}
     options = json.loads((case / "case.json").read_text())["options"]["MODEL"]
     torch.save({"model": load_file(case / "weights.safetensors")}, tmp_path / "tiny.pth")
-    dialect = retinanet_detectron2()
+    dialect = dialects.retinanet_detectron2()
     config = replace(
         dialect,
         num_classes=options["RETINANET"]["NUM_CLASSES"],
@@ -173,28 +210,47 @@ def test_a_published_name_downloads_and_brings_its_dialect(golden, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("case", "row", "dialect", "depth"),
+    ("case", "row", "dialect"),
     [
-        ("retinanet/retinanet_r50_fpn", RETINANET, retinanet_detectron2(), 50),
-        ("retinanet_mmdet/retinanet_fpn", RETINANET, retinanet_mmdetection(), 18),
-        ("faster_rcnn/faster_rcnn_r50_fpn", FASTER_RCNN, faster_rcnn_detectron2(), 50),
+        ("retinanet/retinanet_r50_fpn", RETINANET, dialects.retinanet_detectron2()),
+        ("retinanet_mmdet/retinanet_fpn", RETINANET, dialects.retinanet_mmdetection()),
+        ("faster_rcnn/faster_rcnn_r50_fpn", FASTER_RCNN, dialects.faster_rcnn_detectron2()),
+        ("faster_rcnn/faster_rcnn_r50_c4", FASTER_RCNN_C4, dialects.faster_rcnn_c4_detectron2()),
+        ("tridentnet/tridentnet_fast_r50_c4", TRIDENTNET, dialects.tridentnet_detectron2()),
+        ("tridentnet/tridentnet_fast_r50_c4", FASTER_RCNN_C4, dialects.faster_rcnn_c4_detectron2()),
+        ("mask_rcnn/mask_rcnn_r50_fpn", MASK_RCNN, dialects.mask_rcnn_detectron2()),
+        ("cascade_rcnn/cascade_mask_rcnn_r50_fpn", CASCADE_MASK_RCNN, dialects.cascade_mask_rcnn_detectron2()),
+        (
+            "cascade_mask_rcnn_mmdet/cascade-mask-rcnn_fpn",
+            CASCADE_MASK_RCNN,
+            dialects.cascade_mask_rcnn_mmdetection(),
+        ),
     ],
 )
-def test_a_file_of_another_toolbox_gets_its_dialect(golden, case, row, dialect, depth):
+def test_a_file_of_another_toolbox_gets_its_dialect(golden, case, row, dialect):
     """Conventions from the toolbox, sizes from the row, classes from the file."""
-    path = golden / case / "weights.safetensors"
-    size = {"depth": depth, "width": 8, "stem_channels": 8, "out_channels": 16 if depth == 50 else 8}
+    path, mmdet = golden / case / "weights.safetensors", "mmdet" in case
+    depth = 18 if mmdet else 50
+    body = {"depth": depth, "width": 8, "stem_channels": 8, "out_channels": 8 if mmdet else 16}
+    sizes = {
+        "fpn": {"channels": 16},
+        "box_head": {"fc_channels": 24 if mmdet else 32},
+        "mask_head": {"channels": 16, "convs": 2 if mmdet else 4},
+    }
+
+    def sized(config):
+        parts = {name: replace(getattr(config, name), **size) for name, size in sizes.items() if has(config, name)}
+        return replace(config, backbone=replace(config.backbone, **body), **parts)
+
     recipe = narrow(row)
-    model = replace(
-        recipe.model,
-        backbone=replace(recipe.model.backbone, **size),
-        **({"box_head": replace(recipe.model.box_head, fc_channels=32)} if row == FASTER_RCNN else {}),
-    )
-    loaded, resolved = build_with_weights(replace(recipe, model=model, weights=str(path)))
-    expected = {"backbone": replace(dialect.backbone, **size), "fpn": replace(dialect.fpn, channels=16)}
-    expected |= {"num_classes": 6 if "mmdet" in case else 5}
-    expected |= {"box_head": replace(dialect.box_head, fc_channels=32)} if row == FASTER_RCNN else {"tower_convs": 2}
-    assert resolved.model == replace(dialect, **expected)
+    loaded, resolved = build_with_weights(replace(recipe, model=sized(recipe.model), weights=str(path)))
+    towers = {"tower_convs": 2} if row == RETINANET else {}
+    classes = 6 if case.startswith("retinanet_mmdet") else 5
+    assert resolved.model == replace(sized(dialect), num_classes=classes, **towers)
     source = load_file(path)
-    conv1 = "backbone.conv1.weight" if "mmdet" in case else "backbone.bottom_up.stem.conv1.weight"
+    conv1 = next(key for key in source if key.endswith("conv1.weight") and source[key].shape[1] == 3)
     assert loaded.backbone.conv1.weight.equal(source[conv1])
+
+
+def has(config, name):
+    return getattr(config, name, None) is not None

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
-from cvzoo.ops.assigners import match_boxes
-from cvzoo.ops.boxes import Weights, decode_boxes
+from cvzoo.ops.assigners import Match, match_boxes
+from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes
 from cvzoo.ops.classes import outputs_of
-from cvzoo.ops.detect import DetectConfig, detect
+from cvzoo.ops.detect import DetectConfig, suppress
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.sampling import image_generator, sample_balanced
-from cvzoo.structures import Batch, Prediction, Size
+from cvzoo.structures import Batch, Prediction, Size, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class BoxHeadConfig:
     conv_norm: Norm | None = None
     """Their norm."""
     fcs: int = 2
-    """Hidden linear layers."""
+    """Hidden linear layers; without any (C4) the features of a region are averaged."""
     fc_channels: int = 1024
     """Their width."""
     class_agnostic: bool = False
@@ -69,8 +69,14 @@ class Sampled(NamedTuple):
     boxes_R4: Tensor
     labels_R: Tensor
     """Network output each should score; K for background."""
+    foreground_F: Tensor
+    """Indices of the proposals on an object."""
+    index_F: Tensor
+    """Which of the image's objects each is on."""
     truth_F4: Tensor
-    """Ground-truth boxes of the foreground, which comes first."""
+    """Its ground-truth box."""
+    is_truth_R: Tensor
+    """Ground-truth boxes that were added to the proposals."""
 
 
 class BoxOutput(NamedTuple):
@@ -81,6 +87,10 @@ class BoxOutput(NamedTuple):
     deltas: Tensor
     """(R, K * 4), or (R, 4) when class-agnostic."""
 
+    def scores(self) -> Tensor:
+        """(R, K) probabilities of the classes."""
+        return self.logits.float().softmax(dim=1)[:, :-1]
+
 
 class BoxHead(nn.Module):
     """Pooled features to class scores and boxes."""
@@ -90,7 +100,7 @@ class BoxHead(nn.Module):
         self.config, self.num_classes = config, num_classes
         self.convs = tower(channels, config.convs, config.conv_norm)
         self.fcs = nn.ModuleList()
-        features = channels * config.pool.size**2
+        features = channels * config.pool.size**2 if config.fcs else channels
         for _ in range(config.fcs):
             self.fcs.append(nn.Linear(features, config.fc_channels))
             features = config.fc_channels
@@ -107,7 +117,8 @@ class BoxHead(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, pooled_RCHW: Tensor) -> BoxOutput:
-        x = self.convs(pooled_RCHW).flatten(1)
+        x = self.convs(pooled_RCHW)
+        x = x.flatten(1) if len(self.fcs) else x.mean(dim=(2, 3))
         for fc in self.fcs:
             x = F.relu(fc(x), inplace=True)
         return BoxOutput(self.cls_out(x), self.box_out(x))
@@ -116,18 +127,34 @@ class BoxHead(nn.Module):
     def sample(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
         """Label the proposals of each image by IoU and draw those to train on."""
         c, sampled = self.config, []
-        for boxes_R4, target, image_id in zip(proposals, batch.targets, batch.image_ids):
+        for boxes_A4, target, image_id in zip(proposals, batch.targets, batch.image_ids):
+            own = len(boxes_A4)
             if c.append_truth:
-                boxes_R4 = torch.cat([boxes_R4, target.boxes])
-            match = match_boxes(boxes_R4, target.boxes, c.positive_from, c.positive_from)
-            positive, negative = sample_balanced(
-                match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
-            )
-            truth = match.index_A[positive]
-            background = torch.full_like(negative, self.num_classes)
-            labels_R = torch.cat([outputs_of(target.labels, class_ids)[truth], background])
-            sampled.append(Sampled(boxes_R4[torch.cat([positive, negative])], labels_R, target.boxes[truth]))
+                boxes_A4 = torch.cat([boxes_A4, target.boxes])
+            match = match_boxes(boxes_A4, target.boxes, c.positive_from, c.positive_from)
+            generator = image_generator(image_id)
+            chosen = sample_balanced(match.positive_A, match.negative_A, c.samples, c.positive_fraction, generator)
+            rows_R = torch.cat(chosen)
+            sampled.append(self._labelled(boxes_A4[rows_R], match.rows(rows_R), target, class_ids, rows_R >= own))
         return sampled
+
+    @torch.no_grad()
+    def label(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
+        """Label the proposals of each image and train on all of them, as the later stages of a cascade do."""
+        sampled, threshold = [], self.config.positive_from
+        for boxes_R4, target in zip(proposals, batch.targets):
+            match = match_boxes(boxes_R4, target.boxes, threshold, threshold)
+            sampled.append(self._labelled(boxes_R4, match, target, class_ids, torch.zeros_like(match.positive_A)))
+        return sampled
+
+    def _labelled(
+        self, boxes_R4: Tensor, match: Match, target: Target, class_ids: tuple[int, ...], is_truth_R: Tensor
+    ) -> Sampled:
+        foreground_F = torch.where(match.positive_A)[0]
+        index_F = match.index_A[foreground_F]
+        labels_R = torch.full_like(match.index_A, self.num_classes)
+        labels_R[foreground_F] = outputs_of(target.labels, class_ids)[index_F]
+        return Sampled(boxes_R4, labels_R, foreground_F, index_F, target.boxes[index_F], is_truth_R)
 
     def losses(self, raw: BoxOutput, sampled: list[Sampled]) -> dict[str, Tensor]:
         """`loss_cls` over all sampled proposals, `loss_box` over the foreground; both divided by the number sampled."""
@@ -150,23 +177,22 @@ class BoxHead(nn.Module):
         per_class = deltas.unflatten(1, (self.num_classes, 4))
         return per_class[torch.arange(len(labels), device=labels.device), labels]
 
-    def decode(
-        self,
-        raw: BoxOutput,
-        proposals: list[Tensor],
-        sizes: list[Size],
-        original_sizes: list[Size],
-        class_ids: tuple[int, ...],
-    ) -> list[Prediction]:
-        """Detections of each image in original pixels."""
-        c = self.config
+    @torch.no_grad()
+    def refine(self, deltas_R4: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Tensor]:
+        """The boxes of a class-agnostic head, clipped to their image: what the next stage of a cascade starts from."""
+        assert self.config.class_agnostic
+        moved = []
+        for deltas, boxes, size in zip(deltas_R4.split([len(p) for p in proposals]), proposals, sizes):
+            decoded = decode_boxes(deltas, boxes, self.config.box_weights, self.config.clamp_shrinking)
+            moved.append(clip_boxes(decoded, size))
+        return moved
+
+    def decode(self, scores_RK: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Prediction]:
+        """The detections of each image in network pixels, labelled by network output."""
+        c, found = self.config, []
         counts = [len(p) for p in proposals]
-        scores_RK = raw.logits.float().softmax(dim=1)[:, :-1]
-        found = []
-        for scores, deltas, boxes, size, original in zip(
-            scores_RK.split(counts), raw.deltas.split(counts), proposals, sizes, original_sizes
-        ):
+        for scores, moves, boxes, size in zip(scores_RK.split(counts), deltas.split(counts), proposals, sizes):
             row, label = torch.where(scores > c.detect.score_threshold)
-            decoded = decode_boxes(self._deltas_of(deltas[row], label), boxes[row], c.box_weights, c.clamp_shrinking)
-            found.append(detect(Prediction(decoded, scores[row, label], label), c.detect, size, original, class_ids))
+            decoded = decode_boxes(self._deltas_of(moves[row], label), boxes[row], c.box_weights, c.clamp_shrinking)
+            found.append(suppress(Prediction(decoded, scores[row, label], label), c.detect, size))
         return found

@@ -44,12 +44,17 @@ class RPNConfig:
     """Anchors with this IoU or more are objects."""
     best_match: Literal["none", "own", "truth"] = "own"
     """See `match_boxes`."""
+    best_match_from: float = 0.0
+    """See `match_boxes`."""
+    inside_only: bool = False
+    """Anchors that reach beyond the image do not train (mmdetection's Cascade R-CNN)."""
     samples: int = 256
     """Anchors per image that enter the loss."""
     positive_fraction: float = 0.5
     """At most this share of them positive."""
-    normaliser: Literal["configured", "sampled"] = "configured"
-    """Losses are divided by `samples` per image (detectron2) or by the number really sampled (torchvision)."""
+    normaliser: Literal["configured", "sampled", "sampled_or_one"] = "configured"
+    """Losses are divided by `samples` per image (detectron2), or by the number really sampled (torchvision), where
+    mmdetection (`sampled_or_one`) counts an image without positives as if it had one."""
     box_loss: BoxLoss = "smooth_l1"
     """On deltas, or on decoded boxes."""
     smooth_l1_beta: float = 0.0
@@ -130,10 +135,14 @@ class RPN(nn.Module):
         """L of (H * W * A, 4): the anchors of the cells of some maps, features or raw outputs."""
         return pyramid_anchors(self.config.anchors, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
-    def assign(self, anchors_M4: Tensor, target: Target) -> Match:
+    def assign(self, anchors_M4: Tensor, target: Target, size: Size) -> Match:
         """What each anchor of one image learns, before sampling."""
-        c = self.config
-        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match)
+        c, valid_M = self.config, None
+        if c.inside_only:
+            limit = torch.tensor([size[1], size[0]], device=anchors_M4.device)
+            valid_M = ((anchors_M4[:, :2] >= 0) & (anchors_M4[:, 2:] < limit)).all(dim=1)
+        thresholds = c.negative_below, c.positive_from
+        return match_boxes(anchors_M4, target.boxes, *thresholds, c.best_match, c.best_match_from, valid_M)
 
     def losses(self, features: list[Tensor], batch: Batch, canvas: Size) -> dict[str, Tensor]:
         """`loss_rpn_cls` over the sampled anchors, `loss_rpn_box` over the positive ones among them.
@@ -143,8 +152,8 @@ class RPN(nn.Module):
         c = self.config
         anchors_M4 = torch.cat(self.anchors(features, canvas))
         images, sampled, is_object, truths = [], [], [], []
-        for n, (target, image_id) in enumerate(zip(batch.targets, batch.image_ids)):
-            match = self.assign(anchors_M4, target)
+        for n, (target, size, image_id) in enumerate(zip(batch.targets, batch.sizes, batch.image_ids)):
+            match = self.assign(anchors_M4, target, size)
             positive, negative = sample_balanced(
                 match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
             )
@@ -159,11 +168,18 @@ class RPN(nn.Module):
         kind, weights, beta = c.box_loss, c.box_weights, c.smooth_l1_beta
         box = box_loss(deltas_P4[is_object_P], anchors_P4, torch.cat(truths), kind, weights, beta)
         count = c.samples * len(batch) if c.normaliser == "configured" else max(len(anchor_P), 1)
+        if c.normaliser == "sampled_or_one":
+            count += sum(len(truth) == 0 for truth in truths)
         normaliser = mean_over_processes(torch.tensor(float(count), device=anchors_M4.device))
         return {
             "loss_rpn_cls": c.loss_weight * cls / normaliser,
             "loss_rpn_box": c.loss_weight * c.box_loss_weight * box / normaliser,
         }
+
+    @torch.no_grad()
+    def proposals(self, features: list[Tensor], sizes: list[Size], canvas: Size) -> list[Tensor]:
+        """N of (P, 4): the boxes the second stage looks at. The RPN learns from its own loss, not through them."""
+        return [proposals.boxes for proposals in self.propose(self(features), sizes, canvas)]
 
     @torch.no_grad()
     def propose(self, raw: RPNOutput, sizes: list[Size], canvas: Size) -> list[Proposals]:

@@ -1,0 +1,200 @@
+"""Cascade R-CNN, with masks or without (Cai and Vasconcelos, 1712.00726).
+
+A box head that is trained on good proposals only needs good proposals: each stage refines the boxes of the one before
+and is trained on those that overlap an object by ever more. Its parts are those of Faster and Mask R-CNN, in `rcnn/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cvzoo.models.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled
+from cvzoo.models.rcnn.mask_head import MaskHead, MaskHeadConfig
+from cvzoo.models.rcnn.rpn import RPN, RPNConfig, RPNOutput
+from cvzoo.nn.fpn import FPN, FPNConfig
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.pixels import IMAGENET, Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.roi_pool import RoIPoolConfig, roi_pool
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.ops.boxes import Weights, longer_than
+from cvzoo.ops.detect import to_original
+from cvzoo.structures import Batch, Prediction, size_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """What sets one stage apart."""
+
+    positive_from: float
+    """Boxes with this IoU or more are foreground."""
+    box_weights: Weights
+    """Scale of its deltas, which shrink from stage to stage."""
+    loss_weight: float = 1.0
+    """Of its losses."""
+
+
+STAGES = (
+    StageConfig(positive_from=0.5, box_weights=(10.0, 10.0, 5.0, 5.0)),
+    StageConfig(positive_from=0.6, box_weights=(20.0, 20.0, 10.0, 10.0)),
+    StageConfig(positive_from=0.7, box_weights=(30.0, 30.0, 15.0, 15.0)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeRCNNConfig:
+    """Hyper-parameters; the defaults are detectron2's with torchvision's ResNet-50."""
+
+    num_classes: int = 80
+    """Classes without the background."""
+    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
+    """The body."""
+    fpn: FPNConfig = field(default_factory=lambda: FPNConfig(first_level=2, extra="pool"))
+    """The pyramid, P2 to P6."""
+    pixels: Pixels = IMAGENET
+    """Pixel statistics of the backbone's weights."""
+    rpn: RPNConfig = field(default_factory=lambda: RPNConfig(post_nms_train=2000))
+    """First proposals."""
+    box_head: BoxHeadConfig = field(default_factory=lambda: BoxHeadConfig(class_agnostic=True))
+    """What the heads of all stages have in common."""
+    stages: tuple[StageConfig, ...] = STAGES
+    """The cascade."""
+    gradient_scale: float = 1 / 3
+    """Of each stage in the features it pools (detectron2, cvpods); mmdetection weights the losses instead."""
+    resample: bool = False
+    """Each stage adds the ground truth and draws its own sample (mmdetection); else the first one's stays."""
+    average: Literal["probabilities", "logits"] = "probabilities"
+    """What of all stages makes the score of a detection; `logits` in mmdetection."""
+    mask_head: MaskHeadConfig | None = None
+    """The mask branch, if any."""
+    mask_stages: int = 1
+    """How many stages have a mask branch: the first (detectron2, cvpods), or every one (mmdetection)."""
+    class_ids: tuple[int, ...] = ()
+    """Data-set class of each output, -1 for an unused one; () when they are the same."""
+
+    def __post_init__(self) -> None:
+        if not self.box_head.class_agnostic:
+            raise ValueError("model.box-head.class-agnostic must be True: a stage passes one box per proposal on")
+
+    def build(self) -> CascadeRCNN:
+        return CascadeRCNN(self)
+
+
+class CascadeRCNN(nn.Module):
+    """The whole detector; see the model protocol in docs/models.md."""
+
+    box_heads: Sequence[BoxHead]
+    mask_heads: Sequence[MaskHead]
+
+    def __init__(self, config: CascadeRCNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.fpn.channels
+        self.backbone = config.backbone.build()
+        self.neck = FPN(config.fpn, self.backbone.channels)
+        self.rpn = RPN(config.rpn, width)
+        of_stage = [
+            replace(config.box_head, positive_from=stage.positive_from, box_weights=stage.box_weights)
+            for stage in config.stages
+        ]
+        box_heads = (BoxHead(head, width, config.num_classes) for head in of_stage)
+        of_mask = [config.mask_head] * config.mask_stages if config.mask_head else []
+        mask_heads = (MaskHead(head, width, config.num_classes) for head in of_mask)
+        self.box_heads = nn.ModuleList(box_heads)  # pyright: ignore[reportAttributeAccessIssue]
+        self.mask_heads = nn.ModuleList(mask_heads)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def maps(self, images_N3HW: Tensor) -> list[Tensor]:
+        """[P2, ..., P6] of normalised, padded images."""
+        return self.neck(self.backbone(images_N3HW))
+
+    def raw(self, images_N3HW: Tensor) -> RPNOutput:
+        """RPN outputs for normalised, padded images: a pure tensor function."""
+        return self.rpn(self.maps(images_N3HW))
+
+    def regions(self, maps: list[Tensor], boxes: list[Tensor], pool: RoIPoolConfig) -> Tensor:
+        """(R, C, S, S): the features of the boxes of each image."""
+        return roi_pool(maps, boxes, pool)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        maps, canvas = self.maps(images), size_of(images)
+        boxes = self.rpn.proposals(maps, batch.sizes, canvas)
+        losses = self.rpn.losses(maps, batch, canvas)
+        for k, stage in enumerate(self.config.stages):
+            sampled = self.sample(k, boxes, batch)
+            boxes = [s.boxes_R4 for s in sampled]
+            pooled = self.regions(maps, boxes, self.config.box_head.pool)
+            if pooled.requires_grad:
+                pooled.register_hook(lambda gradient: gradient * self.config.gradient_scale)
+            outputs = self.box_heads[k](pooled)
+            found = self.box_heads[k].losses(outputs, sampled)
+            if k < len(self.mask_heads):
+                found |= self.mask_heads[k].losses(self._mask_logits(k, maps, sampled), sampled, batch, canvas)
+            losses |= {f"{name}_{k}": stage.loss_weight * loss for name, loss in found.items()}
+            boxes = self.refined(k, outputs, sampled, batch)
+        return losses
+
+    def sample(self, k: int, boxes: list[Tensor], batch: Batch) -> list[Sampled]:
+        if k == 0 or self.config.resample:
+            return self.box_heads[k].sample(boxes, batch, self.config.class_ids)
+        return self.box_heads[k].label(boxes, batch, self.config.class_ids)
+
+    @torch.no_grad()
+    def refined(self, k: int, outputs: BoxOutput, sampled: list[Sampled], batch: Batch) -> list[Tensor]:
+        """What stage k makes of its boxes; without empty ones, and without the truth that the next stage adds anew."""
+        refined = self.box_heads[k].refine(outputs.deltas, [s.boxes_R4 for s in sampled], batch.sizes)
+        if self.config.resample:
+            return [boxes[~s.is_truth_R] for boxes, s in zip(refined, sampled)]
+        return [boxes[longer_than(boxes, 0.0)] for boxes in refined]
+
+    def _mask_logits(self, k: int, maps: list[Tensor], sampled: list[Sampled]) -> Tensor:
+        head = self.mask_heads[k]
+        return head(self.regions(maps, [s.boxes_R4[s.foreground_F] for s in sampled], head.config.pool))
+
+    def cascade(self, maps: list[Tensor], boxes: list[Tensor], batch: Batch) -> tuple[list[BoxOutput], list[Tensor]]:
+        """The outputs of every stage, each on what the stage before made of the boxes; and the last one's boxes."""
+        outputs: list[BoxOutput] = []
+        for k, head in enumerate(self.box_heads):
+            if k > 0:
+                boxes = self.box_heads[k - 1].refine(outputs[-1].deltas, boxes, batch.sizes)
+            outputs.append(head(self.regions(maps, boxes, self.config.box_head.pool)))
+        return outputs, boxes
+
+    @torch.no_grad()
+    def detections(self, batch: Batch) -> tuple[list[Prediction], list[Tensor]]:
+        """In network pixels, labelled by network output; and the maps, for `masks`."""
+        images = self.config.pixels(batch.images, batch.sizes)
+        maps = self.maps(images)
+        proposals = self.rpn.proposals(maps, batch.sizes, size_of(images))
+        outputs, boxes = self.cascade(maps, proposals, batch)
+        if self.config.average == "logits":
+            scores = BoxOutput(torch.stack([o.logits.float() for o in outputs]).mean(dim=0), boxes[0]).scores()
+        else:
+            scores = torch.stack([o.scores() for o in outputs]).mean(dim=0)
+        return self.box_heads[-1].decode(scores, outputs[-1].deltas, boxes, batch.sizes), maps
+
+    @torch.no_grad()
+    def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor]:
+        """Per image (D, S, S): the probability of the pixels under each box, the mean of all mask branches."""
+        boxes = [f.boxes for f in found]
+        of_heads = [
+            head.probabilities(head(self.regions(maps, boxes, head.config.pool)), found) for head in self.mask_heads
+        ]
+        return [torch.stack(of_image).mean(dim=0) for of_image in zip(*of_heads)]
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Prediction]:
+        detect, class_ids = self.config.box_head.detect, self.config.class_ids
+        found, maps = self.detections(batch)
+        masks = self.masks(maps, found) if len(self.mask_heads) else [None] * len(found)
+        parts = zip(found, batch.sizes, batch.original_sizes, masks)
+        return [to_original(f, detect, size, original, class_ids, mask) for f, size, original, mask in parts]
+
+    def for_inference(self) -> nn.Module:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)

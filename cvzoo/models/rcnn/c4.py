@@ -1,0 +1,28 @@
+"""How the stages of an R-CNN are set without a pyramid: one level, C4, with all anchor sizes on it (detectron2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cvzoo.models.rcnn.box_head import BoxHeadConfig
+from cvzoo.models.rcnn.mask_head import MaskHeadConfig
+from cvzoo.models.rcnn.rpn import RPNConfig
+from cvzoo.nn.pixels import IMAGENET
+from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.ops.anchors import AnchorConfig
+
+C4_POOL = RoIPoolConfig(size=14, strides=(16,))
+"""What the backbone's last stage gets of a region; it halves it."""
+C4_PIXELS = replace(IMAGENET, divisor=1)
+"""Pictures are not padded to a multiple of anything: nothing is added across levels."""
+C4_RPN = RPNConfig(
+    anchors=AnchorConfig(sizes=((32, 64, 128, 256, 512),), strides=(16,)),
+    pre_nms_train=12000,
+    post_nms_train=2000,
+    pre_nms_test=6000,
+    post_nms_test=1000,
+)
+C4_BOX_HEAD = BoxHeadConfig(pool=C4_POOL, fcs=0)
+"""The last stage takes the place of hidden layers."""
+C4_MASK_HEAD = MaskHeadConfig(pool=C4_POOL, convs=0)
+"""It upsamples the same features of a region that the box head averages."""

@@ -1,0 +1,89 @@
+"""The mask branch of Mask R-CNN (1703.06870): which pixels of a box belong to its object.
+
+Shape suffixes: F foreground regions, D detections, K classes, C channels, S side of a mask in its box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.models.rcnn.box_head import Sampled
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.nn.towers import tower
+from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.masks import MaskTarget, mask_targets
+from cvzoo.structures import Batch, Prediction, Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskHeadConfig:
+    """Hyper-parameters of the mask branch; the defaults are detectron2's."""
+
+    pool: RoIPoolConfig = field(default_factory=lambda: RoIPoolConfig(size=14))
+    """Features of a box; masks are twice as fine as what the head gets."""
+    convs: int = 4
+    """3x3 convolutions on the pooled features."""
+    conv_norm: Norm | None = None
+    """Their norm (torchvision's v2: batch)."""
+    channels: int = 256
+    """Of the upsampled features."""
+    target: MaskTarget = "binary"
+    """What the true masks become under a box: see `mask_targets`."""
+    loss_weight: float = 1.0
+    """Of the loss."""
+
+
+class MaskHead(nn.Module):
+    """Region features to one mask per class."""
+
+    def __init__(self, config: MaskHeadConfig, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.convs = tower(channels, config.convs, config.conv_norm)
+        self.upsample = nn.ConvTranspose2d(channels, config.channels, 2, stride=2)
+        self.out = nn.Conv2d(config.channels, num_classes, 1)
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.out.weight, std=0.001)
+
+    def forward(self, regions_FCSS: Tensor) -> Tensor:
+        """(F, K, S, S) logits."""
+        return self.out(F.relu(self.upsample(self.convs(regions_FCSS)), inplace=True))
+
+    def losses(self, logits_FKSS: Tensor, sampled: list[Sampled], batch: Batch, canvas: Size) -> dict[str, Tensor]:
+        """`loss_mask`: cross-entropy of the pixels of the foreground, of the mask of its class only.
+
+        ValueError when the targets have no masks.
+        """
+        labels_F = torch.cat([s.labels_R[s.foreground_F] for s in sampled])
+        logits_FSS = logits_FKSS[torch.arange(len(labels_F), device=labels_F.device), labels_F].float()
+        truth_FSS = self._targets(sampled, batch, canvas, side=logits_FSS.shape[-1])
+        pixels = max(logits_FSS.numel(), logits_FSS.shape[-1] ** 2)
+        normaliser = mean_over_processes(torch.tensor(float(pixels), device=logits_FSS.device))
+        loss = F.binary_cross_entropy_with_logits(logits_FSS, truth_FSS, reduction="sum")
+        return {"loss_mask": self.config.loss_weight * loss / normaliser}
+
+    def _targets(self, sampled: list[Sampled], batch: Batch, canvas: Size, side: int) -> Tensor:
+        targets = []
+        for s, target, size in zip(sampled, batch.targets, batch.sizes):
+            if target.masks is None:
+                raise ValueError("the objects have no masks, which a mask head learns from; set --data.masks")
+            boxes_F4 = s.boxes_R4[s.foreground_F]
+            kind = self.config.target
+            targets.append(mask_targets(target.masks, s.index_F, boxes_F4, side, size, kind, canvas))
+        return torch.cat(targets)
+
+    @torch.no_grad()
+    def probabilities(self, logits_DKSS: Tensor, found: list[Prediction]) -> list[Tensor]:
+        """Per image (D, S, S): of each detection the mask of its class."""
+        labels_D = torch.cat([prediction.labels for prediction in found])
+        chosen_DSS = logits_DKSS[torch.arange(len(labels_D), device=labels_D.device), labels_D]
+        return list(chosen_DSS.float().sigmoid().split([len(prediction) for prediction in found]))

@@ -1,0 +1,173 @@
+"""Masks of objects: polygons and run-length codes moved, cropped to boxes, and pasted back into pictures.
+
+A mask is unpacked into pixels only under a box (training) or for one object at a time, so that a hundred masks of a
+large picture never lie in memory together.
+Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its box, H W pixels of a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pycocotools import mask as coco
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from cvzoo.structures import RLE, Mask, Size
+
+MaskTarget = Literal["binary", "bitmap", "soft"]
+"""How a true mask is resampled under a box; see `mask_targets`."""
+MIN_SIDE = 0.1
+"""Boxes are taken to be at least this wide when a polygon is scaled to them (detectron2)."""
+
+
+def decode(mask: Mask, size: Size) -> np.ndarray:
+    """(H, W) uint8 of 0 and 1: a mask of a picture of `size` in pixels, polygons as COCO's rasteriser fills them."""
+    return coco.decode(to_rle(mask, size))  # pyright: ignore[reportArgumentType]
+
+
+def encode(bitmap_HW: np.ndarray) -> RLE:
+    """The run-length code of a bitmap."""
+    return coco.encode(np.asfortranarray(bitmap_HW, np.uint8))  # pyright: ignore[reportReturnType]
+
+
+def to_rle(mask: Mask, size: Size) -> RLE:
+    """The run-length code of a mask of a picture of `size`."""
+    if isinstance(mask, dict):
+        return mask
+    if not mask:
+        return encode(np.zeros(size, np.uint8))
+    return coco.merge(coco.frPyObjects([polygon.tolist() for polygon in mask], *size))  # pyright: ignore
+
+
+def mask_json(mask: Mask) -> Any:
+    """The mask as COCO's JSON files hold it: lists of numbers, or a run-length code whose counts are text."""
+    if isinstance(mask, dict):
+        return {"size": list(mask["size"]), "counts": mask["counts"].decode()}
+    return [polygon.tolist() for polygon in mask]
+
+
+def flip_mask(mask: Mask, width: int) -> Mask:
+    """Mirrored left and right in a picture of that width."""
+    if isinstance(mask, dict):
+        return encode(coco.decode(mask)[:, ::-1])  # pyright: ignore[reportArgumentType]
+    return [_mapped(polygon, (-1, 1), (width, 0)) for polygon in mask]
+
+
+def scale_mask(mask: Mask, size: Size, new_size: Size) -> Mask:
+    """In the pixels of the picture resized from `size` to `new_size`; bitmaps by nearest neighbour."""
+    if isinstance(mask, dict):
+        bitmap = torch.from_numpy(coco.decode(mask))[None, None]  # pyright: ignore[reportArgumentType]
+        return encode(F.interpolate(bitmap, new_size, mode="nearest-exact")[0, 0].numpy())
+    return [_mapped(polygon, (new_size[1] / size[1], new_size[0] / size[0]), (0, 0)) for polygon in mask]
+
+
+def crop_mask(mask: Mask, top: int, left: int, size: Size) -> Mask:
+    """In the pixels of a window of the picture. Polygons may reach beyond it."""
+    if isinstance(mask, dict):
+        bitmap = coco.decode(mask)  # pyright: ignore[reportArgumentType]
+        return encode(bitmap[top : top + size[0], left : left + size[1]])
+    return [_mapped(polygon, (1, 1), (-left, -top)) for polygon in mask]
+
+
+def _mapped(polygon: np.ndarray, factors: tuple[float, float], shifts: tuple[float, float]) -> np.ndarray:
+    return (polygon.reshape(-1, 2) * factors + shifts).reshape(-1)
+
+
+def mask_targets(
+    masks: Sequence[Mask],
+    index_F: Tensor,
+    boxes_F4: Tensor,
+    side: int,
+    size: Size,
+    kind: MaskTarget = "binary",
+    canvas: Size | None = None,
+) -> Tensor:
+    """(F, side, side) float32: what a mask head should predict in each box, from mask `index_F` of its picture.
+
+    `binary` rasterises polygons shifted and scaled to the box, and thresholds bitmaps that RoIAlign has resampled
+    (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the picture's `size` to that of the
+    network's input, `canvas` (mmdetection). `soft` keeps RoIAlign's values, half a pixel off (torchvision).
+    """
+    targets = torch.zeros(len(boxes_F4), side, side)
+    boxes = boxes_F4.detach().float().cpu()
+    index = index_F.cpu()
+    for number in index.unique().tolist():
+        mask, rows = masks[number], torch.where(index == number)[0]
+        if kind == "binary" and not isinstance(mask, dict):
+            for row in rows.tolist():
+                targets[row] = torch.from_numpy(_polygons_in(mask, boxes[row].tolist(), side))
+        else:
+            bitmap = torch.from_numpy(decode(mask, size)).float()[None, None]
+            if kind == "bitmap" and canvas is not None:
+                bitmap = F.pad(bitmap, (0, canvas[1] - size[1], 0, canvas[0] - size[0]))
+            cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
+            targets[rows] = cropped if kind == "soft" else (cropped >= 0.5).float()
+    return targets.to(boxes_F4.device)
+
+
+def _polygons_in(polygons: list[np.ndarray], box: list[float], side: int) -> np.ndarray:
+    x1, y1, x2, y2 = box
+    factors = side / max(x2 - x1, MIN_SIDE), side / max(y2 - y1, MIN_SIDE)
+    moved = [((polygon.reshape(-1, 2) - (x1, y1)) * factors).reshape(-1) for polygon in polygons]
+    return decode(moved, (side, side))
+
+
+def paste_masks(probabilities_DSS: Tensor, boxes_D4: Tensor, size: Size, threshold: float = 0.5) -> list[RLE]:
+    """The masks in a picture of `size`: sampled bilinearly at pixel centres, set where `threshold` is reached.
+
+    Computed on the CPU, where the codes are needed, and under the boxes only (Mask R-CNN; detectron2's
+    paste_masks_in_image, which samples the whole picture).
+    """
+    pasted = []
+    for mask_SS, box in zip(probabilities_DSS.float().cpu(), boxes_D4.float().cpu()):
+        values_WH, left, top = paste_values(mask_SS, box, size)
+        pasted.append(_encode_window((values_WH >= threshold).numpy(), left, top, size))
+    return pasted
+
+
+def paste_values(mask_SS: Tensor, box_4: Tensor, size: Size) -> tuple[Tensor, int, int]:
+    """One mask sampled at the pixels its box covers: (W', H') values, column by column, with the left and top pixel.
+
+    Bilinear sampling is a matrix product along each axis. Outside of the mask's cells it is blended with zero.
+    """
+    x1, y1, x2, y2 = box_4.tolist()
+    columns, rows = _covered(x1, x2, size[1]), _covered(y1, y2, size[0])
+    side = mask_SS.shape[-1]
+    x_WS, y_HS = _bilinear(columns, x1, x2, side), _bilinear(rows, y1, y2, side)
+    return x_WS @ mask_SS.T @ y_HS.T, columns.start, rows.start
+
+
+def _covered(start: float, end: float, length: int) -> range:
+    """The pixels along one axis that a box covers, and one more at each end; none for a box without extent."""
+    if not end > start:  # NaN too
+        return range(0)
+    return range(int(min(max(start - 1, 0), length)), math.ceil(min(max(end + 1, 0), length)))
+
+
+def _bilinear(pixels_P: range, start: float, end: float, side: int) -> Tensor:
+    """(P, side): the weight of each of a mask's cells at the centre of each pixel, along one axis."""
+    centre_P = torch.arange(pixels_P.start, pixels_P.stop) + 0.5
+    place_P = (centre_P - start) / (end - start) * side - 0.5
+    return (1 - (place_P.unsqueeze(1) - torch.arange(side)).abs()).clamp(min=0)
+
+
+def _encode_window(bitmap_WH: np.ndarray, left: int, top: int, size: Size) -> RLE:
+    """The run-length code of a picture that is empty outside of a window, without unpacking the picture."""
+    height, width = size
+    window_width, window_height = bitmap_WH.shape
+    padded = np.zeros((window_width, window_height + 2), np.int8)
+    padded[:, 1:-1] = bitmap_WH
+    column, row = np.nonzero(np.diff(padded, axis=1))
+    edges = (left + column) * height + top + row  # runs begin and end in turn
+    if window_height == height:  # a run that reaches the lower border goes on at the top of the next column
+        ends, starts = edges[1:-1:2], edges[2::2]
+        joined = np.flatnonzero(ends == starts) * 2 + 1
+        edges = np.delete(edges, np.concatenate([joined, joined + 1]))
+    counts = np.diff(np.concatenate([[0], edges, [height * width]])).tolist()
+    return coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)  # pyright: ignore

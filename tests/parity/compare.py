@@ -1,0 +1,131 @@
+"""What the runners of golden cases share: batches, tolerances, and the comparison of a detector's stages."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from parity.golden import Case, Report
+from torch import Tensor, nn
+
+from cvzoo.ops.masks import encode
+from cvzoo.structures import Batch, Mask, Prediction, Target, size_of
+from cvzoo.weights.load import to_ours
+
+
+def batch_of(case: Case, labels: str, original_sizes: list[tuple[int, int]] | None = None, bgr: bool = False) -> Batch:
+    """The case's pictures (RGB) on one canvas, with their ground truth."""
+    count = sum(key.endswith(".image") for key in case.inputs)
+    pictures = [case.inputs[f"{n}.image"] for n in range(count)]
+    sizes = [size_of(picture) for picture in pictures]
+    images = torch.zeros(count, 3, max(h for h, _ in sizes), max(w for _, w in sizes), dtype=torch.uint8)
+    for image, picture, (h, w) in zip(images, pictures, sizes):
+        image[:, :h, :w] = picture.flip(0) if bgr else picture
+    targets = [
+        Target(case.inputs[f"{n}.gt_boxes"], case.inputs[f"{n}.{labels}"], masks_of(case, n, size))
+        for n, size in enumerate(sizes)
+    ]
+    return Batch(images, sizes, original_sizes or sizes, targets, list(range(count)))
+
+
+def masks_of(case: Case, picture: int, size: tuple[int, int]) -> list[Mask] | None:
+    """The picture's polygons, or its bitmaps where it has no polygons."""
+    polygons: list[Mask] = []
+    while f"{picture}.gt_polygons.{len(polygons)}.0" in case.inputs:
+        prefix = f"{picture}.gt_polygons.{len(polygons)}."
+        polygons.append([value.double().numpy() for key, value in case.inputs.items() if key.startswith(prefix)])
+    return polygons or bitmaps_of(case, picture, size)
+
+
+def bitmaps_of(case: Case, picture: int, size: tuple[int, int]) -> list[Mask] | None:
+    packed = case.inputs.get(f"{picture}.gt_masks_packed")
+    if packed is None:
+        return None
+    return [encode(bitmap) for bitmap in unpacked(packed, (-1, *size))]
+
+
+def unpacked(packed: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """The bits of `numpy.packbits`, without the ones that fill the last byte up."""
+    bits = np.unpackbits(packed.numpy())
+    count = len(bits) // (shape[1] * shape[2]) if shape[0] < 0 else shape[0]
+    return bits[: count * shape[1] * shape[2]].reshape(count, *shape[1:])
+
+
+def detectron2_batch(case: Case) -> Batch:
+    originals = [(h, w) for h, w in (image["output_size"] for image in case.info["images"])]
+    return batch_of(case, "gt_classes", originals, bgr=case.info["options"]["INPUT.FORMAT"] == "BGR")
+
+
+def key_map(case: Case) -> dict[str, str]:
+    """The reference's key of each tensor to ours, read off the importer: it passes the tensors themselves on."""
+    ours = {id(tensor): key for key, tensor in to_ours(dict(case.weights)).items()}
+    return {key: ours[id(tensor)] for key, tensor in case.weights.items() if id(tensor) in ours}
+
+
+def tolerance(case: Case, group: str) -> float:
+    """The case's own rule: 1e-4 (gradients 1e-3), or three times its sensitivity to weight noise where that is more."""
+    base = 1e-3 if ".grad" in group else case.info["tolerance"]["relative"]
+    return max(base, 3 * (case.info["sensitivity_to_weight_noise_of_1e-7"].get(group) or 0))
+
+
+def as_rows(prediction: Prediction) -> dict[str, Tensor]:
+    return {"boxes": prediction.boxes, "scores": prediction.scores, "labels": prediction.labels}
+
+
+def compare_detections(report: Report, case: Case, predictions: list[Prediction], relative: float) -> list[list[int]]:
+    """As sets; returns the prediction that stands for each expected one."""
+    partners = []
+    for n, prediction in enumerate(predictions):
+        prefix = f"eval.detections.{n}"
+        expected = {"boxes": case.expected[f"{prefix}.boxes"], "scores": case.expected[f"{prefix}.scores"]}
+        expected["labels"] = case.expected[f"{prefix}.classes"]
+        partners.append(report.same_set(prefix, as_rows(prediction), expected, relative))
+    return partners
+
+
+def expected_masks(case: Case, prefix: str) -> np.ndarray:
+    """(D, H, W) of 0 and 1."""
+    shape = tuple(case.expected[f"{prefix}.masks_shape"].tolist())
+    return unpacked(case.expected[f"{prefix}.masks_packed"], shape)
+
+
+def compare_training(
+    report: Report, case: Case, model: nn.Module, losses: dict[str, Tensor], names: dict, step: str = "train"
+) -> None:
+    """Losses, the norm of every gradient, and the gradients stored in full, of the `step` train or train_bitmask."""
+    expected = {key for key in case.expected if key.startswith(f"{step}.loss.")}
+    assert expected == {f"{step}.loss.{name}" for name in names}
+    limit = tolerance(case, f"{step}.loss")
+    for reference, ours in names.items():
+        report.close(f"{step} {reference}", losses[ours].detach(), case.expected[f"{step}.loss.{reference}"], limit)
+    model.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+    parameters, keys = dict(model.named_parameters()), key_map(case)
+    trained = {key for key, parameter in parameters.items() if parameter.requires_grad}
+    wanted = {keys[k.removeprefix(f"{step}.grad_norm.")] for k in case.expected if k.startswith(f"{step}.grad_norm.")}
+    assert trained == wanted, f"trained here or there only: {sorted(trained ^ wanted)}"
+    for key, value in case.expected.items():
+        if key.startswith(f"{step}.grad_norm."):
+            grad = parameters[keys[key.removeprefix(f"{step}.grad_norm.")]].grad
+            assert grad is not None, key
+            report.close(key, grad.norm(), value, tolerance(case, f"{step}.grad_norm"))
+        elif key.startswith(f"{step}.grad."):
+            grad = parameters[keys[key.removeprefix(f"{step}.grad.")]].grad
+            assert grad is not None, key
+            report.close(key, grad, value, tolerance(case, f"{step}.grad"))
+
+
+def compare_levels(report: Report, case: Case, prefix: str, levels: list[Tensor], group: str) -> None:
+    expected = case.group(prefix)
+    assert len(expected) == len(levels)
+    for level, (actual, value) in enumerate(zip(levels, expected)):
+        report.close(f"{prefix}.{level}", actual, value, tolerance(case, group))
+
+
+def compare_proposals(report: Report, case: Case, prefix: str, proposals) -> None:
+    """As sets, within the plain tolerance: weight noise only reorders rows of nearly equal score."""
+    for n, found in enumerate(proposals):
+        expected = {
+            "boxes": case.expected[f"{prefix}.{n}.proposal_boxes"],
+            "scores": case.expected[f"{prefix}.{n}.objectness_logits"],
+        }
+        report.same_set(f"{prefix}.{n}", {"boxes": found.boxes, "scores": found.logits}, expected)

@@ -1,0 +1,120 @@
+"""Cascade Mask R-CNN as mmdetection has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from parity import config_mmdet
+from parity.compare import as_rows, batch_of, expected_masks, key_map
+from parity.golden import Case, Report
+from torch import Tensor
+
+from cvzoo.models.cascade_rcnn import CascadeRCNN
+from cvzoo.models.rcnn.box_head import Sampled
+from cvzoo.ops.boxes import encode_boxes
+from cvzoo.ops.masks import decode
+from cvzoo.structures import Batch, Target, size_of
+from cvzoo.weights.load import load_state, to_ours
+
+
+def run_cascade_mmdet(case: Case) -> Report:
+    limits = case.info["tolerance"]
+    report, batch = Report(limits["relative"]), batch_of(case, "gt_labels")
+    model = CascadeRCNN(config_mmdet.cascade_rcnn(case.info))
+    load_state(model, to_ours(case.weights), case.name)
+    images = model.config.pixels(batch.images, batch.sizes)
+    report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
+    compare_losses(report, case, model.train(), batch)
+    keys, parameters = key_map(case), dict(model.named_parameters())
+    norms = [parameters[keys[name]].grad.norm() for name in case.info["grad_norm_names"]]  # type: ignore[union-attr]
+    report.close("grad_norm", torch.stack(norms), case.expected["grad_norm"], limits["grad_relative"])
+    for key, value in case.expected.items():
+        if key.startswith("grad."):
+            grad = parameters[keys[key.removeprefix("grad.")]].grad
+            assert grad is not None, key
+            report.close(key, grad, value, limits["grad_relative"])
+    compare_stages(report, case, model, batch)
+    compare_outputs(report, case, model.eval(), batch, images)
+    for fast in (model, model.for_inference()):
+        for n, prediction in enumerate(fast.predict(batch)):
+            prefix = f"detections.{n}"
+            expected = {name: case.expected[f"{prefix}.{name}"] for name in ("boxes", "scores", "labels")}
+            partners = report.same_set(prefix, as_rows(prediction), expected)
+            assert prediction.masks is not None
+            found = np.stack([decode(prediction.masks[partner], batch.original_sizes[n]) for partner in partners])
+            report.equal(f"{prefix}.masks", torch.from_numpy(found), torch.from_numpy(expected_masks(case, prefix)))
+    return report
+
+
+def compare_losses(report: Report, case: Case, model: CascadeRCNN, batch: Batch) -> None:
+    """With all ground truth (leaving its gradients behind), and with none in picture 1."""
+    nothing = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), [])
+    empty = replace(batch, targets=[batch.targets[0], nothing])
+    names = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_box"}
+    for k in range(3):
+        names |= {f"s{k}.loss_cls": f"loss_cls_{k}", f"s{k}.loss_bbox": f"loss_box_{k}"}
+        names |= {f"s{k}.loss_mask": f"loss_mask_{k}"}
+    with torch.no_grad():
+        without = model(empty)
+    losses = model(batch)
+    for prefix, found in (("loss", losses), ("no_objects.loss", without)):
+        for reference, ours in names.items():
+            report.close(f"{prefix}.{reference}", found[ours].detach(), case.expected[f"{prefix}.{reference}"])
+        total = torch.stack(list(found.values())).sum()
+        report.close(f"{prefix}.total", total.detach(), case.expected[f"{prefix}.total"])
+    torch.stack(list(losses.values())).sum().backward()
+
+
+def compare_stages(report: Report, case: Case, model: CascadeRCNN, batch: Batch) -> None:
+    """What the boxes of each stage learn: the same boxes, with the same labels and deltas, in any order."""
+    images = model.config.pixels(batch.images, batch.sizes)
+    with torch.no_grad():
+        maps = model.maps(images)
+        boxes = model.rpn.proposals(maps, batch.sizes, size_of(images))
+        for k, head in enumerate(model.box_heads):
+            sampled = model.sample(k, boxes, batch)
+            boxes = [s.boxes_R4 for s in sampled]
+            outputs = head(model.regions(maps, boxes, model.config.box_head.pool))
+            compare_targets(report, case, k, sampled, model.config.stages[k].box_weights)
+            boxes = model.refined(k, outputs, sampled, batch)
+
+
+def compare_targets(report: Report, case: Case, k: int, sampled: list[Sampled], weights) -> None:
+    rois_R5, labels_R = case.expected[f"target.rois.{k}"], case.expected[f"target.roi_labels.{k}"]
+    for n, s in enumerate(sampled):
+        rows = rois_R5[:, 0] == n
+        expected = {"boxes": rois_R5[rows, 1:], "scores": torch.ones(int(rows.sum())), "labels": labels_R[rows]}
+        found = {"boxes": s.boxes_R4, "scores": torch.ones(len(s.boxes_R4)), "labels": s.labels_R}
+        report.same_set(f"target.rois.{k}.{n}", found, expected)
+        theirs = case.expected[f"target.roi_deltas.{k}"][rows & (labels_R < case.info["classes"])]
+        ours = encode_boxes(s.truth_F4, s.boxes_R4[s.foreground_F], weights)
+        report.same_set(f"target.roi_deltas.{k}.{n}", _as_boxes(ours), _as_boxes(theirs))
+
+
+def _as_boxes(deltas: Tensor) -> dict[str, Tensor]:
+    return {"boxes": deltas, "scores": torch.ones(len(deltas))}
+
+
+def compare_outputs(report: Report, case: Case, model: CascadeRCNN, batch: Batch, images: Tensor) -> None:
+    with torch.no_grad():
+        maps = model.maps(images)
+        raw = model.rpn(maps)
+    for level in range(1, 5):
+        report.close(f"neck.{level}", maps[level], case.expected[f"neck.{level}"])
+        report.close(f"rpn.cls.{level}", raw.logits[level], case.expected[f"rpn.cls.{level}"])
+        report.close(f"rpn.deltas.{level}", raw.deltas[level], case.expected[f"rpn.deltas.{level}"])
+    for n, found in enumerate(model.rpn.propose(raw, batch.sizes, size_of(images))):
+        expected = {name: case.expected[f"proposals.{n}.{name}"] for name in ("boxes", "scores")}
+        report.same_set(f"proposals.{n}", {"boxes": found.boxes, "scores": found.logits.sigmoid()}, expected)
+    stored = [case.expected[f"proposals.{n}.boxes"] for n in range(len(batch))]
+    outputs, _ = model.cascade(maps, stored, batch)
+    report.close("roi.cls", outputs[0].logits, case.expected["roi.cls"])
+    report.close("roi.deltas", outputs[0].deltas, case.expected["roi.deltas"])
+    boxes = [case.expected[f"detections.{n}.boxes"] for n in range(len(batch))]
+    labels = torch.cat([case.expected[f"detections.{n}.labels"] for n in range(len(batch))])
+    head = model.mask_heads[-1]
+    with torch.no_grad():
+        logits = head(model.regions(maps, boxes, head.config.pool))[torch.arange(len(labels)), labels]
+    report.close("mask logits", logits, case.expected["roi.mask_logits_of_detections"])

@@ -1,0 +1,146 @@
+"""The R-CNN family as detectron2 has it: Faster and Mask R-CNN with a pyramid or on C4, Cascade R-CNN, TridentNet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from parity import config_detectron2
+from parity.compare import (
+    bitmaps_of,
+    compare_detections,
+    compare_levels,
+    compare_proposals,
+    compare_training,
+    detectron2_batch,
+    expected_masks,
+    tolerance,
+)
+from parity.golden import Case, Report
+from torch import Tensor
+
+from cvzoo.models.cascade_rcnn import CascadeRCNN
+from cvzoo.models.mask_rcnn import MaskRCNN
+from cvzoo.ops.masks import decode, paste_values
+from cvzoo.structures import Batch, Prediction, Target, size_of
+from cvzoo.weights.load import load_state, to_ours
+
+
+def run_rcnn(case: Case) -> Report:
+    report, batch = Report(), detectron2_batch(case)
+    model: Any = config_detectron2.rcnn(case.info).build()
+    load_state(model, to_ours(case.weights), case.name)
+    compare_steps(report, case, model.train(), batch)
+    model.eval()
+    images = model.config.pixels(batch.images, batch.sizes)
+    with torch.no_grad():
+        maps = model.maps(images)
+        raw = model.rpn(maps)
+    for name, actual in zip(_levels(case), maps, strict=True):
+        expected = case.expected[f"eval.features.{name}"]
+        report.close(name, actual, expected, tolerance(case, "eval.features"))
+    compare_levels(report, case, "eval.rpn_head.objectness", raw.logits, "eval.rpn_head")
+    compare_levels(report, case, "eval.rpn_head.deltas", raw.deltas, "eval.rpn_head")
+    branches = len(maps[0]) // len(batch)
+    found = model.rpn.propose(raw, batch.sizes * branches, size_of(images))
+    compare_proposals(report, case, "eval.proposals", found)
+    compare_heads(report, case, model, maps, batch)
+    for fast, limit in ((model, SAME), (model.for_inference(), _probability_limit(case))):
+        found = fast.predict(batch)
+        partners = compare_detections(report, case, found, tolerance(case, "eval.detections"))
+        if found[0].masks is not None:
+            compare_masks(report, case, fast, batch, found, partners, limit)
+    return report
+
+
+SAME = 1e-5
+"""Two computations of one probability in float32 differ by less: a pixel this close to the threshold is a tie."""
+
+
+def _probability_limit(case: Case) -> float:
+    """What the case's own tolerance on mask logits, which folded norms use up, is worth as a probability."""
+    if "eval.mask_logits" not in case.expected:
+        return SAME
+    return tolerance(case, "eval.mask_logits") * case.expected["eval.mask_logits"].abs().max().item() / 4
+
+
+def compare_masks(
+    report: Report,
+    case: Case,
+    model: Any,
+    batch: Batch,
+    found: list[Prediction],
+    partners: list[list[int]],
+    limit: float,
+) -> None:
+    """Every pixel is the reference's, except those whose probability lies within `limit` of the threshold."""
+    detections, maps = model.detections(batch)
+    for n, probabilities in enumerate(model.masks(maps, detections)):
+        expected, size = expected_masks(case, f"eval.detections.{n}"), batch.original_sizes[n]
+        assert len(probabilities) == len(found[n]), "a detection was dropped after its mask was made"
+        for row, partner in enumerate(partners[n]):
+            wrong = decode(found[n].masks[partner], size) != expected[row]
+            window, left, top = paste_values(probabilities[partner], found[n].boxes[partner], size)
+            values = torch.zeros(size)
+            values[top : top + window.shape[1], left : left + window.shape[0]] = window.T
+            clear = (values - 0.5).abs().numpy() > limit
+            report.equal(f"masks of {n}.{row}", torch.from_numpy(wrong & clear), torch.zeros(size))
+
+
+def _levels(case: Case) -> list[str]:
+    prefix = "eval.features."
+    return sorted(key.removeprefix(prefix) for key in case.expected if key.startswith(prefix))
+
+
+def compare_steps(report: Report, case: Case, model: Any, batch: Batch) -> None:
+    """A training step and, of systems with masks, another one with bitmaps for polygons."""
+    images = model.config.pixels(batch.images, batch.sizes)
+    with torch.no_grad():
+        raw = model.raw(images)
+        branches = len(raw.logits[0]) // len(batch)
+        proposals = model.rpn.propose(raw, batch.sizes * branches, size_of(images))
+    compare_proposals(report, case, "train.proposals", proposals)
+    names = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_loc": "loss_rpn_box"}
+    if isinstance(model, CascadeRCNN):
+        names |= {f"loss_cls_stage{k}": f"loss_cls_{k}" for k in range(3)}
+        names |= {f"loss_box_reg_stage{k}": f"loss_box_{k}" for k in range(3)}
+    else:
+        names |= {"loss_cls": "loss_cls", "loss_box_reg": "loss_box"}
+    if batch.targets[0].masks is not None:
+        names["loss_mask"] = "loss_mask_0" if isinstance(model, CascadeRCNN) else "loss_mask"
+        targets = [
+            Target(target.boxes, target.labels, bitmaps_of(case, n, size))
+            for n, (target, size) in enumerate(zip(batch.targets, batch.sizes))
+        ]
+        bitmaps = replace(batch, targets=targets)
+        compare_training(report, case, model, model(bitmaps), names, step="train_bitmask")
+    compare_training(report, case, model, model(batch), names)
+
+
+def compare_heads(report: Report, case: Case, model: Any, maps: list[Tensor], batch: Batch) -> None:
+    """Fed with the stored proposals, rows keep their places and the plain tolerance holds."""
+    stored = case_boxes(case, "eval.proposals", "proposal_boxes")
+    with torch.no_grad():
+        if isinstance(model, CascadeRCNN):
+            outputs = model.cascade(maps, stored, batch)[0]
+            names = [f"eval.box_predictor_stage{k}" for k in range(3)]
+        else:
+            pool = [model.config.box_head.pool] if isinstance(model, MaskRCNN) else []
+            outputs, names = [model.box_head(model.regions(maps, stored, *pool))], ["eval.box_predictor"]
+        for name, output in zip(names, outputs):
+            report.close(f"{name}.scores", output.logits, case.expected[f"{name}.scores"])
+            report.close(f"{name}.deltas", output.deltas, case.expected[f"{name}.deltas"])
+        if "eval.mask_logits" in case.expected:
+            found, _ = model.detections(batch)
+            boxes = [f.boxes for f in found]
+            head = model.mask_heads[0] if isinstance(model, CascadeRCNN) else model.mask_head
+            logits = head(model.regions(maps, boxes, head.config.pool))
+            report.close("mask_logits", logits, case.expected["eval.mask_logits"], tolerance(case, "eval.mask_logits"))
+
+
+def case_boxes(case: Case, prefix: str, name: str) -> list[Tensor]:
+    boxes: list[Tensor] = []
+    while (key := f"{prefix}.{len(boxes)}.{name}") in case.expected:
+        boxes.append(case.expected[key])
+    return boxes
