@@ -33,7 +33,7 @@ def shortest_edge_size(size: Size, short_side: int, max_long_side: int, canvas: 
 
 
 def resize(sample: Sample, size: Size) -> Sample:
-    """Resize the picture (antialiased bilinear, within one grey level of PIL's), its boxes and masks."""
+    """Resize the picture (antialiased bilinear, within two grey levels of PIL's), its boxes and masks."""
     height, width = sample.size
     if size == (height, width):
         return sample

@@ -189,7 +189,7 @@ def tridentnet_r50_c4_shapes() -> Recipe:
         ),
         data=settings.SHAPES,
         optim=settings.SHAPES_OPTIM,
-        schedule=settings.SHAPES_SCHEDULE,
+        schedule=replace(settings.SHAPES_SCHEDULE, batch=8, base_batch=8),  # every branch sees every picture
         run=settings.SHAPES_RUN,
     )
 

@@ -81,12 +81,19 @@ def test_interrupted_run_continues_bit_for_bit(number: signal.Signals, uninterru
         assert torch.equal(ours["model"][name], tensor), name
 
 
+EVERY_PROPOSAL = {
+    **{f"model__rpn__{count}": 10**5 for count in ("samples", "pre_nms_train", "post_nms_train")},
+    **{"model__rpn__nms_threshold": 1.0, "model__box_head__samples": 10**6},
+}
+
+
 @pytest.mark.parametrize(
     ("row", "changed"),
     [
         ("retinanet_r18_fpn_shapes", {"model__normaliser": "moving"}),
-        # The two agree to 1e-7 until a proposal's fate hangs on rounding; with this seed none does in 20 iterations.
-        ("faster_rcnn_r18_fpn_shapes", {"run__seed": 2}),
+        # Sums in another order round differently, and what NMS, a limit or a sample drops may hang on the last bit:
+        # here nothing is dropped.
+        ("faster_rcnn_r18_fpn_shapes", EVERY_PROPOSAL),
     ],
 )
 def test_two_processes_with_half_the_batch_have_the_same_curve(row: str, changed: dict, tmp_path: Path) -> None:
@@ -155,7 +162,11 @@ def test_moving_average_is_what_gets_published(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns(precision: str, tmp_path: Path) -> None:
-    result = train(tiny(tmp_path / "runs", run__precision=precision))
+    # At 64 pixels P6 has one cell, of which a strided bfloat16 convolution (oneDNN, AVX512-BF16) leaves most of the
+    # weights' gradient unwritten.
+    larger = {"data__shapes__size": 96, "data__canvas": (96, 96), "data__max_long_side": 96}
+    larger |= {"data__short_sides": (96,), "data__test_short_side": 96}
+    result = train(tiny(tmp_path / "runs", run__precision=precision, **larger))
     lines = losses(result.folder)
     assert lines[-1]["loss"] < lines[0]["loss"]
 

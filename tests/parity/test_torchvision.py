@@ -13,6 +13,7 @@ import torch
 from parity.golden import Report
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_image
 from torchvision.ops import FrozenBatchNorm2d
 
 from cvzoo.data.transforms import resize
@@ -20,13 +21,14 @@ from cvzoo.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
 from cvzoo.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from cvzoo.models.retinanet import RetinaNet
 from cvzoo.ops.classes import classes_of
-from cvzoo.ops.masks import decode
-from cvzoo.structures import Batch, Prediction, size_of
+from cvzoo.ops.masks import decode, paste_masks
+from cvzoo.structures import RLE, Batch, Prediction, Size, size_of
 from cvzoo.weights.keys import to_ours
 from cvzoo.weights.strict import load_state
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # which compare with the same models
-from side_by_side import (
+from paste_masks import blobs, boxes_in  # pyright: ignore[reportMissingImports]
+from side_by_side import (  # pyright: ignore[reportMissingImports]
     BACKGROUND,
     COCO,
     System,
@@ -41,8 +43,18 @@ from side_by_side import (
 pytestmark = pytest.mark.skipif(not COCO.exists(), reason=f"real pictures are not at {COCO}")
 SIZES = ((192, 256), (256, 192))
 SIDES = {"min_size": 192, "max_size": 256}
-TINY = 64
-"""Masks of fewer pixels say little about how they were pasted."""
+LARGE = 96
+"""Pixels per side of a box from which on it matters little that torchvision cuts boxes to whole pixels."""
+NORMS = {"weight": (0.2, 0.5), "bias": (-0.1, 0.1), "running_mean": (-0.1, 0.1), "running_var": (0.5, 1.5)}
+"""Between which values a batch norm's tensors are drawn."""
+LOSSES = {
+    "loss_objectness": "loss_rpn_cls",
+    "loss_rpn_box_reg": "loss_rpn_box",
+    "loss_classifier": "loss_cls",
+    "loss_box_reg": "loss_box",
+    "loss_mask": "loss_mask",
+}
+"""torchvision's names of an R-CNN's losses, and ours."""
 Found = list[dict[str, Tensor]]
 """torchvision's detections of each image."""
 
@@ -59,12 +71,9 @@ def randomise(model: nn.Module, system: System, spread: float, pictures: list[Te
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, (FrozenBatchNorm2d, nn.BatchNorm2d)):
-            module.weight.data.uniform_(0.2, 0.5, generator=generator)
-            module.bias.data.uniform_(-0.1, 0.1, generator=generator)
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.uniform_(-0.1, 0.1, generator=generator)
-            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            state = module.state_dict()
+            for name, (low, high) in NORMS.items():
+                state[name].uniform_(low, high, generator=generator)
     for name, parameter in model.named_parameters():
         if "bbox" in name and name.endswith("weight"):
             # boxes that hardly leave their anchors overlap by round fractions, and NMS hangs on the last bit
@@ -90,45 +99,52 @@ def two_stage(system: System, version: Version) -> tuple[nn.Module, FasterRCNNCo
     return theirs, replace(config, rpn=rpn, box_head=box_head)
 
 
+def known(theirs: dict[str, Tensor], system: System, class_ids: tuple[int, ...]) -> dict[str, Tensor]:
+    """torchvision's detections of one image under our labels, without those of outputs that are no class of COCO."""
+    labels = classes_of(theirs["labels"] - BACKGROUND[system], class_ids)
+    return {name: rows[labels >= 0] for name, rows in {**theirs, "labels": labels}.items()}
+
+
+def rows_of(prediction: Prediction) -> dict[str, Tensor]:
+    return {"boxes": prediction.boxes, "scores": prediction.scores, "labels": prediction.labels}
+
+
 def compare_detections(
     report: Report, system: System, found: Found, ours: list[Prediction], class_ids: tuple[int, ...]
 ) -> None:
-    """Boxes, scores and labels; masks where there are any: torchvision's are cut at whole pixels, ours are not."""
     for n, (theirs, prediction) in enumerate(zip(found, ours)):
-        labels = classes_of(theirs["labels"] - BACKGROUND[system], class_ids)
-        known = labels >= 0
-        expected = {"boxes": theirs["boxes"][known], "scores": theirs["scores"][known], "labels": labels[known]}
-        assert known.sum() > 5, "too few detections to say anything"
-        actual = {"boxes": prediction.boxes, "scores": prediction.scores, "labels": prediction.labels}
-        partners = report.same_set(f"detections {n}", actual, expected)
-        if prediction.masks is None:
-            continue
-        bitmaps = (theirs["masks"][known, 0] >= 0.5).numpy()
-        overlaps = [
-            mask_iou(decode(prediction.masks[partner], SIZES[n]), bitmap)
-            for partner, bitmap in zip(partners, bitmaps)
-            if bitmap.sum() >= TINY
-        ]
-        assert len(overlaps) > 5, "too few masks to say anything"
-
-        report.compared += 1
-        if min(overlaps) <= 0.98:
-            report.problems.append(f"masks {n}: one has an IoU of {min(overlaps):.4f} only")
+        expected = known(theirs, system, class_ids)
+        assert len(expected["labels"]) > 5, "too few detections to say anything"
+        report.same_set(f"detections {n}", rows_of(prediction), expected)
 
 
-def mask_iou(one_HW: np.ndarray, other_HW: np.ndarray) -> float:
-    return np.logical_and(one_HW, other_HW).sum() / np.logical_or(one_HW, other_HW).sum()
+def compare_masks(report: Report, found: Found, ours: MaskRCNN, images: Batch, predictions: list[Prediction]) -> None:
+    """The probabilities under each detection, and what `predict` pastes: torchvision's probabilities in its boxes.
 
-
-def compare_mask_probabilities(report: Report, found: Found, ours: MaskRCNN, images: Batch) -> None:
-    """What both put under each detection, before it is pasted."""
+    How torchvision pastes them is another matter: see `test_paste_masks`.
+    """
     detections, maps = ours.detections(images)
     masks = ours.masks(maps, detections)
-    for n, (expected, actual) in enumerate(zip(found, detections)):
-        labels = expected["labels"] - BACKGROUND["mask_rcnn"]
-        rows = {"boxes": actual.boxes, "scores": actual.scores, "labels": actual.labels}
-        partners = report.same_set(f"network detections {n}", rows, {**expected, "labels": labels})
-        report.close(f"mask probabilities {n}", masks[n][partners], expected["masks"][:, 0])
+    for n, (theirs, size) in enumerate(zip(found, images.sizes)):
+        rows = {**theirs, "labels": theirs["labels"] - BACKGROUND["mask_rcnn"]}
+        partners = report.same_set(f"network detections {n}", rows_of(detections[n]), rows)
+        report.close(f"mask probabilities {n}", masks[n][partners], theirs["masks"][:, 0])
+        expected = known(theirs, "mask_rcnn", ours.config.class_ids)
+        partners = report.same_set(f"detections with masks {n}", rows_of(predictions[n]), expected)
+        pasted, actual = paste_masks(expected["masks"][:, 0], expected["boxes"], size), predictions[n].masks
+        assert actual is not None
+        compare_pasted(report, f"masks {n}", [actual[i] for i in partners], [decode(rle, size) for rle in pasted], size)
+
+
+def compare_pasted(report: Report, name: str, ours: list[RLE], theirs: list[np.ndarray], size: Size) -> None:
+    """Every mask of the picture has an intersection over union of 0.98 at least."""
+    assert len(ours) > 5, "too few masks to say anything"
+    overlaps = []
+    for code, other in zip(ours, theirs):
+        one = decode(code, size)
+        either = (one | other).sum()
+        overlaps.append((one & other).sum() / either if either else 1.0)
+    report.close(f"{name}: the least IoU", torch.tensor(min(overlaps)), torch.tensor(1.0), relative=0.02)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -166,16 +182,6 @@ def test_retinanet(version: Version) -> None:
     report.finish()
 
 
-LOSSES = {
-    "loss_objectness": "loss_rpn_cls",
-    "loss_rpn_box_reg": "loss_rpn_box",
-    "loss_classifier": "loss_cls",
-    "loss_box_reg": "loss_box",
-    "loss_mask": "loss_mask",
-}
-"""torchvision's names of an R-CNN's losses, and ours."""
-
-
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("system", ["faster_rcnn", "mask_rcnn"])
 def test_two_stage(system: System, version: Version) -> None:
@@ -198,16 +204,18 @@ def test_two_stage(system: System, version: Version) -> None:
     ours.eval()
     load_state(ours, to_ours(theirs.state_dict()), "torchvision")
     with torch.no_grad():
-        compare_stages(report, theirs, ours, pictures, images)
-        found = theirs(pictures)
-    compare_detections(report, system, found, ours.predict(images), config.class_ids)
+        predictions = ours.predict(images)
+        compare_detections(report, system, theirs(pictures), predictions, config.class_ids)
+        found = compare_proposals(report, theirs, ours, pictures, images)
+    if isinstance(ours, MaskRCNN):
+        compare_masks(report, found, ours, images, predictions)
     report.finish()
 
 
-def compare_stages(
+def compare_proposals(
     report: Report, theirs: nn.Module, ours: FasterRCNN | MaskRCNN, pictures: list[Tensor], images: Batch
-) -> None:
-    """Raw outputs of the RPN, proposals, and the mask probabilities."""
+) -> Found:
+    """Raw outputs of the RPN and proposals. Returns what torchvision detects in these, its masks not yet pasted."""
     canvas, _ = theirs.get_submodule("transform")(pictures)
     features = theirs.get_submodule("backbone")(canvas.tensors)
     objectness, deltas = theirs.get_submodule("rpn.head")(list(features.values()))
@@ -223,6 +231,25 @@ def compare_stages(
             {"boxes": actual.boxes, "scores": torch.ones(len(actual.boxes))},
             {"boxes": wanted, "scores": torch.ones(len(wanted))},
         )
-    if isinstance(ours, MaskRCNN):
-        found, _ = theirs.get_submodule("roi_heads")(features, boxes, canvas.image_sizes)
-        compare_mask_probabilities(report, found, ours, images)
+    return theirs.get_submodule("roi_heads")(features, boxes, canvas.image_sizes)[0]
+
+
+def filled_boxes(boxes_D4: Tensor, cells: int = 28) -> Tensor:
+    """The boxes torchvision really pastes into: those with a cell more on each side, cut to pixels, and one added."""
+    padded = expand_boxes(boxes_D4, (cells + 2) / cells).long()
+    padded[:, 2:] += 1
+    return expand_boxes(padded.float(), cells / (cells + 2))
+
+
+def test_paste_masks() -> None:
+    """Equal to torchvision in the boxes it fills; near to it in the boxes it is given, where those are not tiny."""
+    size, report = (800, 1333), Report()
+    probabilities_DSS, boxes_D4 = blobs(100), boxes_in(size, 100)
+    theirs_DHW = paste_masks_in_image(probabilities_DSS[:, None], boxes_D4, size)[:, 0] >= 0.5
+    for code, wanted_HW in zip(paste_masks(probabilities_DSS, filled_boxes(boxes_D4), size), theirs_DHW):
+        differing = (torch.from_numpy(decode(code, size)).bool() ^ wanted_HW).sum()
+        assert differing <= 1e-3 * wanted_HW.sum() + 1
+    large = (boxes_D4[:, 2:] - boxes_D4[:, :2]).amin(1) >= LARGE
+    ours = paste_masks(probabilities_DSS[large], boxes_D4[large], size)
+    compare_pasted(report, "masks", ours, list(theirs_DHW[large].numpy()), size)
+    report.finish()

@@ -167,14 +167,22 @@ class RPN(nn.Module):
         anchors_P4 = anchors_M4[anchor_P[is_object_P]]
         kind, weights, beta = c.box_loss, c.box_weights, c.smooth_l1_beta
         box = box_loss(deltas_P4[is_object_P], anchors_P4, torch.cat(truths), kind, weights, beta)
-        count = c.samples * len(batch) if c.normaliser == "configured" else max(len(anchor_P), 1)
-        if c.normaliser == "sampled_or_one":
-            count += sum(len(truth) == 0 for truth in truths)
-        normaliser = mean_over_processes(torch.tensor(float(count), device=anchors_M4.device))
+        count = float(self._count(len(anchor_P), truths))
+        normaliser = mean_over_processes(torch.tensor(count, device=anchors_M4.device))
         return {
             "loss_rpn_cls": c.loss_weight * cls / normaliser,
             "loss_rpn_box": c.loss_weight * c.box_loss_weight * box / normaliser,
         }
+
+    def _count(self, sampled: int, truths: list[Tensor]) -> int:
+        """What the losses are divided by; `truths` are the boxes of each image's positives."""
+        match self.config.normaliser:
+            case "configured":
+                return self.config.samples * len(truths)
+            case "sampled":
+                return max(sampled, 1)
+            case "sampled_or_one":
+                return sampled + sum(len(boxes) == 0 for boxes in truths)
 
     @torch.no_grad()
     def proposals(self, features: list[Tensor], sizes: list[Size], canvas: Size) -> list[Tensor]:
