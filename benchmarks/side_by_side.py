@@ -79,12 +79,11 @@ def torchvision_inputs(
     """The batch as torchvision takes it: pictures in 0..1, its own labels, and masks as (G, H, W) uint8 bitmaps."""
     outputs = {label: output for output, label in enumerate(class_ids) if label >= 0}
     pictures = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
-    targets = []
+    targets: list[dict[str, Tensor]] = []
     for target, size in zip(batch.targets, batch.sizes):
         labels = [outputs[label] + BACKGROUND[system] for label in target.labels.tolist()]
-        targets.append({"boxes": target.boxes, "labels": torch.tensor(labels)})
-        if system == "mask_rcnn":
-            targets[-1]["masks"] = _bitmaps(target, size)
+        masks = {"masks": _bitmaps(target, size)} if system == "mask_rcnn" else {}
+        targets.append({"boxes": target.boxes, "labels": torch.tensor(labels), **masks})
     return pictures, targets
 
 
@@ -98,7 +97,11 @@ def spread_scores(theirs: nn.Module, system: System, spread: float, pictures: li
     scores = theirs.get_submodule(SCORES[system])
     assert isinstance(scores.weight, Tensor)
     seen: list[Tensor] = []
-    handle = scores.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output)
+
+    handle = scores.register_forward_hook(keep)
     with torch.no_grad():
         theirs.eval()(pictures)
         scores.weight.mul_(spread / seen[0].std())
@@ -112,8 +115,8 @@ def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, Detect
     are silent, as they are once trained.
     """
     torch.manual_seed(seed)
-    sides = {"min_size": min(batch.sizes[0]), "max_size": max(batch.sizes[0])}  # leave the picture as it is
-    theirs, config = torchvision_model(system, **sides)
+    short, long = sorted(batch.sizes[0])
+    theirs, config = torchvision_model(system, min_size=short, max_size=long)  # which leaves the picture as it is
     for module in theirs.modules():
         if isinstance(module, FrozenBatchNorm2d):  # activations stay near 1, as trained ones do
             nn.init.constant_(module.weight, 0.5)  # type: ignore[arg-type]
