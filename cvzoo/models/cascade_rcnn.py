@@ -24,7 +24,7 @@ from cvzoo.nn.roi_pool import RoIPoolConfig, roi_pool
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.boxes import Weights, longer_than
 from cvzoo.ops.detect import to_original
-from cvzoo.structures import Batch, Prediction, size_of
+from cvzoo.structures import Batch, Prediction, Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class CascadeRCNN(nn.Module):
             outputs = self.box_heads[k](pooled)
             found = self.box_heads[k].losses(outputs, sampled)
             if k < len(self.mask_heads):
-                found |= self.mask_heads[k].losses(self._mask_logits(k, maps, sampled), sampled, batch, canvas)
+                found |= self._mask_losses(k, maps, sampled, batch, canvas)
             losses |= {f"{name}_{k}": stage.loss_weight * loss for name, loss in found.items()}
             boxes = self.refined(k, outputs, sampled, batch)
         return losses
@@ -152,9 +152,12 @@ class CascadeRCNN(nn.Module):
             return [boxes[~s.is_truth_R] for boxes, s in zip(refined, sampled)]
         return [boxes[longer_than(boxes, 0.0)] for boxes in refined]
 
-    def _mask_logits(self, k: int, maps: list[Tensor], sampled: list[Sampled]) -> Tensor:
+    def _mask_losses(
+        self, k: int, maps: list[Tensor], sampled: list[Sampled], batch: Batch, canvas: Size
+    ) -> dict[str, Tensor]:
         head = self.mask_heads[k]
-        return head(self.regions(maps, [s.boxes_R4[s.foreground_F] for s in sampled], head.config.pool))
+        regions = self.regions(maps, [s.boxes_R4[s.foreground_F] for s in sampled], head.config.pool)
+        return head.losses(regions, sampled, batch, canvas)
 
     def cascade(self, maps: list[Tensor], boxes: list[Tensor], batch: Batch) -> tuple[list[BoxOutput], list[Tensor]]:
         """The outputs of every stage, each on what the stage before made of the boxes; and the last one's boxes."""
@@ -182,9 +185,7 @@ class CascadeRCNN(nn.Module):
     def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor]:
         """Per image (D, S, S): the probability of the pixels under each box, the mean of all mask branches."""
         boxes = [f.boxes for f in found]
-        of_heads = [
-            head.probabilities(head(self.regions(maps, boxes, head.config.pool)), found) for head in self.mask_heads
-        ]
+        of_heads = [head.probabilities(self.regions(maps, boxes, head.config.pool), found) for head in self.mask_heads]
         return [torch.stack(of_image).mean(dim=0) for of_image in zip(*of_heads)]
 
     @torch.no_grad()

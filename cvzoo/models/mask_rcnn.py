@@ -91,7 +91,7 @@ class MaskRCNN(nn.Module):
         else:
             of_masks = self.regions(maps, [s.boxes_R4[s.foreground_F] for s in sampled], c.mask_head.pool)
         losses = self.rpn.losses(maps, batch, canvas) | self.box_head.losses(self.box_head(regions), sampled)
-        return losses | self.mask_head.losses(self.mask_head(of_masks), sampled, batch, canvas)
+        return losses | self.mask_head.losses(of_masks, sampled, batch, canvas)
 
     @torch.no_grad()
     def detections(self, batch: Batch) -> tuple[list[Prediction], list[Tensor]]:
@@ -106,7 +106,7 @@ class MaskRCNN(nn.Module):
     def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor]:
         """Per image (D, S, S): the probability of the pixels under each box (network pixels)."""
         regions = self.regions(maps, [f.boxes for f in found], self.config.mask_head.pool)
-        return self.mask_head.probabilities(self.mask_head(regions), found)
+        return self.mask_head.probabilities(regions, found)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:

@@ -1,10 +1,14 @@
-"""RoIAlign over the levels of a pyramid (Mask R-CNN 1703.06870; FPN 1612.03144, equation 1)."""
+"""RoIAlign over the levels of a pyramid (Mask R-CNN 1703.06870; FPN 1612.03144, equation 1).
+
+Shape suffixes: R regions, S bins per side, T taps (cells that a bin reads along one axis), C channels.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import roi_align
 
@@ -32,18 +36,82 @@ def roi_levels(boxes_R4: Tensor, levels: int, finest: int) -> Tensor:
 
 def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig) -> Tensor:
     """(R, C, size, size): the features under the boxes of all images, image by image in the order given."""
-    strides = config.strides
+    maps = features[: len(config.strides)]
     boxes_R4 = torch.cat(boxes)
-    image_R = torch.repeat_interleave(
-        torch.arange(len(boxes), device=boxes_R4.device), torch.tensor([len(b) for b in boxes], device=boxes_R4.device)
-    )
+    device = boxes_R4.device
+    counts = torch.tensor([len(b) for b in boxes], device=device)
+    image_R = torch.repeat_interleave(torch.arange(len(boxes), device=device), counts)
+    level_R = roi_levels(boxes_R4, len(maps), finest=config.strides[0].bit_length() - 1)
+    pool = _pool_bags if device.type == "cpu" else _pool_levels
+    return pool(maps, boxes_R4, image_R, level_R, config)
+
+
+def _pool_levels(
+    maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: Tensor, config: RoIPoolConfig
+) -> Tensor:
+    """torchvision's kernel, level by level."""
     rois_R5 = torch.cat([image_R.unsqueeze(1).to(boxes_R4.dtype), boxes_R4], dim=1)
-    level_R = roi_levels(boxes_R4, len(strides), finest=strides[0].bit_length() - 1)
     index, pooled = [], []
-    for level, (x, stride) in enumerate(zip(features, strides)):
+    for level, (x, stride) in enumerate(zip(maps, config.strides)):
         rows = torch.where(level_R == level)[0]
         index.append(rows)
-        rois = rois_R5[rows].to(x.dtype)
-        pooled.append(roi_align(x, rois, config.size, 1 / stride, config.sampling, config.aligned))
-    # back in order; index_select, for the gradient of plain indexing is slow on a CPU
-    return torch.cat(pooled).index_select(0, torch.cat(index).argsort())
+        # in float32: a bfloat16 coordinate is off by pixels
+        pooled.append(roi_align(x.float(), rois_R5[rows], config.size, 1 / stride, config.sampling, config.aligned))
+    return torch.cat(pooled).to(maps[0].dtype).index_select(0, torch.cat(index).argsort())
+
+
+def _pool_bags(maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: Tensor, config: RoIPoolConfig) -> Tensor:
+    """The same as weighted sums of cells of all levels, many times faster than torchvision's kernel on a CPU."""
+    cells_MC = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in maps])
+    if not len(boxes_R4):
+        return cells_MC.new_zeros(0, cells_MC.shape[1], config.size, config.size)
+    heights, widths = torch.tensor([x.shape[2] for x in maps]), torch.tensor([x.shape[3] for x in maps])
+    cells = heights * widths
+    level_start = (cells * len(maps[0])).cumsum(0) - cells * len(maps[0])
+    start_R = level_start[level_R] + image_R * cells[level_R]
+    height_R, width_R = heights[level_R], widths[level_R]
+    box_R4 = boxes_R4 * (1 / torch.tensor(config.strides))[level_R, None] - (0.5 if config.aligned else 0.0)
+    sides_R2 = box_R4[:, 2:] - box_R4[:, :2]
+    if not config.aligned:
+        sides_R2 = sides_R2.clamp(min=1)
+    samples_R2 = (sides_R2 / config.size).ceil().clamp(min=0).long()  # none in a box without extent
+    if config.sampling:
+        samples_R2 = torch.full_like(samples_R2, config.sampling)
+    # regions with as many samples per bin read as many cells: one block of bags each
+    kinds, kind_R = samples_R2.unique(dim=0, return_inverse=True)
+    order, index, weight, counts = [], [], [], []
+    for kind, (samples_x, samples_y) in enumerate(kinds.tolist()):
+        rows = torch.where(kind_R == kind)[0]
+        x_RST, weight_x = _taps(box_R4[rows, 0], sides_R2[rows, 0], width_R[rows], config.size, samples_x)
+        y_RST, weight_y = _taps(box_R4[rows, 1], sides_R2[rows, 1], height_R[rows], config.size, samples_y)
+        row_RST = start_R[rows, None, None] + y_RST * width_R[rows, None, None]
+        order.append(rows)
+        index.append((row_RST[:, :, None, :, None] + x_RST[:, None, :, None, :]).flatten())
+        weight.append((weight_y[:, :, None, :, None] * weight_x[:, None, :, None, :]).flatten())
+        counts.append(torch.full((len(rows) * config.size**2,), 4 * samples_x * samples_y))
+    count = torch.cat(counts)
+    pooled = F.embedding_bag(
+        torch.cat(index),
+        cells_MC,
+        count.cumsum(0) - count,
+        mode="sum",
+        per_sample_weights=torch.cat(weight).to(cells_MC.dtype),
+    )
+    pooled_RSSC = pooled.view(-1, config.size, config.size, cells_MC.shape[1])
+    if len(kinds) > 1:
+        pooled_RSSC = pooled_RSSC.index_select(0, torch.cat(order).argsort())
+    return pooled_RSSC.permute(0, 3, 1, 2)
+
+
+def _taps(start_R: Tensor, side_R: Tensor, cells_R: Tensor, bins: int, samples: int) -> tuple[Tensor, Tensor]:
+    """(R, S, 2 * samples) cells that each bin reads along one axis of a map, and their weights (RoIAlign's rules)."""
+    step = (side_R / bins)[:, None, None]
+    at = (torch.arange(samples) + 0.5) / max(samples, 1)
+    place = start_R[:, None, None] + (torch.arange(bins)[:, None] + at) * step
+    last = (cells_R - 1)[:, None, None]
+    inside = ((place >= -1) & (place <= last + 1)).to(place.dtype) / max(samples, 1)
+    place = torch.minimum(place.clamp(min=0), last.to(place.dtype))
+    low = place.long()
+    fraction = place - low
+    index = torch.stack([low, torch.minimum(low + 1, last)], dim=-1)
+    return index.flatten(2), torch.stack([(1 - fraction) * inside, fraction * inside], dim=-1).flatten(2)

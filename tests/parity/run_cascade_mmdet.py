@@ -116,5 +116,5 @@ def compare_outputs(report: Report, case: Case, model: CascadeRCNN, batch: Batch
     labels = torch.cat([case.expected[f"detections.{n}.labels"] for n in range(len(batch))])
     head = model.mask_heads[-1]
     with torch.no_grad():
-        logits = head(model.regions(maps, boxes, head.config.pool))[torch.arange(len(labels)), labels]
+        logits = head(model.regions(maps, boxes, head.config.pool), labels)
     report.close("mask logits", logits, case.expected["roi.mask_logits_of_detections"])

@@ -135,7 +135,7 @@ def compare_heads(report: Report, case: Case, model: Any, maps: list[Tensor], ba
             found, _ = model.detections(batch)
             boxes = [f.boxes for f in found]
             head = model.mask_heads[0] if isinstance(model, CascadeRCNN) else model.mask_head
-            logits = head(model.regions(maps, boxes, head.config.pool))
+            logits = head.out(head.hidden(model.regions(maps, boxes, head.config.pool)))
             report.close("mask_logits", logits, case.expected["eval.mask_logits"], tolerance(case, "eval.mask_logits"))
 
 

@@ -54,17 +54,25 @@ class MaskHead(nn.Module):
                     nn.init.zeros_(layer.bias)
         nn.init.normal_(self.out.weight, std=0.001)
 
-    def forward(self, regions_FCSS: Tensor) -> Tensor:
-        """(F, K, S, S) logits."""
-        return self.out(F.relu(self.upsample(self.convs(regions_FCSS)), inplace=True))
+    def hidden(self, regions_FCSS: Tensor) -> Tensor:
+        """(F, C, S, S): what the masks of all classes, `out(hidden)`, are made of."""
+        return F.relu(self.upsample(self.convs(regions_FCSS)), inplace=True)
 
-    def losses(self, logits_FKSS: Tensor, sampled: list[Sampled], batch: Batch, canvas: Size) -> dict[str, Tensor]:
+    def forward(self, regions_FCSS: Tensor, labels_F: Tensor) -> Tensor:
+        """(F, S, S) logits: of each region the mask of its label only."""
+        hidden_FCSS = self.hidden(regions_FCSS)
+        weight_F1C = self.out.weight.flatten(1).index_select(0, labels_F).unsqueeze(1)
+        logits_F1P = torch.bmm(weight_F1C, hidden_FCSS.flatten(2))
+        assert self.out.bias is not None
+        bias_F11 = self.out.bias.index_select(0, labels_F)[:, None, None]
+        return (logits_F1P + bias_F11).view(-1, *hidden_FCSS.shape[2:])
+
+    def losses(self, regions_FCSS: Tensor, sampled: list[Sampled], batch: Batch, canvas: Size) -> dict[str, Tensor]:
         """`loss_mask`: cross-entropy of the pixels of the foreground, of the mask of its class only.
 
         ValueError when the targets have no masks.
         """
-        labels_F = torch.cat([s.labels_R[s.foreground_F] for s in sampled])
-        logits_FSS = logits_FKSS[torch.arange(len(labels_F), device=labels_F.device), labels_F].float()
+        logits_FSS = self(regions_FCSS, torch.cat([s.labels_R[s.foreground_F] for s in sampled])).float()
         truth_FSS = self._targets(sampled, batch, canvas, side=logits_FSS.shape[-1])
         pixels = max(logits_FSS.numel(), logits_FSS.shape[-1] ** 2)
         normaliser = mean_over_processes(torch.tensor(float(pixels), device=logits_FSS.device))
@@ -82,8 +90,7 @@ class MaskHead(nn.Module):
         return torch.cat(targets)
 
     @torch.no_grad()
-    def probabilities(self, logits_DKSS: Tensor, found: list[Prediction]) -> list[Tensor]:
+    def probabilities(self, regions_DCSS: Tensor, found: list[Prediction]) -> list[Tensor]:
         """Per image (D, S, S): of each detection the mask of its class."""
-        labels_D = torch.cat([prediction.labels for prediction in found])
-        chosen_DSS = logits_DKSS[torch.arange(len(labels_D), device=labels_D.device), labels_D]
-        return list(chosen_DSS.float().sigmoid().split([len(prediction) for prediction in found]))
+        logits_DSS = self(regions_DCSS, torch.cat([prediction.labels for prediction in found]))
+        return list(logits_DSS.float().sigmoid().split([len(prediction) for prediction in found]))
