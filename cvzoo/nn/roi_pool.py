@@ -65,13 +65,30 @@ def _pool_bags(maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: T
     cells_MC = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in maps])
     if not len(boxes_R4):
         return cells_MC.new_zeros(0, cells_MC.shape[1], config.size, config.size)
-    heights, widths = torch.tensor([x.shape[2] for x in maps]), torch.tensor([x.shape[3] for x in maps])
-    cells = heights * widths
-    level_start = (cells * len(maps[0])).cumsum(0) - cells * len(maps[0])
-    start_R = level_start[level_R] + image_R * cells[level_R]
-    height_R, width_R = heights[level_R], widths[level_R]
-    box_R4 = boxes_R4 * (1 / torch.tensor(config.strides))[level_R, None] - (0.5 if config.aligned else 0.0)
-    sides_R2 = box_R4[:, 2:] - box_R4[:, :2]
+    sizes_L2 = torch.tensor([x.shape[2:] for x in maps])
+    cells_L = sizes_L2.prod(dim=1) * len(maps[0])
+    first_R = (cells_L.cumsum(0) - cells_L)[level_R] + image_R * sizes_L2.prod(dim=1)[level_R]
+    scaled_R4 = boxes_R4 * (1 / torch.tensor(config.strides))[level_R, None] - (0.5 if config.aligned else 0.0)
+    order_R, index, weight, count = _bags(scaled_R4, first_R, sizes_L2[level_R], config)
+    bags = F.embedding_bag(
+        index, cells_MC, count.cumsum(0) - count, mode="sum", per_sample_weights=weight.to(cells_MC.dtype)
+    )
+    pooled_RSSC = bags.view(-1, config.size, config.size, cells_MC.shape[1])
+    return pooled_RSSC.index_select(0, order_R.argsort()).permute(0, 3, 1, 2)
+
+
+def _bags(
+    boxes_R4: Tensor, first_R: Tensor, sizes_R2: Tensor, config: RoIPoolConfig
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Which cells each bin of each region sums up, with which weights.
+
+    Args:
+        boxes_R4: in cells of their level.
+        first_R: row of the table that holds the first cell of a region's map, `sizes_R2` cells high and wide.
+
+    Returns: the order the regions come in; cell and weight of every tap; and how many taps each bin has.
+    """
+    sides_R2 = boxes_R4[:, 2:] - boxes_R4[:, :2]
     if not config.aligned:
         sides_R2 = sides_R2.clamp(min=1)
     samples_R2 = (sides_R2 / config.size).ceil().clamp(min=0).long()  # none in a box without extent
@@ -79,28 +96,18 @@ def _pool_bags(maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: T
         samples_R2 = torch.full_like(samples_R2, config.sampling)
     # regions with as many samples per bin read as many cells: one block of bags each
     kinds, kind_R = samples_R2.unique(dim=0, return_inverse=True)
-    order, index, weight, counts = [], [], [], []
+    order, index, weight, count = [], [], [], []
     for kind, (samples_x, samples_y) in enumerate(kinds.tolist()):
         rows = torch.where(kind_R == kind)[0]
-        x_RST, weight_x = _taps(box_R4[rows, 0], sides_R2[rows, 0], width_R[rows], config.size, samples_x)
-        y_RST, weight_y = _taps(box_R4[rows, 1], sides_R2[rows, 1], height_R[rows], config.size, samples_y)
-        row_RST = start_R[rows, None, None] + y_RST * width_R[rows, None, None]
+        width = sizes_R2[rows, 1]
+        x_RST, weight_x = _taps(boxes_R4[rows, 0], sides_R2[rows, 0], width, config.size, samples_x)
+        y_RST, weight_y = _taps(boxes_R4[rows, 1], sides_R2[rows, 1], sizes_R2[rows, 0], config.size, samples_y)
+        start_RST = first_R[rows, None, None] + y_RST * width[:, None, None]
         order.append(rows)
-        index.append((row_RST[:, :, None, :, None] + x_RST[:, None, :, None, :]).flatten())
+        index.append((start_RST[:, :, None, :, None] + x_RST[:, None, :, None, :]).flatten())
         weight.append((weight_y[:, :, None, :, None] * weight_x[:, None, :, None, :]).flatten())
-        counts.append(torch.full((len(rows) * config.size**2,), 4 * samples_x * samples_y))
-    count = torch.cat(counts)
-    pooled = F.embedding_bag(
-        torch.cat(index),
-        cells_MC,
-        count.cumsum(0) - count,
-        mode="sum",
-        per_sample_weights=torch.cat(weight).to(cells_MC.dtype),
-    )
-    pooled_RSSC = pooled.view(-1, config.size, config.size, cells_MC.shape[1])
-    if len(kinds) > 1:
-        pooled_RSSC = pooled_RSSC.index_select(0, torch.cat(order).argsort())
-    return pooled_RSSC.permute(0, 3, 1, 2)
+        count.append(torch.full((len(rows) * config.size**2,), 4 * samples_x * samples_y))
+    return torch.cat(order), torch.cat(index), torch.cat(weight), torch.cat(count)
 
 
 def _taps(start_R: Tensor, side_R: Tensor, cells_R: Tensor, bins: int, samples: int) -> tuple[Tensor, Tensor]:
