@@ -114,6 +114,19 @@ def compare_training(
             report.close(key, grad, value, tolerance(case, f"{step}.grad"))
 
 
+def compare_mmdet_gradients(report: Report, case: Case, model: nn.Module) -> None:
+    """What a backward pass has left behind: the norm of every gradient, and those stored in full."""
+    relative = case.info["tolerance"]["grad_relative"]
+    keys, parameters = key_map(case), dict(model.named_parameters())
+    norms = [parameters[keys[name]].grad.norm() for name in case.info["grad_norm_names"]]  # type: ignore[union-attr]
+    report.close("grad_norm", torch.stack(norms), case.expected["grad_norm"], relative)
+    for key, value in case.expected.items():
+        if key.startswith("grad."):
+            grad = parameters[keys[key.removeprefix("grad.")]].grad
+            assert grad is not None, key
+            report.close(key, grad, value, relative)
+
+
 def compare_levels(report: Report, case: Case, prefix: str, levels: list[Tensor], group: str) -> None:
     expected = case.group(prefix)
     assert len(expected) == len(levels)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from parity import config_mmdet
-from parity.compare import as_rows, batch_of, expected_masks, key_map
+from parity.compare import as_rows, batch_of, compare_mmdet_gradients, expected_masks
 from parity.golden import Case, Report
 from torch import Tensor
 
@@ -20,21 +20,13 @@ from cvzoo.weights.load import load_state, to_ours
 
 
 def run_cascade_mmdet(case: Case) -> Report:
-    limits = case.info["tolerance"]
-    report, batch = Report(limits["relative"]), batch_of(case, "gt_labels")
+    report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
     model = CascadeRCNN(config_mmdet.cascade_rcnn(case.info))
     load_state(model, to_ours(case.weights), case.name)
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
     compare_losses(report, case, model.train(), batch)
-    keys, parameters = key_map(case), dict(model.named_parameters())
-    norms = [parameters[keys[name]].grad.norm() for name in case.info["grad_norm_names"]]  # type: ignore[union-attr]
-    report.close("grad_norm", torch.stack(norms), case.expected["grad_norm"], limits["grad_relative"])
-    for key, value in case.expected.items():
-        if key.startswith("grad."):
-            grad = parameters[keys[key.removeprefix("grad.")]].grad
-            assert grad is not None, key
-            report.close(key, grad, value, limits["grad_relative"])
+    compare_mmdet_gradients(report, case, model)
     compare_stages(report, case, model, batch)
     compare_outputs(report, case, model.eval(), batch, images)
     for fast in (model, model.for_inference()):

@@ -9,9 +9,9 @@ from parity.compare import (
     batch_of,
     compare_detections,
     compare_levels,
+    compare_mmdet_gradients,
     compare_training,
     detectron2_batch,
-    key_map,
     tolerance,
 )
 from parity.golden import Case, Report
@@ -55,21 +55,13 @@ def assignments(model: RetinaNet, raw, batch: Batch):
 
 def run_retinanet_mmdet(case: Case) -> Report:
     """RetinaNet as mmdetection has it."""
-    limits = case.info["tolerance"]
-    report, batch = Report(limits["relative"]), batch_of(case, "gt_labels")
+    report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
     model = RetinaNet(config_mmdet.retinanet(case.info))
     load_state(model, to_ours(case.weights), case.name)
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
     compare_mmdet_losses(report, case, model, batch)
-    keys, parameters = key_map(case), dict(model.named_parameters())
-    norms = [parameters[keys[name]].grad.norm() for name in case.info["grad_norm_names"]]  # type: ignore[union-attr]
-    report.close("grad_norm", torch.stack(norms), case.expected["grad_norm"], limits["grad_relative"])
-    for key, value in case.expected.items():
-        if key.startswith("grad."):
-            grad = parameters[keys[key.removeprefix("grad.")]].grad
-            assert grad is not None, key
-            report.close(key, grad, value, limits["grad_relative"])
+    compare_mmdet_gradients(report, case, model)
     model.eval()
     with torch.no_grad():
         features = model.neck(model.backbone(images))
