@@ -258,6 +258,6 @@ def retinanet_r18_fpn_shapes() -> Recipe:
         ),
         data=settings.SHAPES,
         optim=settings.SHAPES_OPTIM,
-        schedule=settings.SHAPES_SCHEDULE,
+        schedule=replace(settings.SHAPES_SCHEDULE, iterations=600),
         run=settings.SHAPES_RUN,
     )

@@ -187,7 +187,7 @@ ROWS = _table(
         system="RetinaNet",
         paper="1708.02002",
         backbone="R-18-FPN",
-        lr_schd="500 it",
+        lr_schd="600 it",
     ),
     Row(
         recipe=instance.mask_rcnn_r50_fpn_1x,
