@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional
 
 from cvzoo.data.config import Data
+from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.masks import crop_mask, flip_mask, scale_mask
 from cvzoo.structures import Mask, Sample, Size, Target
 
@@ -50,9 +51,7 @@ def resize_image(image: Tensor, size: Size) -> Tensor:
 def flip(sample: Sample) -> Sample:
     """Mirror left and right: x becomes W - x."""
     width = sample.size[1]
-    x1, y1, x2, y2 = sample.target.boxes.unbind(-1)
-    boxes = torch.stack([width - x2, y1, width - x1, y2], -1)
-    target = _moved(sample.target, boxes, lambda mask: flip_mask(mask, width))
+    target = _moved(sample.target, flip_boxes(sample.target.boxes, width), lambda mask: flip_mask(mask, width))
     return _changed(sample, sample.image.flip(-1), target)
 
 

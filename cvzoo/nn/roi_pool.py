@@ -66,8 +66,9 @@ def _pool_bags(maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: T
     if not len(boxes_R4):
         return cells_MC.new_zeros(0, cells_MC.shape[1], config.size, config.size)
     sizes_L2 = torch.tensor([x.shape[2:] for x in maps])
-    cells_L = sizes_L2.prod(dim=1) * len(maps[0])
-    first_R = (cells_L.cumsum(0) - cells_L)[level_R] + image_R * sizes_L2.prod(dim=1)[level_R]
+    cells_L = sizes_L2.prod(dim=1)
+    level_start_L = (cells_L.cumsum(0) - cells_L) * len(maps[0])
+    first_R = level_start_L[level_R] + image_R * cells_L[level_R]
     scaled_R4 = boxes_R4 * (1 / torch.tensor(config.strides))[level_R, None] - (0.5 if config.aligned else 0.0)
     order_R, index, weight, count = _bags(scaled_R4, first_R, sizes_L2[level_R], config)
     bags = F.embedding_bag(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from parity.compare import unpacked
 from parity.golden import GOLDEN, Case, Report, load_case
 from torchvision.ops import box_iou, generalized_box_iou_loss, roi_align
 
@@ -147,17 +148,12 @@ def test_class_wise_nms(op: str, index: int) -> None:
     report.finish()
 
 
-def unpacked(bits: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """The booleans that numpy.packbits has packed."""
-    return torch.from_numpy(np.unpackbits(bits.numpy())[: np.prod(shape)].reshape(shape))
-
-
 @pytest.mark.parametrize(("op", "index"), sample_ids("ops/mask_targets"))
 def test_mask_targets(op: str, index: int) -> None:
     case, options, prefix = load(op, index)
     boxes, shape = case.inputs[f"{prefix}boxes"], tuple(options["masks_shape"])
     polygons: list[Mask] = [[case.inputs[f"{prefix}gt_polygons.{n}.0"].numpy()] for n in range(len(boxes))]
-    bitmaps = unpacked(case.inputs[f"{prefix}gt_masks_packed"], shape).numpy()
+    bitmaps = unpacked(case.inputs[f"{prefix}gt_masks_packed"], shape)
     codes: list[Mask] = [encode(bitmap) for bitmap in bitmaps]
     report = Report()
     for name, masks in (("from_polygons", polygons), ("from_bitmaps", codes)):
@@ -176,7 +172,7 @@ def test_paste_masks(op: str, index: int) -> None:
         report.equal("out", pasted_values(masks, boxes, size), case.expected[f"{prefix}out"])
     else:
         found = [decode(code, size) for code in paste_masks(masks, boxes, size, options["threshold"])]
-        expected = unpacked(case.expected[f"{prefix}out_packed"], (len(masks), height, width))
+        expected = torch.from_numpy(unpacked(case.expected[f"{prefix}out_packed"], (len(masks), height, width)))
         report.equal("out", torch.from_numpy(np.stack(found)), expected)
     report.finish()
 
