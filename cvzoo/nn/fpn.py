@@ -29,6 +29,8 @@ class FPNConfig:
     """How a level and the coarser one above it are merged."""
     norm: Norm | None = None
     """Norm of the lateral and output convolutions."""
+    extra_norm: Norm | None = None
+    """Norm of the convolutions to P6 and P7 (RepPoints)."""
 
 
 class FPN(nn.Module):
@@ -44,8 +46,8 @@ class FPN(nn.Module):
         self.extra = nn.ModuleList()
         if config.extra == "conv":
             source = inputs[-1] if config.extra_from == "input" else channels
-            self.extra.append(ConvNorm(source, channels, 3, stride=2))
-            self.extra.append(ConvNorm(channels, channels, 3, stride=2))
+            self.extra.append(ConvNorm(source, channels, 3, stride=2, norm=config.extra_norm))
+            self.extra.append(ConvNorm(channels, channels, 3, stride=2, norm=config.extra_norm))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)

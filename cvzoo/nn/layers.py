@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained.
-`group`: group norm of 32 groups."""
+`group`: group norm of 32 groups; layers with fewer than 64 channels have groups of 4."""
 
 
 class FixedBatchNorm2d(nn.Module):
@@ -62,7 +62,7 @@ def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module 
         case "batch":
             return nn.BatchNorm2d(channels, eps)
         case "group":
-            return nn.GroupNorm(32, channels, eps)
+            return nn.GroupNorm(32 if channels >= 64 else channels // 4, channels, eps)
 
 
 class ConvNorm(nn.Module):

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Grid = tuple[int, int]
+from cvzoo.ops.points import Grid, grid_points
+from cvzoo.structures import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,22 +61,16 @@ def cell_anchors(config: AnchorConfig, level: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def pyramid_anchors(
-    config: AnchorConfig, grids: tuple[Grid, ...], input_size: Grid, device: torch.device
+    config: AnchorConfig, grids: tuple[Grid, ...], input_size: Size, device: torch.device
 ) -> tuple[Tensor, ...]:
     """All anchors of a pyramid: per level (H * W * A, 4) xyxy in the order row, column, anchor.
 
     `grids` are the (H, W) of the levels, `input_size` that of the padded input. Cached: do not write into the result.
     """
     anchors = []
-    for level, (rows, columns) in enumerate(grids):
-        stride_y, stride_x = config.strides[level], config.strides[level]
-        if config.stride_from_input:
-            stride_y, stride_x = input_size[0] // rows, input_size[1] // columns
-        y = (torch.arange(rows, device=device) + config.offset) * stride_y
-        x = (torch.arange(columns, device=device) + config.offset) * stride_x
-        centre_y, centre_x = torch.meshgrid(y, x, indexing="ij")
-        centres = torch.stack([centre_x, centre_y, centre_x, centre_y], dim=-1).reshape(-1, 1, 4)
-        anchors.append((centres + cell_anchors(config, level).to(device)).reshape(-1, 4))
+    for level, (grid, stride) in enumerate(zip(grids, config.strides)):
+        points_P2 = grid_points(grid, stride, input_size, config.offset, config.stride_from_input, device)
+        anchors.append((points_P2.repeat(1, 2).unsqueeze(1) + cell_anchors(config, level).to(device)).reshape(-1, 4))
     return tuple(anchors)
 
 

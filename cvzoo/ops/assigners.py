@@ -1,4 +1,7 @@
-"""Which candidate (anchor, proposal) learns which ground-truth box."""
+"""Which candidate (anchor, proposal, point) learns which ground-truth box.
+
+Shape suffixes: N images, A or M candidates, G ground-truth boxes, P positive candidates of all images, T nearest ones.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from cvzoo.ops.classes import outputs_of
+from cvzoo.structures import Target
+
 BACKGROUND = -1
 IGNORED = -2
+EXACT = "donot_use_mm_for_euclid_dist"
+"""torch.cdist by differences: its products lose the digits that tell near anchors apart."""
 
 
 class Match(NamedTuple):
@@ -26,12 +34,22 @@ class Match(NamedTuple):
         """The match of some of the candidates."""
         return Match(*(column[rows_R] for column in self))
 
+    def spread(self, rows_A: Tensor, count: int) -> Match:
+        """The match of `count` candidates, of which these are `rows_A` and the others are ignored."""
+        return Match(*(column.new_zeros(count).index_copy(0, rows_A, column) for column in self))
+
     def labels(self, truth_labels_G: Tensor) -> Tensor:
         """(A,) int64: the class of each candidate, BACKGROUND or IGNORED."""
         labels_A = torch.where(self.negative_A, BACKGROUND, IGNORED)
         if len(truth_labels_G):
             labels_A = torch.where(self.positive_A, truth_labels_G[self.index_A], labels_A)
         return labels_A
+
+
+def _no_truth(candidates: int, device: torch.device) -> Match:
+    """The match of an image without objects: all is background."""
+    nothing = torch.zeros(candidates, dtype=torch.bool, device=device)
+    return Match(nothing.long(), nothing, ~nothing)
 
 
 def match_boxes(
@@ -68,8 +86,7 @@ def match_iou(
 ) -> Match:
     """`match_boxes` on a given (G, A) IoU matrix."""
     if len(iou_GA) == 0:
-        nothing = torch.zeros(iou_GA.shape[1], dtype=torch.bool, device=iou_GA.device)
-        return Match(nothing.long(), nothing, ~nothing)
+        return _no_truth(iou_GA.shape[1], iou_GA.device)
     best_A, index_A = iou_GA.max(dim=0)
     positive_A = best_A >= positive_from
     negative_A = best_A < negative_below
@@ -81,3 +98,90 @@ def match_iou(
         positive_A[candidate] = True
         negative_A[candidate] = False
     return Match(index_A, positive_A, negative_A)
+
+
+def targets_of_batch(
+    matches: list[Match], targets: list[Target], class_ids: tuple[int, ...] = ()
+) -> tuple[Tensor, Tensor]:
+    """What the candidates of all images learn: labels (N, M) and, for the P positive ones in that order, boxes (P, 4).
+
+    A label is a network output (see ops/classes.py), BACKGROUND or IGNORED; `labels >= 0` marks the positives.
+    """
+    labels = [match.labels(outputs_of(target.labels, class_ids)) for match, target in zip(matches, targets)]
+    boxes = [target.boxes[match.index_A[match.positive_A]] for match, target in zip(matches, targets)]
+    return torch.stack(labels), torch.cat(boxes)
+
+
+def point_distances(points_M2: Tensor, boxes: Tensor) -> Tensor:
+    """Left, top, right, bottom from points to the sides of boxes that broadcast with them; negative outside."""
+    return torch.cat([points_M2 - boxes[..., :2], boxes[..., 2:] - points_M2], dim=-1)
+
+
+def match_locations(
+    points_M2: Tensor, stride_M: Tensor, range_M2: Tensor, truth_G4: Tensor, radius: float | None, closed: bool
+) -> Match:
+    """Match points that lie in a box whose farthest side is in the level's range; the smallest box wins (FCOS).
+
+    With `radius` a point must also be within that many strides of the box's centre, along either axis
+    (2006.09214, section 2). The ends of a range belong to it where it is `closed` (mmdetection) or not (torchvision).
+    """
+    if not len(truth_G4):
+        return _no_truth(len(points_M2), points_M2.device)
+    distance_GM4 = point_distances(points_M2, truth_G4[:, None])
+    fits_GM = distance_GM4.amin(dim=-1) > 0
+    farthest_GM, (low_M, high_M) = distance_GM4.amax(dim=-1), range_M2.unbind(dim=1)
+    if closed:
+        fits_GM &= (farthest_GM >= low_M) & (farthest_GM <= high_M)
+    else:
+        fits_GM &= (farthest_GM > low_M) & (farthest_GM < high_M)
+    if radius is not None:
+        centre_G2 = (truth_G4[:, :2] + truth_G4[:, 2:]) / 2
+        fits_GM &= (points_M2 - centre_G2[:, None]).abs().amax(dim=-1) < radius * stride_M
+    area_G = (truth_G4[:, 2:] - truth_G4[:, :2]).prod(dim=1)
+    area_M, index_M = torch.where(fits_GM, area_G[:, None], torch.inf).min(dim=0)
+    return Match(index_M, area_M.isfinite(), area_M.isinf())
+
+
+def match_nearest(points_M2: Tensor, stride_M: Tensor, truth_G4: Tensor, scale: float) -> Match:
+    """Match to each box the nearest point of its level, distances measured in the box's sides (RepPoints).
+
+    A box of `scale` strides belongs to the level of that stride, log2 rounded down. A point that several boxes want
+    goes to the one it is nearest to.
+    """
+    if not len(truth_G4):
+        return _no_truth(len(points_M2), points_M2.device)
+    level_M = stride_M.float().log2().long()
+    side_G2 = (truth_G4[:, 2:] - truth_G4[:, :2]).clamp(min=1e-6)
+    level_G = ((side_G2 / scale).log2().sum(dim=1) / 2).long().clamp(int(level_M.min()), int(level_M.max()))
+    offset_GM2 = (points_M2 - (truth_G4[:, None, :2] + truth_G4[:, None, 2:]) / 2) / side_G2[:, None]
+    distance_GM = offset_GM2.norm(dim=-1).masked_fill(level_G[:, None] != level_M, torch.inf)
+    nearest_G1 = distance_GM.argmin(dim=1, keepdim=True)
+    wanted_GM = torch.full_like(distance_GM, torch.inf).scatter(1, nearest_G1, distance_GM.gather(1, nearest_G1))
+    distance_M, index_M = wanted_GM.min(dim=0)
+    return Match(index_M, distance_M.isfinite(), distance_M.isinf())
+
+
+def match_adaptive(anchors: list[Tensor], truth_G4: Tensor, nearest: int) -> Match:
+    """Match by an IoU threshold that each box sets itself (ATSS, 1912.02424, algorithm 1).
+
+    The `nearest` anchors of each level by distance of centres are candidates; those with an IoU of at least mean plus
+    standard deviation of the candidates', and their centre in the box, are positive. The highest IoU wins.
+    """
+    anchors_M4 = torch.cat(anchors)
+    if not len(truth_G4):
+        return _no_truth(len(anchors_M4), anchors_M4.device)
+    iou_GM = box_iou(truth_G4, anchors_M4)
+    centre_M2 = (anchors_M4[:, :2] + anchors_M4[:, 2:]) / 2
+    distance_GM = torch.cdist((truth_G4[:, :2] + truth_G4[:, 2:]) / 2, centre_M2, compute_mode=EXACT)
+    candidates, start = [], 0
+    for level in anchors:
+        distance_GL = distance_GM[:, start : start + len(level)]
+        candidates.append(start + distance_GL.topk(min(nearest, len(level)), dim=1, largest=False).indices)
+        start += len(level)
+    candidate_GT = torch.cat(candidates, dim=1)
+    iou_GT = iou_GM.gather(1, candidate_GT)
+    inside_GT = point_distances(centre_M2[candidate_GT], truth_G4[:, None]).amin(dim=-1) > 0.01
+    positive_GT = inside_GT & (iou_GT >= iou_GT.mean(dim=1, keepdim=True) + iou_GT.std(dim=1, keepdim=True))
+    fitting_GM = torch.full_like(iou_GM, -1).scatter(1, candidate_GT, torch.where(positive_GT, iou_GT, -1))
+    best_M, index_M = fitting_GM.max(dim=0)
+    return Match(index_M, best_M >= 0, best_M < 0)

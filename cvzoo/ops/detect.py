@@ -32,6 +32,18 @@ class DetectConfig:
     """Drop them before NMS (torchvision, mmdetection), or at the end (detectron2), where they have taken a place."""
 
 
+def best_pairs(values_MK: Tensor, above: float, count: int) -> tuple[Tensor, Tensor]:
+    """Candidate and class (P,) of at most `count` pairs whose value exceeds `above`; the best ones, in any order.
+
+    Any value that rises with the score will do: logits save a sigmoid for the millions of pairs that go.
+    """
+    values = values_MK.reshape(-1)
+    index_P = torch.where(values > above)[0]
+    if len(index_P) > count:
+        index_P = index_P[values[index_P].topk(count).indices]
+    return index_P // values_MK.shape[1], index_P % values_MK.shape[1]
+
+
 def detect(
     candidates: Prediction, config: DetectConfig, size: Size, original_size: Size, class_ids: tuple[int, ...] = ()
 ) -> Prediction:

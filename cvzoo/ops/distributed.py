@@ -27,3 +27,14 @@ def sum_over_processes(value: Tensor) -> Tensor:
 def mean_over_processes(value: Tensor) -> Tensor:
     """Mean of a scalar over all training processes; itself in a single process."""
     return sum_over_processes(value) / processes()
+
+
+def moving_count(average: Tensor, count: Tensor, update: bool) -> Tensor:
+    """The moving average of a count over all processes, as this process' share of it.
+
+    With `update` the buffer `average` first takes `count` in: 0.9 of it and 0.1 of the count of the whole batch, at
+    least 1 (detectron2, which counts its own process only).
+    """
+    if update:
+        average.mul_(0.9).add_(0.1 * sum_over_processes(count).clamp(min=1))
+    return average / processes()

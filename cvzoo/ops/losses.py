@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torchvision.ops import generalized_box_iou_loss
 
+from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import IGNORED
 from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
 
@@ -71,10 +72,43 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
     return F.smooth_l1_loss(prediction, target, beta=beta, reduction="none")
 
 
+def focal_loss_of_levels(
+    logits: list[Tensor], labels_NM: Tensor, classes: int, alpha: float | None, gamma: float
+) -> Tensor:
+    """(N,): the focal loss summed over the M candidates of each image.
+
+    `logits` are L maps (N, A * K, H, W) of the M candidates; one level at a time, because all of them are large.
+    """
+    found = []
+    for x, labels_NP in zip(logits, labels_NM.split([x[0].numel() // classes for x in logits], dim=1)):
+        loss = focal_loss(per_anchor(x, classes).flatten(0, 1), labels_NP.flatten(), alpha, gamma)
+        found.append(loss.view(len(labels_NM), -1).sum(dim=1))
+    return torch.stack(found).sum(dim=0)
+
+
+def iou_loss(boxes_P4: Tensor, truth_P4: Tensor, kind: Literal["iou", "giou"]) -> Tensor:
+    """(P,): -log IoU (UnitBox, 1608.01471, equation 1) or 1 - GIoU (1902.09630, algorithm 2)."""
+    if kind == "giou":
+        return generalized_box_iou_loss(boxes_P4, truth_P4)
+    low, high = torch.maximum(boxes_P4[:, :2], truth_P4[:, :2]), torch.minimum(boxes_P4[:, 2:], truth_P4[:, 2:])
+    both = (high - low).clamp(min=0).prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_P4, truth_P4)]
+    union = areas[0] + areas[1] - both
+    return -(both / union.clamp(min=1e-6)).clamp(min=1e-6).log()
+
+
+def centreness_of(distances_P4: Tensor) -> Tensor:
+    """(P,): 1 in the middle of a box, 0 at its sides, from the distances to them (FCOS, 1904.01355, equation 3)."""
+    left, top, right, bottom = distances_P4.unbind(dim=1)
+    across = torch.minimum(left, right) / torch.maximum(left, right)
+    down = torch.minimum(top, bottom) / torch.maximum(top, bottom)
+    return (across * down).sqrt()
+
+
 def box_loss(
     deltas_P4: Tensor, anchors_P4: Tensor, truth_P4: Tensor, kind: BoxLoss, weights: Weights, beta: float
 ) -> Tensor:
-    """Sum over P positives of the loss between predicted deltas and the boxes they should lead to."""
+    """(P,): the loss between predicted deltas and the boxes they should lead to."""
     if kind == "giou":
-        return generalized_box_iou_loss(decode_boxes(deltas_P4, anchors_P4, weights), truth_P4, "sum")
-    return smooth_l1(deltas_P4.float(), encode_boxes(truth_P4, anchors_P4, weights), beta).sum()
+        return iou_loss(decode_boxes(deltas_P4, anchors_P4, weights), truth_P4, "giou")
+    return smooth_l1(deltas_P4.float(), encode_boxes(truth_P4, anchors_P4, weights), beta).sum(dim=1)

@@ -30,7 +30,7 @@ def from_detectron2(state: Mapping[str, Tensor]) -> State:
     """A detectron2 or cvpods detector's state under our keys; unknown keys stay as they are."""
     body = renamed({re.sub(BODY_PREFIX, "", k): v for k, v in state.items() if re.search(BODY_PREFIX, k)}, BODY)
     rest = {key: tensor for key, tensor in state.items() if not re.search(BODY_PREFIX, key)}
-    rules = (*_neck(rest), *_retinanet_head(rest), *_mask_head(rest), *RCNN_HEADS)
+    rules = (*_neck(rest), *_dense_head(rest), *_mask_head(rest), *RCNN_HEADS)
     return {f"backbone.{key}": tensor for key, tensor in body.items()} | renamed(rest, rules, DROP)
 
 
@@ -73,10 +73,11 @@ def _neck(state: Mapping[str, Tensor]) -> Rules:
     )
 
 
-def _retinanet_head(state: Mapping[str, Tensor]) -> Rules:
+def _dense_head(state: Mapping[str, Tensor]) -> Rules:
     """A tower is one list there: convolution, norm if any, ReLU, convolution ..."""
     step = 3 if "head.cls_subnet.1.weight" in state else 2
     rules = [(r"^head\.cls_score\.", "head.cls_out."), (r"^head\.bbox_pred\.", "head.box_out.")]
+    rules.append((r"^head\.ctrness\.", "head.centreness_out."))
     for ours, theirs in (("cls_tower", "cls_subnet"), ("box_tower", "bbox_subnet")):
         for i in range(8):
             rules.append((rf"^head\.{theirs}\.{step * i}\.", f"head.{ours}.{i}.conv."))

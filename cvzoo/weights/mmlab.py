@@ -15,11 +15,20 @@ MARKER = r"^neck\.lateral_convs\.|^roi_head\."
 RULES: Rules = (
     (r"^neck\.lateral_convs\.", "neck.lateral."),
     (r"^(neck\.\w+\.\d)\.(?:bn|gn)\.", r"\1.norm."),
-    # RetinaNet
+    # RetinaNet, FreeAnchor, FCOS, ATSS; files of mmdetection 1 have `fcos_`
     (r"^bbox_head\.cls_convs\.", "head.cls_tower."),
     (r"^bbox_head\.reg_convs\.", "head.box_tower."),
-    (r"^bbox_head\.retina_cls\.", "head.cls_out."),
-    (r"^bbox_head\.retina_reg\.", "head.box_out."),
+    (r"^bbox_head\.(?:retina|conv|fcos|atss)_cls\.", "head.cls_out."),
+    (r"^bbox_head\.(?:retina|conv|fcos|atss)_reg\.", "head.box_out."),
+    (r"^bbox_head\.(?:conv|fcos|atss)_centerness\.", "head.centreness_out."),
+    (r"^bbox_head\.scales\.(\d)\.scale$", r"head.scales.\1"),
+    # RepPoints
+    (r"^bbox_head\.reppoints_pts_init_(conv|out)\.", r"head.first_\1."),
+    (r"^bbox_head\.reppoints_pts_refine_out\.", "head.refine_out."),
+    (r"^bbox_head\.reppoints_pts_refine_conv\.weight$", "head.refine_kernel"),
+    (r"^bbox_head\.reppoints_cls_out\.", "head.cls_out."),
+    (r"^bbox_head\.reppoints_cls_conv\.weight$", "head.cls_kernel"),
+    (r"^bbox_head\.moment_transfer$", "head.transfer"),
     # R-CNNs; one convolution in the RPN is `rpn_conv`, several are `rpn_conv.0.conv`, ...
     (r"^rpn_head\.rpn_conv\.(weight|bias)$", r"rpn.tower.0.conv.\1"),
     (r"^rpn_head\.rpn_conv\.", "rpn.tower."),

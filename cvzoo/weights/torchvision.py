@@ -16,9 +16,14 @@ OLD_NAMES: Rules = (
     (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
     (r"^(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
     *((rf"^(roi_heads\.mask_head)\.mask_fcn{i + 1}\.", rf"\1.{i}.0.") for i in range(4)),
-    *((rf"^(head\.\w+_head\.conv)\.{2 * i}\.(weight|bias)$", rf"\1.{i}.0.\2") for i in range(4)),
 )
 """To today's names, in which a convolution is `.0` of a block and its norm, if any, `.1`."""
+OLD_TOWERS: Rules = tuple((rf"^(head\.\w+_head\.conv)\.{2 * i}\.(weight|bias)$", rf"\1.{i}.0.\2") for i in range(4))
+"""RetinaNet's: convolution, ReLU, convolution ..."""
+FCOS_TOWERS: Rules = tuple(
+    (rf"^(head\.\w+_head\.conv)\.{3 * i + part}\.", rf"\1.{i}.{part}.") for i in range(4) for part in (0, 1)
+)
+"""FCOS's, to this day: convolution, norm, ReLU, convolution ..."""
 
 TOWERS = r"neck\.(?:lateral|output)|head\.\w+_tower|rpn\.tower|(?:box|mask)_head\.convs"
 RULES: Rules = (
@@ -27,9 +32,10 @@ RULES: Rules = (
     (r"^backbone\.fpn\.layer_blocks\.", "neck.output."),
     (r"^backbone\.fpn\.extra_blocks\.p6\.", "neck.extra.0.conv."),
     (r"^backbone\.fpn\.extra_blocks\.p7\.", "neck.extra.1.conv."),
-    # RetinaNet
+    # RetinaNet, FCOS
     (r"^head\.classification_head\.conv\.", "head.cls_tower."),
     (r"^head\.regression_head\.conv\.", "head.box_tower."),
+    (r"^head\.regression_head\.bbox_ctrness\.", "head.centreness_out."),
     (r"^head\.classification_head\.cls_logits\.", "head.cls_out."),
     (r"^head\.regression_head\.bbox_reg\.", "head.box_out."),
     # R-CNNs
@@ -55,7 +61,8 @@ def from_torchvision(state: Mapping[str, Tensor]) -> State:
 
     The background of R-CNNs is the first class there and the last here, and it has no box and no mask here.
     """
-    ours = renamed(renamed(state, OLD_NAMES), (*_box_head_fcs(state), *RULES))
+    towers = FCOS_TOWERS if "head.regression_head.bbox_ctrness.weight" in state else OLD_TOWERS
+    ours = renamed(renamed(state, (*OLD_NAMES, *towers)), (*_box_head_fcs(state), *RULES))
     for kind in ("weight", "bias"):
         if (cls := f"box_head.cls_out.{kind}") in ours:
             ours[cls] = ours[cls].roll(-1, dims=0)

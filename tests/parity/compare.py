@@ -52,7 +52,7 @@ def unpacked(packed: Tensor, shape: tuple[int, ...]) -> np.ndarray:
 
 def detectron2_batch(case: Case) -> Batch:
     originals = [(h, w) for h, w in (image["output_size"] for image in case.info["images"])]
-    return batch_of(case, "gt_classes", originals, bgr=case.info["options"]["INPUT.FORMAT"] == "BGR")
+    return batch_of(case, "gt_classes", originals, bgr=case.info["image_channel_order"].startswith("BGR"))
 
 
 def key_map(case: Case) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.fcos import FCOSConfig
 from cvzoo.models.mask_rcnn import MaskRCNNConfig
 from cvzoo.models.rcnn.box_head import BoxHeadConfig
 from cvzoo.models.rcnn.mask_head import MaskHeadConfig
@@ -19,6 +20,7 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.points import PointConfig
 
 NORMS: dict[str, Norm | None] = {"": None, "GN": "group", "BN": "batch", "FrozenBN": "frozen"}
 STRIDES = {f"p{level}": 2**level for level in range(2, 8)} | {f"res{level}": 2**level for level in range(2, 6)}
@@ -54,6 +56,40 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
             score_threshold=head["SCORE_THRESH_TEST"],
             nms_threshold=head["NMS_THRESH_TEST"],
             detections=tests["TEST.DETECTIONS_PER_IMAGE"],
+            clip_first=False,
+        ),
+    )
+
+
+def fcos(case: dict[str, Any]) -> FCOSConfig:
+    """That case has no configuration of the reference, but a list of options."""
+    options = case["options"]
+    body = "R-50 (stride in 1x1, FrozenBN), stem 8, stage outputs 16 32 64 128, bottlenecks 8 16 32 64"
+    assert options["backbone"] == f"{body}; FPN p3-p5 16 channels, p6 and p7 from p5"
+    assert options["head_norm"] == "GroupNorm(4, 16)"
+    return FCOSConfig(
+        num_classes=options["num_classes"],
+        backbone=ResNetConfig(width=8, stem_channels=8, out_channels=16, stride_in_1x1=True),
+        fpn=FPNConfig(channels=16),
+        pixels=Pixels(mean=tuple(options["pixel_mean"]), std=tuple(options["pixel_std"]), bgr=True),
+        points=PointConfig(strides=tuple(options["strides"])),
+        tower_convs=options["head_convs"],
+        level_scales=False,
+        distance="relu",
+        centreness_on="box",
+        closed_ranges=False,
+        centre_radius=options["center_sampling_radius"],
+        focal_alpha=options["focal_loss_alpha"],
+        focal_gamma=options["focal_loss_gamma"],
+        box_loss="giou",
+        central_boxes=False,
+        normaliser="moving",
+        candidates=options["test_topk_candidates"],
+        score="root",
+        detect=DetectConfig(
+            score_threshold=options["test_score_thresh"],
+            nms_threshold=options["test_nms_thresh"],
+            detections=options["max_detections_per_image"],
             clip_first=False,
         ),
     )

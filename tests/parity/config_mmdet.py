@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from cvzoo.models.atss import ATSSConfig
 from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
+from cvzoo.models.fcos import FCOSConfig
+from cvzoo.models.freeanchor import FreeAnchorConfig
 from cvzoo.models.rcnn.box_head import BoxHeadConfig
 from cvzoo.models.rcnn.mask_head import MaskHeadConfig
 from cvzoo.models.rcnn.rpn import RPNConfig
+from cvzoo.models.reppoints import RepPointsConfig
 from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -16,6 +20,7 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.points import PointConfig
 
 
 def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
@@ -52,15 +57,121 @@ def retinanet(case: dict[str, Any]) -> RetinaNetConfig:
         smooth_l1_beta=head["loss_bbox"].get("beta", 1.0) if head["loss_bbox"]["type"] == "SmoothL1Loss" else 0.0,
         normaliser="batch",
         candidates=test["nms_pre"],
-        detect=DetectConfig(
-            score_threshold=test["score_thr"],
-            nms_threshold=test["nms"]["iou_threshold"],
-            detections=test["max_per_img"],
-            clip_first=True,
-            min_side=test["min_bbox_size"],
-            drop_first=True,
-        ),
+        detect=_detect(test),
     )
+
+
+def fcos(case: dict[str, Any]) -> FCOSConfig:
+    model = case["model"]
+    head = model["bbox_head"]
+    assert head["type"] == "FCOSHead"
+    assert not head.get("dcn_on_last_conv", False)
+    assert all(head[name]["loss_weight"] == 1 for name in ("loss_cls", "loss_bbox", "loss_centerness"))
+    return FCOSConfig(
+        **_dense(model),
+        points=PointConfig(strides=tuple(head["strides"])),
+        tower_norm=_norm(head),
+        tower_bias={"auto": None, True: True}[head.get("conv_bias", "auto")],
+        distance="relu" if head.get("norm_on_bbox", False) else "exp",
+        centreness_on="box" if head.get("centerness_on_reg", False) else "cls",
+        centre_radius=head.get("center_sample_radius", 1.5) if head.get("center_sampling", False) else None,
+        box_loss={"IoULoss": "iou", "GIoULoss": "giou"}[head["loss_bbox"]["type"]],  # type: ignore[arg-type]
+        **_focal(head),
+    )
+
+
+def atss(case: dict[str, Any]) -> ATSSConfig:
+    model = case["model"]
+    head, train = model["bbox_head"], model["train_cfg"]
+    assert head["type"] == "ATSSHead"
+    assert head["loss_bbox"]["type"] == "GIoULoss"
+    assert head["loss_centerness"]["loss_weight"] == 1
+    assert train["allowed_border"] == train["pos_weight"] == -1
+    return ATSSConfig(
+        **_dense(model),
+        anchors=_anchors(head["anchor_generator"]),
+        tower_norm=_norm(head),
+        nearest=train["assigner"]["topk"],
+        box_weights=_box_weights(head["bbox_coder"]),
+        box_loss_weight=head["loss_bbox"]["loss_weight"],
+        **_focal(head),
+    )
+
+
+def freeanchor(case: dict[str, Any]) -> FreeAnchorConfig:
+    model = case["model"]
+    head = model["bbox_head"]
+    assert head["type"] == "FreeAnchorRetinaHead"
+    assert head["loss_bbox"]["type"] == "SmoothL1Loss"
+    return FreeAnchorConfig(
+        **_dense(model),
+        anchors=_anchors(head["anchor_generator"]),
+        tower_norm=_norm(head),
+        box_weights=_box_weights(head["bbox_coder"]),
+        clamp_shrinking=True,
+        smooth_l1_beta=head["loss_bbox"]["beta"],
+        box_loss_weight=head["loss_bbox"]["loss_weight"],
+    )
+
+
+def reppoints(case: dict[str, Any]) -> RepPointsConfig:
+    model = case["model"]
+    head, train = model["bbox_head"], model["train_cfg"]
+    first, refine = train["init"]["assigner"], train["refine"]["assigner"]
+    assert head["type"] == "RepPointsHead"
+    assert head["num_points"] == 9
+    assert (first["type"], first["pos_num"], first["scale"]) == ("PointAssigner", 1, head["point_base_scale"])
+    assert refine["type"] == "MaxIoUAssigner"
+    assert refine["min_pos_iou"] == 0
+    assert head["loss_bbox_refine"]["loss_weight"] == head["loss_cls"]["loss_weight"] == 1
+    assert head["loss_bbox_init"]["beta"] == head["loss_bbox_refine"]["beta"]
+    return RepPointsConfig(
+        **_dense(model),
+        points=PointConfig(strides=tuple(head["point_strides"]), offset=0.0),
+        tower_norm=_norm(head),
+        points_to_box=head["transform_method"],
+        offset_gradient=head["gradient_mul"],
+        base_scale=head["point_base_scale"],
+        negative_below=refine["neg_iou_thr"],
+        positive_from=refine["pos_iou_thr"],
+        smooth_l1_beta=head["loss_bbox_init"]["beta"],
+        init_loss_weight=head["loss_bbox_init"]["loss_weight"],
+        **_focal(head),
+    )
+
+
+def _dense(model: dict[str, Any]) -> dict[str, Any]:
+    """What FCOS, ATSS, FreeAnchor and RepPoints have in common."""
+    head, test = model["bbox_head"], model["test_cfg"]
+    return {
+        "num_classes": head["num_classes"],
+        "backbone": _resnet(model["backbone"]),
+        "fpn": _fpn(model["neck"]),
+        "pixels": _pixels(model["data_preprocessor"]),
+        "tower_convs": head["stacked_convs"],
+        "candidates": test["nms_pre"],
+        "detect": _detect(test),
+    }
+
+
+def _focal(head: dict[str, Any]) -> dict[str, float]:
+    assert head["loss_cls"]["type"] == "FocalLoss"
+    assert head["loss_cls"]["loss_weight"] == 1
+    return {"focal_alpha": head["loss_cls"]["alpha"], "focal_gamma": head["loss_cls"]["gamma"]}
+
+
+def _detect(test: dict[str, Any]) -> DetectConfig:
+    return DetectConfig(
+        score_threshold=test["score_thr"],
+        nms_threshold=test["nms"]["iou_threshold"],
+        detections=test["max_per_img"],
+        min_side=test["min_bbox_size"],
+        drop_first=True,
+    )
+
+
+def _norm(part: dict[str, Any]) -> Norm | None:
+    return {None: None, "GN": "group"}[part.get("norm_cfg", {}).get("type")]  # type: ignore[return-value]
 
 
 def _resnet(backbone: dict[str, Any]) -> ResNetConfig:
@@ -84,7 +195,8 @@ def _fpn(neck: dict[str, Any]) -> FPNConfig:
         channels=neck["out_channels"],
         extra_from={"on_input": "input", "on_output": "output"}[neck["add_extra_convs"]],  # type: ignore[arg-type]
         extra_relu=neck.get("relu_before_extra_convs", False),
-        norm={None: None, "GN": "group"}[neck.get("norm_cfg", {}).get("type")],  # type: ignore[arg-type]
+        norm=_norm(neck),
+        extra_norm=_norm(neck),
     )
 
 

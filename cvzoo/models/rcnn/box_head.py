@@ -167,7 +167,7 @@ class BoxHead(nn.Module):
         deltas_F4 = self._deltas_of(raw.deltas[foreground_F], labels_R[foreground_F])
         proposals_F4 = proposals_R4[foreground_F]
         cls = F.cross_entropy(raw.logits.float(), labels_R, reduction="sum")
-        box = box_loss(deltas_F4, proposals_F4, truth_F4, c.box_loss, c.box_weights, c.smooth_l1_beta)
+        box = box_loss(deltas_F4, proposals_F4, truth_F4, c.box_loss, c.box_weights, c.smooth_l1_beta).sum()
         return {"loss_cls": cls / normaliser, "loss_box": c.box_loss_weight * box / normaliser}
 
     def _deltas_of(self, deltas: Tensor, labels: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ class RPN(nn.Module):
         cls = F.binary_cross_entropy_with_logits(logits_P.float(), is_object_P.float(), reduction="sum")
         anchors_P4 = anchors_M4[anchor_P[is_object_P]]
         kind, weights, beta = c.box_loss, c.box_weights, c.smooth_l1_beta
-        box = box_loss(deltas_P4[is_object_P], anchors_P4, torch.cat(truths), kind, weights, beta)
+        box = box_loss(deltas_P4[is_object_P], anchors_P4, torch.cat(truths), kind, weights, beta).sum()
         count = float(self._count(len(anchor_P), truths))
         normaliser = mean_over_processes(torch.tensor(count, device=anchors_M4.device))
         return {

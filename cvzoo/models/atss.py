@@ -1,0 +1,158 @@
+"""ATSS: Bridging the Gap Between Anchor-based and Anchor-free Detection (Zhang et al., 1912.02424).
+
+FCOS's head on one anchor per cell. What makes the difference is who learns what: every object sets its own IoU
+threshold, from the mean and the spread of the IoUs of the anchors nearest to it.
+
+Shape suffixes: N images, L levels, M anchors of all levels, P positive anchors of all images, K classes, H W cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.models.dense.decode import anchors_of, decode, moved_anchors
+from cvzoo.models.dense.head import DenseHead, DenseOutput
+from cvzoo.nn.fpn import FPN, FPNConfig
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.pixels import IMAGENET, Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.ops.anchors import AnchorConfig, per_anchor
+from cvzoo.ops.assigners import Match, match_adaptive, point_distances, targets_of_batch
+from cvzoo.ops.boxes import Weights, decode_boxes
+from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
+from cvzoo.ops.points import cells_of_image
+from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+
+ANCHORS = AnchorConfig(sizes=((64,), (128,), (256,), (512,), (1024,)), ratios=((1.0,),))
+"""One square of eight strides in every cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ATSSConfig:
+    """Hyper-parameters; the defaults are mmdetection's with torchvision's ResNet-50."""
+
+    num_classes: int = 80
+    """Classes the network scores."""
+    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
+    """The body."""
+    fpn: FPNConfig = field(default_factory=lambda: FPNConfig(extra_relu=False))
+    """The pyramid, P3 to P7."""
+    pixels: Pixels = IMAGENET
+    """Pixel statistics of the backbone's weights."""
+    anchors: AnchorConfig = ANCHORS
+    """One anchor per cell."""
+    tower_convs: int = 4
+    """3x3 convolutions in each tower."""
+    tower_norm: Norm | None = "group"
+    """Norm in the towers."""
+    prior: float = 0.01
+    """Score every class starts from."""
+    class_ids: tuple[int, ...] = ()
+    """Data-set class of each output, -1 for an unused one; () when they are the same."""
+
+    nearest: int = 9
+    """Of each level this many anchors, nearest to an object's centre, are candidates for it."""
+    skip_padding: bool = True
+    """Anchors of cells beyond the image's own padded size learn nothing, instead of background."""
+    box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
+    """Scale of the regressed deltas."""
+    focal_alpha: float = 0.25
+    """Weight of positives."""
+    focal_gamma: float = 2.0
+    """How strongly well-classified anchors are discounted."""
+    box_loss_weight: float = 2.0
+    """Of 1 - GIoU of the decoded boxes."""
+
+    candidates: int = 1000
+    """At most this many (anchor, class) pairs per level go to NMS."""
+    detect: DetectConfig = field(default_factory=lambda: DetectConfig(nms_threshold=0.6, drop_first=True))
+    """Thresholds of the detections."""
+
+    def build(self) -> ATSS:
+        return ATSS(self)
+
+
+class ATSS(nn.Module):
+    """The whole detector; see the model protocol in docs/models.md."""
+
+    def __init__(self, config: ATSSConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = config.backbone.build()
+        self.neck = FPN(config.fpn, self.backbone.channels)
+        self.head = DenseHead(
+            config.fpn.channels,
+            config.num_classes,
+            convs=config.tower_convs,
+            norm=config.tower_norm,
+            prior=config.prior,
+            centreness="box",
+            scaled_levels=len(config.anchors.strides),
+        )
+
+    def raw(self, images_N3HW: Tensor) -> DenseOutput:
+        """Head outputs for normalised, padded images: a pure tensor function."""
+        return self.head(self.neck(self.backbone(images_N3HW)))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Prediction]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
+
+    def for_inference(self) -> nn.Module:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)
+
+    def assign(self, raw: DenseOutput, anchors: tuple[Tensor, ...], target: Target, size: Size) -> Match:
+        """What each anchor of one image learns."""
+        c = self.config
+        if not c.skip_padding:
+            return match_adaptive(list(anchors), target.boxes, c.nearest)
+        grids = tuple(size_of(x) for x in raw.logits)
+        valid_M = cells_of_image(c.anchors.strides, grids, size, c.pixels.divisor, 1, anchors[0].device)
+        valid = valid_M.split([len(level) for level in anchors])
+        own = [level[inside] for level, inside in zip(anchors, valid)]
+        match = match_adaptive(own, target.boxes, c.nearest)
+        return match.spread(torch.where(valid_M)[0], len(valid_M))
+
+    def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
+        """`loss_cls` over all anchors of the images, `loss_box` and `loss_centreness` over the positive ones."""
+        c = self.config
+        anchors = anchors_of(c.anchors, raw.logits, canvas)
+        matches = [self.assign(raw, anchors, target, size) for target, size in zip(targets, sizes)]
+        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
+        image_P, anchor_P = torch.where(labels_NM >= 0)
+        anchors_P4 = torch.cat(anchors)[anchor_P]
+        deltas_P4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)[image_P, anchor_P]
+        centreness_P = torch.cat([x.flatten(1) for x in raw.centreness], dim=1)[image_P, anchor_P]
+        true_centreness_P = centreness_of(point_distances((anchors_P4[:, :2] + anchors_P4[:, 2:]) / 2, truth_P4))
+        counts_N = torch.stack([match.positive_A.sum() for match in matches])
+        count = mean_over_processes(counts_N.clamp(min=1).sum())
+        box_count = mean_over_processes(true_centreness_P.sum()).clamp(min=1)
+        cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
+        boxes_P4 = decode_boxes(deltas_P4, anchors_P4, c.box_weights, clamp_shrinking=True)
+        box_P = iou_loss(boxes_P4, truth_P4, "giou") * true_centreness_P
+        centreness = F.binary_cross_entropy_with_logits(centreness_P.float(), true_centreness_P, reduction="sum")
+        return {
+            "loss_cls": cls_N.sum() / count,
+            "loss_box": c.box_loss_weight * box_P.sum() / box_count,
+            "loss_centreness": centreness / count,
+        }
+
+    def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
+        """Detections of each image in original pixels."""
+        c = self.config
+        boxes_at = moved_anchors(raw.deltas, anchors_of(c.anchors, raw.logits, canvas), c.box_weights, True)
+        return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)

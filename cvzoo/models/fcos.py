@@ -1,0 +1,198 @@
+"""FCOS: Fully Convolutional One-Stage Object Detection (Tian et al., 1904.01355; improved: 2006.09214).
+
+No anchors: every location of a pyramid scores the classes and regresses its distances to the four sides of the object
+it lies in. Each level looks after objects of its own size, and a centre-ness branch plays down locations near a border.
+
+Shape suffixes: N images, L levels, M locations of all levels, P locations in an object, of all images, K classes,
+H W cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.models.dense.decode import ScoreRule, decode
+from cvzoo.models.dense.head import DenseHead, DenseOutput
+from cvzoo.nn.fpn import FPN, FPNConfig
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.pixels import IMAGENET, Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.ops.anchors import per_anchor
+from cvzoo.ops.assigners import Match, match_locations, point_distances, targets_of_batch
+from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.distributed import mean_over_processes, moving_count
+from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
+from cvzoo.ops.points import PointConfig, per_level, pyramid_points
+from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class FCOSConfig:
+    """Hyper-parameters; the defaults are the first paper's with torchvision's ResNet-50."""
+
+    num_classes: int = 80
+    """Classes the network scores."""
+    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
+    """The body."""
+    fpn: FPNConfig = field(default_factory=FPNConfig)
+    """The pyramid, P3 to P7."""
+    pixels: Pixels = IMAGENET
+    """Pixel statistics of the backbone's weights."""
+    points: PointConfig = PointConfig()
+    """The locations."""
+    tower_convs: int = 4
+    """3x3 convolutions in each tower."""
+    tower_norm: Norm | None = "group"
+    """Norm in the towers."""
+    tower_bias: bool | None = True
+    """Bias of the towers' convolutions; None: where there is no norm."""
+    prior: float = 0.01
+    """Score every class starts from."""
+    class_ids: tuple[int, ...] = ()
+    """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 91 outputs."""
+    level_scales: bool = True
+    """Each level multiplies its distances by a number it learns; detectron2's and torchvision's do not."""
+    distance: Literal["exp", "relu"] = "exp"
+    """What turns the box branch into distances: exp, in pixels, or ReLU, in strides (improved)."""
+    centreness_on: Literal["cls", "box"] = "cls"
+    """Tower of the centre-ness branch; the improved version has it on the box tower."""
+
+    ranges: tuple[float, ...] = (64, 128, 256, 512)
+    """A level learns objects whose farthest side from a location lies between its two bounds in pixels."""
+    closed_ranges: bool = True
+    """The bounds belong to the range (mmdetection), or to no level (detectron2, torchvision)."""
+    centre_radius: float | None = None
+    """Only locations within this many strides of an object's centre learn it (improved: 1.5); None: all inside it."""
+    focal_alpha: float = 0.25
+    """Weight of positives."""
+    focal_gamma: float = 2.0
+    """How strongly well-classified locations are discounted."""
+    box_loss: Literal["iou", "giou"] = "iou"
+    """-log IoU, or 1 - GIoU (improved)."""
+    central_boxes: bool = True
+    """Weight the box loss by the true centre-ness; detectron2 and torchvision do not."""
+    normaliser: Literal["batch", "moving"] = "batch"
+    """Losses are divided by the number of positives in the batch, or its moving average (detectron2)."""
+
+    candidates: int = 1000
+    """At most this many (location, class) pairs per level go to NMS."""
+    score: ScoreRule = "product"
+    """How class score and centre-ness make a detection's score."""
+    detect: DetectConfig = field(default_factory=lambda: DetectConfig(nms_threshold=0.6, drop_first=True))
+    """Thresholds of the detections."""
+
+    def build(self) -> FCOS:
+        return FCOS(self)
+
+
+class FCOS(nn.Module):
+    """The whole detector; see the model protocol in docs/models.md."""
+
+    positives: Tensor
+
+    def __init__(self, config: FCOSConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = config.backbone.build()
+        self.neck = FPN(config.fpn, self.backbone.channels)
+        self.head = DenseHead(
+            config.fpn.channels,
+            config.num_classes,
+            convs=config.tower_convs,
+            norm=config.tower_norm,
+            bias=config.tower_bias,
+            prior=config.prior,
+            centreness=config.centreness_on,
+            scaled_levels=len(config.points.strides) if config.level_scales else 0,
+        )
+        self.register_buffer("positives", torch.tensor(300.0))  # the moving average starts at 300, as the reference's
+
+    def raw(self, images_N3HW: Tensor) -> DenseOutput:
+        """Head outputs for normalised, padded images: a pure tensor function."""
+        return self.head(self.neck(self.backbone(images_N3HW)))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.losses(self.raw(images), batch.targets, size_of(images))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Prediction]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
+
+    def for_inference(self) -> nn.Module:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)
+
+    def points(self, raw: DenseOutput, canvas: Size) -> tuple[Tensor, ...]:
+        """L of (H * W, 2): the locations the raw outputs belong to."""
+        grids = tuple(size_of(x) for x in raw.logits)
+        return pyramid_points(self.config.points, grids, canvas, raw.logits[0].device)
+
+    def distances(self, deltas: Tensor, stride: Tensor | float) -> Tensor:
+        """Distances in pixels to the left, top, right and bottom side, from the box branch."""
+        return deltas.float().exp() if self.config.distance == "exp" else deltas.float().relu() * stride
+
+    def assign(self, points: tuple[Tensor, ...], target: Target) -> Match:
+        """What each location of one image learns."""
+        c = self.config
+        bounds = torch.tensor([0.0, *c.ranges, torch.inf], device=points[0].device)
+        level_M = per_level(tuple(range(len(points))), points)
+        range_M2 = torch.stack([bounds[level_M], bounds[level_M + 1]], dim=1)
+        stride_M = per_level(c.points.strides, points)
+        return match_locations(
+            torch.cat(points), stride_M, range_M2, target.boxes, c.centre_radius, closed=c.closed_ranges
+        )
+
+    def losses(self, raw: DenseOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
+        """`loss_cls` over all locations, `loss_box` and `loss_centreness` over those in an object."""
+        c, points = self.config, self.points(raw, canvas)
+        matches = [self.assign(points, target) for target in targets]
+        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
+        image_P, row_P = torch.where(labels_NM >= 0)
+        truth_P4 = point_distances(torch.cat(points)[row_P], truth_P4)
+        deltas_P4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)[image_P, row_P]
+        distances_P4 = self.distances(deltas_P4, per_level(c.points.strides, points)[row_P, None])
+        centreness_P = torch.cat([x.flatten(1) for x in raw.centreness], dim=1)[image_P, row_P]
+        true_centreness_P = centreness_of(truth_P4)
+        count, box_count = self._normalisers(true_centreness_P)
+        cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
+        # around the location as the origin, distances to the left and top are coordinates but for their sign
+        sign = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=truth_P4.device)
+        box_P = iou_loss(distances_P4 * sign, truth_P4 * sign, c.box_loss)
+        box_P = box_P * true_centreness_P if c.central_boxes else box_P
+        centreness = F.binary_cross_entropy_with_logits(centreness_P.float(), true_centreness_P, reduction="sum")
+        return {
+            "loss_cls": cls_N.sum() / count,
+            "loss_box": box_P.sum() / box_count,
+            "loss_centreness": centreness / count,
+        }
+
+    def _normalisers(self, centreness_P: Tensor) -> tuple[Tensor, Tensor]:
+        """What the losses are divided by: the number of positives and, for the box loss, the sum of its weights."""
+        count = torch.tensor(float(len(centreness_P)), device=centreness_P.device)
+        if self.config.normaliser == "moving":
+            count = moving_count(self.positives, count, update=self.training)
+        else:
+            count = mean_over_processes(count).clamp(min=1)
+        if not self.config.central_boxes:
+            return count, count
+        return count, mean_over_processes(centreness_P.sum()).clamp(min=1e-6)
+
+    def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
+        """Detections of each image in original pixels."""
+        c, points = self.config, self.points(raw, canvas)
+
+        def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
+            deltas_P4 = per_anchor(raw.deltas[level][image], 4)[row_P]
+            left_top, right_bottom = self.distances(deltas_P4, c.points.strides[level]).split(2, dim=1)
+            return torch.cat([points[level][row_P] - left_top, points[level][row_P] + right_bottom], dim=1)
+
+        return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes, c.score)

@@ -1,0 +1,254 @@
+"""RepPoints: Point Set Representation for Object Detection (Yang et al., 1904.11490).
+
+Every location spreads nine points over the object near it, twice: the first set is judged by the box around it and
+tells two deformable convolutions where to look; these classify the object and move the points to their final places.
+
+Shape suffixes: N images, L levels, M locations of all levels, P positive ones of all images, D = 2 * 9 coordinates (y
+before x), K classes, H W cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.models.dense.decode import decode
+from cvzoo.nn.deform import deform_convs
+from cvzoo.nn.fpn import FPN, FPNConfig
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.pixels import IMAGENET, Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.nn.towers import init_normal, logit, tower
+from cvzoo.ops.anchors import per_anchor
+from cvzoo.ops.assigners import Match, match_boxes, match_nearest, targets_of_batch
+from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
+from cvzoo.ops.points import PointConfig, cells_of_image, per_level, pyramid_points
+from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+
+PointsToBox = Literal["minmax", "partial_minmax", "moment"]
+"""The box of a set of points (section 3.2): around all of them, around the first four, or from their mean and spread."""
+POINTS = 9
+"""As many as a 3x3 kernel has taps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepPointsConfig:
+    """Hyper-parameters; the defaults are the authors' with torchvision's ResNet-50."""
+
+    num_classes: int = 80
+    """Classes the network scores."""
+    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
+    """The body."""
+    fpn: FPNConfig = field(
+        default_factory=lambda: FPNConfig(extra_from="input", extra_relu=False, norm="group", extra_norm="group")
+    )
+    """The pyramid, P3 to P7."""
+    pixels: Pixels = IMAGENET
+    """Pixel statistics of the backbone's weights."""
+    points: PointConfig = PointConfig(offset=0.0)
+    """The locations."""
+    tower_convs: int = 3
+    """3x3 convolutions in each tower."""
+    tower_norm: Norm | None = "group"
+    """Norm in the towers."""
+    prior: float = 0.01
+    """Score every class starts from."""
+    class_ids: tuple[int, ...] = ()
+    """Data-set class of each output, -1 for an unused one; () when they are the same."""
+    points_to_box: PointsToBox = "moment"
+    """How a set of points becomes a box."""
+    transfer_gradient: float = 0.01
+    """Share of its gradient that the learnt scale of the spread receives."""
+    offset_gradient: float = 0.1
+    """Share of the gradient that the first points receive through the deformable convolutions."""
+
+    base_scale: float = 4.0
+    """A box of this many strides belongs to that level; the unit of the box losses, too."""
+    negative_below: float = 0.4
+    """Locations whose first box has a lower best IoU learn background; those between the thresholds learn no class."""
+    positive_from: float = 0.5
+    """Locations whose first box has this IoU or more learn the object."""
+    skip_padding: bool = True
+    """Locations beyond the image's own padded size learn nothing, instead of background."""
+    focal_alpha: float = 0.25
+    """Weight of positives."""
+    focal_gamma: float = 2.0
+    """How strongly well-classified locations are discounted."""
+    smooth_l1_beta: float = 0.11
+    """Of both box losses."""
+    init_loss_weight: float = 0.5
+    """Of the loss on the first boxes."""
+
+    candidates: int = 1000
+    """At most this many (location, class) pairs per level go to NMS."""
+    detect: DetectConfig = DetectConfig(drop_first=True)
+    """Thresholds of the detections."""
+
+    def build(self) -> RepPoints:
+        return RepPoints(self)
+
+
+class RepPointsOutput(NamedTuple):
+    """Raw outputs, level by level; points in strides from their location."""
+
+    logits: list[Tensor]
+    """L of (N, K, H, W)."""
+    first: list[Tensor]
+    """L of (N, D, H, W): the points before the deformable convolutions."""
+    refined: list[Tensor]
+    """L of (N, D, H, W): the points after them."""
+
+
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """x, which receives only this share of its gradient."""
+    return factor * x + (1 - factor) * x.detach()
+
+
+class RepPointsHead(nn.Module):
+    """Two towers, the first points, and the two deformable convolutions that look at them (figure 2)."""
+
+    def __init__(self, config: RepPointsConfig) -> None:
+        super().__init__()
+        channels = config.fpn.channels
+        self.offset_gradient = config.offset_gradient
+        self.cls_tower = tower(channels, config.tower_convs, config.tower_norm)
+        self.box_tower = tower(channels, config.tower_convs, config.tower_norm)
+        self.first_conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first_out = nn.Conv2d(channels, 2 * POINTS, 1)
+        self.cls_kernel = nn.Parameter(torch.empty(channels, channels, 3, 3))
+        self.cls_out = nn.Conv2d(channels, config.num_classes, 1)
+        self.refine_kernel = nn.Parameter(torch.empty(channels, channels, 3, 3))
+        self.refine_out = nn.Conv2d(channels, 2 * POINTS, 1)
+        self.transfer = nn.Parameter(torch.zeros(2)) if config.points_to_box == "moment" else None
+        init_normal(self)
+        nn.init.constant_(self.cls_out.bias, logit(config.prior))  # type: ignore[arg-type]
+        for kernel in (self.cls_kernel, self.refine_kernel):
+            nn.init.kaiming_uniform_(kernel, nonlinearity="relu")
+
+    def forward(self, features: list[Tensor]) -> RepPointsOutput:
+        reach = torch.arange(-1, 2, device=features[0].device)
+        kernel_D11 = torch.cartesian_prod(reach, reach).view(-1, 1, 1)  # where a plain convolution would look
+        output = RepPointsOutput([], [], [])
+        for x in features:
+            cls, box = self.cls_tower(x), self.box_tower(x)
+            first = self.first_out(F.relu(self.first_conv(box), inplace=True))
+            offsets = scale_gradient(first, self.offset_gradient) - kernel_D11
+            cls, box = deform_convs([cls, box], offsets, [self.cls_kernel, self.refine_kernel])
+            output.logits.append(self.cls_out(F.relu(cls, inplace=True)))
+            output.first.append(first)
+            output.refined.append(self.refine_out(F.relu(box, inplace=True)) + first.detach())
+        return output
+
+
+class RepPoints(nn.Module):
+    """The whole detector; see the model protocol in docs/models.md."""
+
+    def __init__(self, config: RepPointsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = config.backbone.build()
+        self.neck = FPN(config.fpn, self.backbone.channels)
+        self.head = RepPointsHead(config)
+
+    def raw(self, images_N3HW: Tensor) -> RepPointsOutput:
+        """Head outputs for normalised, padded images: a pure tensor function."""
+        return self.head(self.neck(self.backbone(images_N3HW)))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Prediction]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
+
+    def for_inference(self) -> nn.Module:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)
+
+    def points(self, raw: RepPointsOutput, canvas: Size) -> tuple[Tensor, ...]:
+        """L of (H * W, 2): the locations the raw outputs belong to."""
+        grids = tuple(size_of(x) for x in raw.logits)
+        return pyramid_points(self.config.points, grids, canvas, raw.logits[0].device)
+
+    def boxes(self, points_D: Tensor) -> Tensor:
+        """(..., 4) xyxy around the location, in strides, of (..., D) points (section 3.2)."""
+        y, x = points_D.float().unflatten(-1, (POINTS, 2)).unbind(-1)
+        if self.config.points_to_box == "moment":
+            assert self.head.transfer is not None
+            xy = torch.stack([x, y], dim=-2)
+            centre = xy.mean(dim=-1)
+            variance = (xy - centre.unsqueeze(-1)).square().sum(dim=-1) / (POINTS - 1)
+            spread = variance.clamp(min=1e-12).sqrt()  # the floor keeps its gradient finite where all points are one
+            half = spread * scale_gradient(self.head.transfer, self.config.transfer_gradient).exp()
+            return torch.cat([centre - half, centre + half], dim=-1)
+        if self.config.points_to_box == "partial_minmax":
+            y, x = y[..., :4], x[..., :4]
+        return torch.stack([x.amin(dim=-1), y.amin(dim=-1), x.amax(dim=-1), y.amax(dim=-1)], dim=-1)
+
+    def valid(self, raw: RepPointsOutput, size: Size) -> Tensor:
+        """(M,): which locations of one image learn."""
+        grids, device = tuple(size_of(x) for x in raw.logits), raw.logits[0].device
+        if not self.config.skip_padding:
+            return torch.ones(sum(rows * columns for rows, columns in grids), dtype=torch.bool, device=device)
+        return cells_of_image(self.config.points.strides, grids, size, self.config.pixels.divisor, 1, device)
+
+    def assign_first(self, points: tuple[Tensor, ...], target: Target, valid_M: Tensor) -> Match:
+        """Which locations of one image spread their first points over an object."""
+        row = torch.where(valid_M)[0]
+        stride_M = per_level(self.config.points.strides, points)
+        match = match_nearest(torch.cat(points)[row], stride_M[row], target.boxes, self.config.base_scale)
+        return match.spread(row, len(valid_M))
+
+    def assign_refined(self, first_M4: Tensor, target: Target, valid_M: Tensor) -> Match:
+        """What each location of one image learns, from the IoU of its first box."""
+        c = self.config
+        return match_boxes(first_M4, target.boxes, c.negative_below, c.positive_from, "truth", valid_A=valid_M)
+
+    def losses(self, raw: RepPointsOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
+        """`loss_first` on the first boxes, `loss_cls` and `loss_refined` on what becomes of them."""
+        c, points = self.config, self.points(raw, canvas)
+        points_M4 = torch.cat(points).repeat(1, 2)
+        stride_M1 = per_level(c.points.strides, points)[:, None]
+        first_NMD, refined_NMD = (
+            torch.cat([per_anchor(x, 2 * POINTS) for x in maps], dim=1) for maps in (raw.first, raw.refined)
+        )
+        with torch.no_grad():
+            boxes_NM4 = points_M4 + stride_M1 * self.boxes(first_NMD)
+        valid = [self.valid(raw, size) for size in sizes]
+        first = [self.assign_first(points, target, valid_M) for target, valid_M in zip(targets, valid)]
+        refined = [self.assign_refined(*each) for each in zip(boxes_NM4, targets, valid)]
+        unit_M1 = c.base_scale * stride_M1
+        losses = {}
+        for name, sets_NMD, matches in (("first", first_NMD, first), ("refined", refined_NMD, refined)):
+            labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
+            image_P, row_P = torch.where(labels_NM >= 0)
+            boxes_P4 = points_M4[row_P] + stride_M1[row_P] * self.boxes(sets_NMD[image_P, row_P])
+            error = smooth_l1(boxes_P4 / unit_M1[row_P], truth_P4 / unit_M1[row_P], c.smooth_l1_beta)
+            counts_N = torch.stack([match.positive_A.sum() for match in matches])
+            losses[f"loss_{name}"] = error.sum() / mean_over_processes(counts_N.clamp(min=1).sum())
+        cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
+        losses["loss_cls"] = cls_N.sum() / mean_over_processes(counts_N.clamp(min=1).sum())
+        losses["loss_first"] = c.init_loss_weight * losses["loss_first"]
+        return losses
+
+    def decode(
+        self, raw: RepPointsOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
+    ) -> list[Prediction]:
+        """Detections of each image in original pixels."""
+        c, points = self.config, self.points(raw, canvas)
+
+        def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
+            boxes_P4 = self.boxes(per_anchor(raw.refined[level][image], 2 * POINTS)[row_P])
+            return points[level][row_P].repeat(1, 2) + c.points.strides[level] * boxes_P4
+
+        return decode(raw.logits, [], boxes_at, c, sizes, original_sizes)

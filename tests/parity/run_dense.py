@@ -1,0 +1,215 @@
+"""FCOS, ATSS, FreeAnchor and RepPoints: FCOS as detectron2 has it, and all of them as mmdetection has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from parity import config_detectron2, config_mmdet
+from parity.compare import (
+    as_rows,
+    batch_of,
+    compare_detections,
+    compare_levels,
+    compare_mmdet_gradients,
+    compare_training,
+    detectron2_batch,
+    tolerance,
+)
+from parity.golden import Case, Report
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from cvzoo.models.atss import ATSS
+from cvzoo.models.dense.decode import anchors_of
+from cvzoo.models.fcos import FCOS
+from cvzoo.models.freeanchor import FreeAnchor
+from cvzoo.models.reppoints import POINTS, RepPoints
+from cvzoo.ops.anchors import per_anchor
+from cvzoo.ops.assigners import IGNORED, Match, point_distances, targets_of_batch
+from cvzoo.ops.points import per_level
+from cvzoo.structures import Batch, Target, size_of
+from cvzoo.weights.load import load_state, to_ours
+
+CENTRENESS = {"cls": "loss_cls", "bbox": "loss_box", "centerness": "loss_centreness"}
+LOSSES = {
+    "fcos_mmdet": {f"loss_{name}": ours for name, ours in CENTRENESS.items()},
+    "atss": {f"loss_{name}": ours for name, ours in CENTRENESS.items()},
+    "freeanchor": {"positive_bag_loss": "loss_bag", "negative_bag_loss": "loss_background"},
+    "reppoints": {"loss_cls": "loss_cls", "loss_pts_init": "loss_first", "loss_pts_refine": "loss_refined"},
+}
+"""By system: the reference's name of each loss and ours."""
+
+
+def run_fcos(case: Case) -> Report:
+    """FCOS as detectron2 has it."""
+    report, batch = Report(), detectron2_batch(case)
+    model = FCOS(config_detectron2.fcos(case.info))
+    load_state(model, to_ours(case.weights), case.name)
+    names = {"loss_fcos_cls": "loss_cls", "loss_fcos_loc": "loss_box", "loss_fcos_ctr": "loss_centreness"}
+    compare_training(report, case, model, model.train()(batch), names)
+    model.eval()
+    images = model.config.pixels(batch.images, batch.sizes)
+    with torch.no_grad():
+        features = model.neck(model.backbone(images))
+        raw = model.head(features)
+    for level, actual in enumerate(features, start=3):
+        report.close(f"p{level}", actual, case.expected[f"eval.features.p{level}"], tolerance(case, "eval.features"))
+    for name, levels in (("logits", raw.logits), ("ltrb", raw.deltas), ("centerness", raw.centreness)):
+        compare_levels(report, case, f"eval.head.{name}", levels, "eval.head")
+    points = model.points(raw, size_of(images))
+    positives = sum(model.assign(points, target).positive_A.sum() for target in batch.targets)
+    report.close("positives", torch.as_tensor(positives / len(batch)), case.expected["train.logged.num_pos_anchors"])
+    for fast in (model, model.for_inference()):
+        compare_detections(report, case, fast.predict(batch), tolerance(case, "eval.detections"))
+    return report
+
+
+def run_dense_mmdet(case: Case) -> Report:
+    """Any of them as mmdetection has it."""
+    system = case.name.split("/")[0]
+    report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
+    config = getattr(config_mmdet, system.removesuffix("_mmdet"))(case.info)
+    model = config.build()
+    load_state(model, to_ours(case.weights), case.name)
+    images = config.pixels(batch.images, batch.sizes)
+    report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
+    _compare_losses(report, case, model, batch, LOSSES[system])
+    compare_mmdet_gradients(report, case, model)
+    model.eval()
+    with torch.no_grad():
+        features = model.neck(model.backbone(images))
+        raw = model.head(features)
+    for level, actual in enumerate(features):
+        if f"neck.{level}" in case.expected:
+            report.close(f"neck.{level}", actual, case.expected[f"neck.{level}"])
+        report.close(f"cls.{level}", raw.logits[level], case.expected[f"head.cls.{level}"])
+    STAGES[system](report, case, model, raw, batch, size_of(images))
+    for fast in (model, model.for_inference()):
+        for n, prediction in enumerate(fast.predict(batch)):
+            expected = {name: case.expected[f"detections.{n}.{name}"] for name in ("boxes", "scores", "labels")}
+            report.same_set(f"detections.{n}", as_rows(prediction), expected)
+    return report
+
+
+def _compare_losses(report: Report, case: Case, model: Any, batch: Batch, names: dict[str, str]) -> None:
+    """With all ground truth (leaving its gradients behind), and with none in picture 1."""
+    model.train()
+    with torch.no_grad():
+        without = model(replace(batch, targets=[batch.targets[0], Target.empty()]))
+    losses = model(batch)
+    for prefix, found in (("loss", losses), ("no_objects.loss", without)):
+        assert set(found) == set(names.values())
+        for theirs, ours in names.items():
+            report.close(f"{prefix} {theirs}", found[ours].detach(), case.expected[f"{prefix}.{theirs}"])
+        total = torch.stack(list(found.values())).sum()
+        report.close(f"{prefix} total", total.detach(), case.expected[f"{prefix}.total"])
+    torch.stack(list(losses.values())).sum().backward()
+
+
+def _compare_fcos(report: Report, case: Case, model: FCOS, raw: Any, batch: Batch, canvas: tuple[int, int]) -> None:
+    strides, points = model.config.points.strides, model.points(raw, canvas)
+    for level, stride in enumerate(strides):
+        report.close(f"ltrb.{level}", model.distances(raw.deltas[level], stride), case.expected[f"head.ltrb.{level}"])
+        report.close(f"centerness.{level}", raw.centreness[level], case.expected[f"head.centerness.{level}"])
+    matches = [model.assign(points, target) for target in batch.targets]
+    labels_NM, truth_P4 = targets_of_batch(matches, batch.targets)
+    image_P, row_P = torch.where(labels_NM >= 0)
+    unit_M = per_level(strides, points) if model.config.distance == "relu" else torch.ones(labels_NM.shape[1])
+    wanted_NM4 = torch.zeros(*labels_NM.shape, 4)
+    wanted_NM4[image_P, row_P] = point_distances(torch.cat(points)[row_P], truth_P4) / unit_M[row_P, None]
+    sizes = [len(level) for level in points]
+    for level, (labels, wanted) in enumerate(zip(labels_NM.split(sizes, 1), wanted_NM4.split(sizes, 1))):
+        expected = case.expected[f"target.labels.{level}"].view_as(labels)
+        report.equal(f"labels.{level}", torch.where(labels < 0, model.config.num_classes, labels), expected)
+        positive = labels >= 0  # the reference leaves distances to some box at the others
+        expected = case.expected[f"target.ltrb.{level}"].view_as(wanted)
+        report.close(f"distances.{level}", wanted[positive], expected[positive])
+
+
+def _compare_atss(report: Report, case: Case, model: ATSS, raw: Any, batch: Batch, canvas: tuple[int, int]) -> None:
+    anchors = anchors_of(model.config.anchors, raw.logits, canvas)
+    for level in range(len(anchors)):
+        report.close(f"deltas.{level}", raw.deltas[level], case.expected[f"head.deltas.{level}"])
+        report.close(f"centerness.{level}", raw.centreness[level], case.expected[f"head.centerness.{level}"])
+    matches = [model.assign(raw, anchors, *each) for each in zip(batch.targets, batch.sizes)]
+    count = sum(max(int(match.positive_A.sum()), 1) for match in matches)
+    report.close("avg_factor", torch.tensor(float(count)), case.expected["target.avg_factor"].float())
+    _compare_targets(report, case, "target", matches, batch.targets, anchors, model.config.num_classes)
+
+
+def _compare_targets(
+    report: Report,
+    case: Case,
+    prefix: str,
+    matches: list[Match],
+    targets: list[Target],
+    levels: tuple[Tensor, ...],
+    classes: int,
+) -> None:
+    """Labels and boxes of all candidates, level by level."""
+    labels_NM, truth_P4 = targets_of_batch(matches, targets)
+    boxes_NM4 = torch.zeros(*labels_NM.shape, 4)
+    boxes_NM4[torch.where(labels_NM >= 0)] = truth_P4
+    sizes = [len(level) for level in levels]
+    for level, (labels, boxes) in enumerate(zip(labels_NM.split(sizes, 1), boxes_NM4.split(sizes, 1))):
+        background = torch.where(labels < 0, classes, labels)
+        report.equal(f"{prefix}.labels.{level}", background, case.expected[f"{prefix}.labels.{level}"])
+        report.equal(f"{prefix}.used.{level}", labels != IGNORED, case.expected[f"{prefix}.label_weights.{level}"])
+        report.close(f"{prefix}.boxes.{level}", boxes, case.expected[f"{prefix}.boxes.{level}"])
+
+
+def _compare_freeanchor(
+    report: Report, case: Case, model: FreeAnchor, raw: Any, batch: Batch, canvas: tuple[int, int]
+) -> None:
+    for level, deltas in enumerate(raw.deltas):
+        report.close(f"deltas.{level}", deltas, case.expected[f"head.deltas.{level}"])
+    anchors = torch.cat(anchors_of(model.config.anchors, raw.logits, canvas))
+    report.close("first anchors", anchors[:16], case.expected["target.anchors_head_16"])
+    report.close("last anchors", anchors[-16:], case.expected["target.anchors_tail_16"])
+    for n, target in enumerate(batch.targets):
+        bags = model.bags(anchors, target.boxes)
+        iou = box_iou(target.boxes, anchors).gather(1, bags).sort(dim=1, descending=True).values
+        report.close(f"bag_ious.{n}", iou, case.expected[f"target.bag_ious.{n}"])
+        report.equal(f"bags.{n}", bags.sum(dim=1), case.expected[f"target.bag_sum_of_anchor_indices.{n}"])
+
+
+def _compare_reppoints(
+    report: Report, case: Case, model: RepPoints, raw: Any, batch: Batch, canvas: tuple[int, int]
+) -> None:
+    strides, points = model.config.points.strides, model.points(raw, canvas)
+    for level in range(len(points)):
+        boxes = model.boxes(raw.refined[level].movedim(1, -1)).movedim(-1, 1)
+        report.close(f"boxes.{level}", boxes, case.expected[f"head.boxes.{level}"])
+        report.close(f"first.{level}", raw.first[level], case.expected[f"train.points_init.{level}"])
+        report.close(f"refined.{level}", raw.refined[level], case.expected[f"train.points_refine.{level}"])
+    valid = [model.valid(raw, size) for size in batch.sizes]
+    first = [model.assign_first(points, *each) for each in zip(batch.targets, valid)]
+    points_NMD = torch.cat([per_anchor(x, 2 * POINTS) for x in raw.first], dim=1)
+    boxes_NM4 = torch.cat(points).repeat(1, 2) + per_level(strides, points)[:, None] * model.boxes(points_NMD)
+    refined = [model.assign_refined(*each) for each in zip(boxes_NM4, batch.targets, valid)]
+    for stage, matches in (("init", first), ("refine", refined)):
+        count = sum(max(int(match.positive_A.sum()), 1) for match in matches)
+        report.close(f"{stage} count", torch.tensor(float(count)), case.expected[f"target.{stage}.avg_factor"].float())
+    sizes = [len(level) for level in points]
+    labels_NM, truth_P4 = targets_of_batch(first, batch.targets)
+    wanted_NM4 = torch.zeros_like(boxes_NM4)
+    wanted_NM4[torch.where(labels_NM >= 0)] = truth_P4
+    for level, (wanted, labels) in enumerate(zip(wanted_NM4.split(sizes, 1), labels_NM.split(sizes, 1))):
+        report.close(f"init.boxes.{level}", wanted, case.expected[f"target.init.boxes.{level}"])
+        used = (labels >= 0)[..., None].expand_as(wanted)
+        report.equal(f"init.weights.{level}", used, case.expected[f"target.init.weights.{level}"])
+    _compare_targets(report, case, "target.refine", refined, batch.targets, points, model.config.num_classes)
+    proposals_NM4 = boxes_NM4 * torch.stack([match.positive_A for match in refined])[..., None]
+    for level, proposals in enumerate(proposals_NM4.split(sizes, 1)):
+        report.close(f"proposals.{level}", proposals, case.expected[f"target.refine.proposals.{level}"])
+
+
+STAGES = {
+    "fcos_mmdet": _compare_fcos,
+    "atss": _compare_atss,
+    "freeanchor": _compare_freeanchor,
+    "reppoints": _compare_reppoints,
+}
+"""By system: the comparison of what lies between the features and the losses."""
