@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from cvzoo.recipes.results import commit, hardware, machine_slug, versions
 
@@ -50,11 +51,24 @@ def alternate(sides: dict[str, Callable[[], object]], rounds: int, warmup: int =
     }
 
 
-def ratios(times: dict[str, dict[str, float]]) -> dict[str, float]:
+def ratios(times: dict[str, dict[str, float]], ours: str = "ours", theirs: str = "torchvision") -> dict[str, float]:
     """Ours over theirs, and the seconds of both."""
     return {
-        "ratio_cpu": times["ours"]["cpu"] / times["torchvision"]["cpu"],
-        "ratio_wall": times["ours"]["wall"] / times["torchvision"]["wall"],
-        "ours_cpu_s": times["ours"]["cpu"],
-        "torchvision_cpu_s": times["torchvision"]["cpu"],
+        "ratio_cpu": times[ours]["cpu"] / times[theirs]["cpu"],
+        "ratio_wall": times[ours]["wall"] / times[theirs]["wall"],
+        f"{ours}_cpu_s": times[ours]["cpu"],
+        f"{theirs}_cpu_s": times[theirs]["cpu"],
     }
+
+
+def training_step(model: nn.Module, losses: Callable[[], dict[str, Tensor]]) -> Callable[[], None]:
+    """Forward, losses, backward and a step of SGD with momentum."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.SGD(parameters, lr=1e-5, momentum=0.9)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        torch.stack(list(losses().values())).sum().backward()
+        optimiser.step()
+
+    return step

@@ -20,24 +20,48 @@ from cvzoo.data.config import Split
 from cvzoo.data.shapes import draw
 from cvzoo.data.transforms import resize
 from cvzoo.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
+from cvzoo.models.fcos import FCOS, FCOSConfig
 from cvzoo.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
+from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.masks import decode
+from cvzoo.ops.points import PointConfig
 from cvzoo.structures import Batch, Sample, Size, Target
 from cvzoo.weights import dialects
 from cvzoo.weights.keys import to_ours
 from cvzoo.weights.strict import load_state
 
-System = Literal["retinanet", "faster_rcnn", "mask_rcnn"]
+System = Literal["retinanet", "fcos", "faster_rcnn", "mask_rcnn"]
 Version = Literal["v1", "v2"]
-"""torchvision's `*_resnet50_fpn`, as it is with its published weights, and `*_resnet50_fpn_v2`."""
-Config = RetinaNetConfig | FasterRCNNConfig | MaskRCNNConfig
-Detector = RetinaNet | FasterRCNN | MaskRCNN
+"""torchvision's `*_resnet50_fpn`, as it is with its published weights, and `*_resnet50_fpn_v2`; FCOS has no v2."""
+Config = RetinaNetConfig | FCOSConfig | FasterRCNNConfig | MaskRCNNConfig
+Detector = RetinaNet | FCOS | FasterRCNN | MaskRCNN
 
 COCO = DATA / "coco"
+
+
+def fcos_torchvision() -> FCOSConfig:
+    """`fcos_resnet50_fpn`, until dialects has it."""
+    return FCOSConfig(
+        num_classes=91,
+        class_ids=dialects.coco_classes(first_output=0),
+        points=PointConfig(offset=0.0, stride_from_input=True),
+        level_scales=False,
+        distance="relu",
+        centreness_on="box",
+        closed_ranges=False,
+        centre_radius=1.5,
+        box_loss="giou",
+        central_boxes=False,
+        score="root",
+        detect=DetectConfig(score_threshold=0.2, nms_threshold=0.6, min_side=None),
+    )
+
+
 BUILDERS: dict[tuple[System, Version], tuple[Callable[..., nn.Module], Callable[[], Config]]] = {
     ("retinanet", "v1"): (tv.retinanet_resnet50_fpn, dialects.retinanet_torchvision),
     ("retinanet", "v2"): (tv.retinanet_resnet50_fpn_v2, dialects.retinanet_torchvision_v2),
+    ("fcos", "v1"): (tv.fcos_resnet50_fpn, fcos_torchvision),
     ("faster_rcnn", "v1"): (tv.fasterrcnn_resnet50_fpn, dialects.faster_rcnn_torchvision),
     ("faster_rcnn", "v2"): (tv.fasterrcnn_resnet50_fpn_v2, dialects.faster_rcnn_torchvision_v2),
     ("mask_rcnn", "v1"): (tv.maskrcnn_resnet50_fpn, dialects.mask_rcnn_torchvision),
@@ -45,12 +69,15 @@ BUILDERS: dict[tuple[System, Version], tuple[Callable[..., nn.Module], Callable[
 }
 SCORES: dict[System, str] = {
     "retinanet": "head.classification_head.cls_logits",
+    "fcos": "head.classification_head.cls_logits",
     "faster_rcnn": "roi_heads.box_predictor.cls_score",
     "mask_rcnn": "roi_heads.box_predictor.cls_score",
 }
 """torchvision's layer that scores the classes."""
-BACKGROUND: dict[System, int] = {"retinanet": 0, "faster_rcnn": 1, "mask_rcnn": 1}
+BACKGROUND: dict[System, int] = {"retinanet": 0, "fcos": 0, "faster_rcnn": 1, "mask_rcnn": 1}
 """torchvision's labels before the first class: R-CNNs number the background 0."""
+SPREADS: dict[System, float] = {"retinanet": 0.5, "fcos": 0.8, "faster_rcnn": 2.0, "mask_rcnn": 2.0}
+"""Of the class scores of random weights. Of the millions that a dense detector has some 5000 shall pass."""
 
 
 def torchvision_model(system: System, version: Version = "v1", **options: Any) -> tuple[nn.Module, Config]:
@@ -64,11 +91,11 @@ def torchvision_model(system: System, version: Version = "v1", **options: Any) -
 
 def _frozen_backbone(system: System) -> nn.Module:
     levels: dict[str, Any] = {}
-    if system == "retinanet":
+    if system in ("retinanet", "fcos"):
         levels = {"returned_layers": [2, 3, 4], "extra_blocks": LastLevelP6P7(256, 256)}
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3, **levels)
     for module in backbone.modules():
-        if isinstance(module, FrozenBatchNorm2d):
+        if isinstance(module, FrozenBatchNorm2d) and system != "fcos":
             module.eps = 0.0  # as torchvision does when it loads COCO_V1
     return backbone
 
@@ -121,12 +148,16 @@ def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, Detect
         if isinstance(module, FrozenBatchNorm2d):  # activations stay near 1, as trained ones do
             nn.init.constant_(module.weight, 0.5)  # type: ignore[arg-type]
     pictures, _ = torchvision_inputs(system, batch, config.class_ids)
-    spread = 0.5 if system == "retinanet" else 2.0  # RetinaNet has millions of scores, some 5000 shall pass
-    spread_scores(theirs, system, spread, pictures)
+    spread_scores(theirs, system, SPREADS[system], pictures)
     _silence_unused(theirs, system, config.class_ids)
+    return theirs, with_weights_of(theirs, config).eval()
+
+
+def with_weights_of(theirs: nn.Module, config: Config) -> Detector:
+    """Our network with torchvision's weights, through the importer a user would use."""
     ours = config.build()
     load_state(ours, to_ours(theirs.state_dict()), "torchvision")
-    return theirs, ours.eval()
+    return ours
 
 
 def _silence_unused(theirs: nn.Module, system: System, class_ids: tuple[int, ...]) -> None:

@@ -17,26 +17,13 @@ from typing import Literal
 
 import torch
 import tyro
-from common import alternate, ratios, report
+from common import alternate, ratios, report, training_step
 from side_by_side import System, batch_of, pair, picture, torchvision_inputs
-from torch import Tensor, nn
 
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.structures import Batch
 
 Side = Literal["ours", "torchvision"]
-
-
-def training_step(model: nn.Module, losses: Callable[[], dict[str, Tensor]]) -> Callable[[], None]:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.SGD(parameters, lr=1e-5, momentum=0.9)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        torch.stack(list(losses().values())).sum().backward()
-        optimiser.step()
-
-    return step
 
 
 def steps(system: System, batch: Batch) -> dict[Side, Callable[[], None]]:

@@ -45,7 +45,7 @@ class FCOSConfig:
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
     """Pixel statistics of the backbone's weights."""
-    points: PointConfig = PointConfig()
+    points: PointConfig = field(default_factory=PointConfig)
     """The locations."""
     tower_convs: int = 4
     """3x3 convolutions in each tower."""

@@ -81,7 +81,7 @@ class FreeAnchorConfig:
 
     candidates: int = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
-    detect: DetectConfig = DetectConfig(drop_first=True)
+    detect: DetectConfig = field(default_factory=lambda: DetectConfig(drop_first=True))
     """Thresholds of the detections."""
 
     def build(self) -> FreeAnchor:
@@ -208,7 +208,7 @@ class FreeAnchor(nn.Module):
     def _localised(
         self, deltas_M4: Tensor, anchors_M4: Tensor, truth_G4: Tensor, labels_G: Tensor, image: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image, anchor, class and probability (S,) of the pairs in which the predicted box is an object's (section 3.3)."""
+        """Image, anchor, class and probability (S,) of the pairs whose predicted box is an object's (section 3.3)."""
         c = self.config
         boxes_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
         box, anchor, probability = [], [], []

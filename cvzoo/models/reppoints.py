@@ -34,7 +34,7 @@ from cvzoo.ops.points import PointConfig, cells_of_image, per_level, pyramid_poi
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 PointsToBox = Literal["minmax", "partial_minmax", "moment"]
-"""The box of a set of points (section 3.2): around all of them, around the first four, or from their mean and spread."""
+"""The box of a set of points (section 3.2): around all, around the first four, or from their mean and spread."""
 POINTS = 9
 """As many as a 3x3 kernel has taps."""
 
@@ -53,7 +53,7 @@ class RepPointsConfig:
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
     """Pixel statistics of the backbone's weights."""
-    points: PointConfig = PointConfig(offset=0.0)
+    points: PointConfig = field(default_factory=lambda: PointConfig(offset=0.0))
     """The locations."""
     tower_convs: int = 3
     """3x3 convolutions in each tower."""
@@ -89,7 +89,7 @@ class RepPointsConfig:
 
     candidates: int = 1000
     """At most this many (location, class) pairs per level go to NMS."""
-    detect: DetectConfig = DetectConfig(drop_first=True)
+    detect: DetectConfig = field(default_factory=lambda: DetectConfig(drop_first=True))
     """Thresholds of the detections."""
 
     def build(self) -> RepPoints:

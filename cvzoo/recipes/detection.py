@@ -1,4 +1,4 @@
-"""Object detection: one function per row.
+"""Object detection in two stages: one function per row.
 
 Model classes are imported inside the functions, so that listing the rows needs no torch.
 """
@@ -190,74 +190,5 @@ def tridentnet_r50_c4_shapes() -> Recipe:
         data=settings.SHAPES,
         optim=settings.SHAPES_OPTIM,
         schedule=replace(settings.SHAPES_SCHEDULE, batch=8, base_batch=8),  # every branch sees every picture
-        run=settings.SHAPES_RUN,
-    )
-
-
-# RetinaNet
-
-
-def retinanet_r50_fpn_1x() -> Recipe:
-    """RetinaNet R-50-FPN, 90 000 iterations of 16 images at 800 px, as the reference trains it (1708.02002).
-
-    Expected: box AP 37.4 with detectron2's caffe backbone and scale jitter, 36.4 with torchvision's at 800 px only.
-    """
-    from cvzoo.models.retinanet import RetinaNetConfig
-
-    return Recipe(
-        row="retinanet_r50_fpn_1x",
-        model=RetinaNetConfig(),
-        backbone_weights="imagenet",
-        optim=Optim(lr=0.01),
-    )
-
-
-def retinanet_lite0_fpn_320_mini() -> Recipe:
-    """RetinaNet with EfficientNet-Lite0 on 285 COCO pictures at 320 px: real data in half an hour on 2 CPU cores.
-
-    What makes it learn in so few steps: group norm in pyramid and towers, one anchor size per level (a third of the
-    head's arithmetic, spent on more epochs), ImageNet features held fixed up to C4. 42 epochs.
-    """
-    from cvzoo.models.retinanet import RetinaNetConfig
-    from cvzoo.nn.fpn import FPNConfig
-    from cvzoo.nn.pixels import HALF
-    from cvzoo.ops.anchors import AnchorConfig
-
-    return Recipe(
-        row="retinanet_lite0_fpn_320_mini",
-        model=RetinaNetConfig(
-            backbone=settings.lite0(),
-            fpn=FPNConfig(channels=64, norm="group"),
-            pixels=HALF,
-            anchors=AnchorConfig(sizes=((40,), (80,), (160,), (320,), (640,))),
-            tower_convs=2,
-            tower_norm="group",
-        ),
-        backbone_weights="imagenet",
-        data=settings.COCO_320,
-        optim=settings.MINI_OPTIM,
-        schedule=settings.MINI_SCHEDULE,
-        run=settings.MINI_RUN,
-    )
-
-
-def retinanet_r18_fpn_shapes() -> Recipe:
-    """RetinaNet on drawn shapes from random weights: the demo; under 5 minutes on 2 CPU cores."""
-    from cvzoo.models.retinanet import RetinaNetConfig
-    from cvzoo.nn.fpn import FPNConfig
-    from cvzoo.ops.anchors import AnchorConfig, octave_sizes
-
-    return Recipe(
-        row="retinanet_r18_fpn_shapes",
-        model=RetinaNetConfig(
-            num_classes=3,
-            backbone=settings.narrow_resnet(depth=18, width=32),
-            fpn=FPNConfig(channels=64),
-            anchors=AnchorConfig(sizes=octave_sizes((24, 48, 96, 192, 384))),
-            tower_convs=2,
-        ),
-        data=settings.SHAPES,
-        optim=settings.SHAPES_OPTIM,
-        schedule=replace(settings.SHAPES_SCHEDULE, iterations=600),
         run=settings.SHAPES_RUN,
     )

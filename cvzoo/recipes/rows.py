@@ -2,50 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
 from cvzoo.recipes import detection, instance
-from cvzoo.recipes.recipe import Recipe
-
-Task = Literal["detection", "instance", "segmentation", "pose"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """A figure somebody else published for the same system. It never mixes with ours."""
-
-    name: str
-    """Who: `detectron2`, `torchvision` ..."""
-    results: dict[str, float]
-    """Metric name (`box_AP` ...) to value in 0..1."""
-    source: str
-    """Address of the page that states it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the zoo table; the recipe's function name is the row's name."""
-
-    recipe: Callable[[], Recipe]
-    task: Task = "detection"
-    system: str
-    """The published method, heading of its table."""
-    paper: str
-    """arXiv number."""
-    backbone: str
-    style: str = "pytorch"
-    """`pytorch` (RGB, stride in the 3x3 convolution) or `caffe` (BGR, stride in the 1x1)."""
-    lr_schd: str
-    """Schedule as the field names it: 1x is 90 000 iterations of 16 images."""
-    references: tuple[Reference, ...] = ()
-    parity: tuple[str, ...] = ()
-    """References whose weights give equal outputs here, proven by a test."""
-
-    @property
-    def name(self) -> str:
-        return self.recipe.__name__
+from cvzoo.recipes.row import CVPODS, DETECTRON2_ZOO, MMDETECTION, TORCHVISION_ZOO, TRIDENTNET_PROJECT, Reference, Row
+from cvzoo.recipes.rows_dense import DENSE_ROWS
 
 
 def _table(*rows: Row) -> dict[str, Row]:
@@ -53,12 +12,6 @@ def _table(*rows: Row) -> dict[str, Row]:
     assert len(table) == len(rows), "two rows share a name"
     return table
 
-
-DETECTRON2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
-TORCHVISION_ZOO = "https://docs.pytorch.org/vision/stable/models.html#object-detection"
-TRIDENTNET_PROJECT = "https://github.com/facebookresearch/detectron2/tree/main/projects/TridentNet"
-MMDETECTION = "https://github.com/open-mmlab/mmdetection/tree/main/configs"
-CVPODS = "https://github.com/Megvii-BaseDetection/cvpods/tree/master/playground"
 
 ROWS = _table(
     Row(
@@ -162,33 +115,7 @@ ROWS = _table(
         backbone="R-50-C4, 1/4 width",
         lr_schd="500 it",
     ),
-    Row(
-        recipe=detection.retinanet_r50_fpn_1x,
-        system="RetinaNet",
-        paper="1708.02002",
-        backbone="R-50-FPN",
-        lr_schd="1x",
-        references=(
-            Reference(name="detectron2", results={"box_AP": 0.374}, source=DETECTRON2_ZOO),
-            Reference(name="torchvision", results={"box_AP": 0.364}, source=TORCHVISION_ZOO),
-            Reference(name="mmdetection", results={"box_AP": 0.365}, source=f"{MMDETECTION}/retinanet"),
-        ),
-        parity=("detectron2", "torchvision", "mmdetection"),
-    ),
-    Row(
-        recipe=detection.retinanet_lite0_fpn_320_mini,
-        system="RetinaNet",
-        paper="1708.02002",
-        backbone="EfficientNet-Lite0-FPN",
-        lr_schd="mini",
-    ),
-    Row(
-        recipe=detection.retinanet_r18_fpn_shapes,
-        system="RetinaNet",
-        paper="1708.02002",
-        backbone="R-18-FPN",
-        lr_schd="600 it",
-    ),
+    *DENSE_ROWS,
     Row(
         recipe=instance.mask_rcnn_r50_fpn_1x,
         task="instance",

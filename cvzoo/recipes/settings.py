@@ -6,10 +6,10 @@ Model classes are imported inside the functions, so that listing the rows needs 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvzoo.data.config import Data, Shapes, Split
-from cvzoo.recipes.recipe import Optim, Run, Schedule
+from cvzoo.recipes.recipe import Optim, Recipe, Run, Schedule
 
 if TYPE_CHECKING:
     from cvzoo.models.rcnn.box_head import BoxHeadConfig
@@ -60,6 +60,24 @@ MINI_SCHEDULE = Schedule(
 )
 """Half an hour on 2 CPU cores; 42 epochs of the 285 pictures."""
 MINI_RUN = Run(log_every=20, checkpoint_every=250, channels_last=True)
+
+
+def mini(row: str, model: Any) -> Recipe:
+    """Half an hour at most on COCO_320, from ImageNet features."""
+    return Recipe(
+        row=row,
+        model=model,
+        backbone_weights="imagenet",
+        data=COCO_320,
+        optim=MINI_OPTIM,
+        schedule=MINI_SCHEDULE,
+        run=MINI_RUN,
+    )
+
+
+def shapes(row: str, model: Any) -> Recipe:
+    """A few minutes on SHAPES, from random weights."""
+    return Recipe(row=row, model=model, data=SHAPES, optim=SHAPES_OPTIM, schedule=SHAPES_SCHEDULE, run=SHAPES_RUN)
 
 
 def narrow_resnet(depth: int, width: int) -> ResNetConfig:

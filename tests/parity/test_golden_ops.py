@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from parity.compare import unpacked
 from parity.golden import GOLDEN, Case, Report, load_case
-from torchvision.ops import box_iou, generalized_box_iou_loss, roi_align
+from torch import Tensor
+from torchvision.ops import box_iou, deform_conv2d, generalized_box_iou_loss, roi_align
 
+from cvzoo.models.fcos import FCOSConfig
+from cvzoo.nn.deform import deform_convs
 from cvzoo.nn.roi_pool import RoIPoolConfig, roi_levels, roi_pool
 from cvzoo.ops.anchors import AnchorConfig, pyramid_anchors
-from cvzoo.ops.assigners import BACKGROUND, match_boxes
+from cvzoo.ops.assigners import BACKGROUND, match_boxes, point_distances
 from cvzoo.ops.boxes import MAX_LOG_SCALE, decode_boxes, encode_boxes
 from cvzoo.ops.detect import DetectConfig, detect
-from cvzoo.ops.losses import focal_loss, smooth_l1
+from cvzoo.ops.losses import focal_loss, iou_loss, smooth_l1
 from cvzoo.ops.masks import decode, encode, mask_targets, paste_masks, paste_values
 from cvzoo.structures import Mask, Prediction, Size
 
@@ -27,6 +32,14 @@ def sample_ids(op: str) -> list[tuple[str, int]]:
 def load(op: str, index: int) -> tuple[Case, dict, str]:
     case = load_case(op)
     return case, case.info["samples"][index], f"{index}."
+
+
+def mmdetection(op: str) -> tuple[Case, Report]:
+    """mmdetection's samples of an operator, and a report with their own tolerance."""
+    if not (GOLDEN / "ops_mmlab" / op / "case.json").exists():
+        pytest.skip(f"no samples of {op}")
+    case = load_case(f"ops_mmlab/{op}")
+    return case, Report(case.info["tolerance"]["relative"])
 
 
 @pytest.mark.parametrize(("op", "index"), sample_ids("ops/anchors"))
@@ -56,6 +69,24 @@ def test_box_code(op: str, index: int) -> None:
     report.close("decoded", decoded, case.expected[f"{prefix}decoded"])
     encoded = encode_boxes(case.inputs[f"{prefix}targets"], boxes, weights)
     report.close("encoded", encoded, case.expected[f"{prefix}encoded"])
+    report.finish()
+
+
+@pytest.mark.parametrize(("op", "index"), sample_ids("ops/box2box_transform_linear"))
+def test_distances(op: str, index: int) -> None:
+    """FCOS's code; a source box is the cell around a location, its sides the stride where distances are in strides."""
+    case, options, prefix = load(op, index)
+    boxes, deltas = case.inputs[f"{prefix}boxes"], case.inputs[f"{prefix}deltas"]
+    points = (boxes[:, :2] + boxes[:, 2:]) / 2
+    unit = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2) if options["normalize_by_size"] else torch.ones_like(boxes)
+    with torch.device("meta"):
+        model = FCOSConfig(distance="relu").build()
+    left_top, right_bottom = model.distances(deltas, unit).split(2, dim=1)
+    report = Report()
+    encoded = point_distances(points, case.inputs[f"{prefix}targets"]) / unit
+    report.close("encoded", encoded, case.expected[f"{prefix}encoded"])
+    decoded = torch.cat([points - left_top, points + right_bottom], dim=1)
+    report.close("decoded", decoded, case.expected[f"{prefix}decoded"])
     report.finish()
 
 
@@ -95,6 +126,72 @@ def test_losses(op: str, index: int) -> None:
     report.close("out", out.detach(), case.expected[f"{prefix}out"])
     assert x.grad is not None
     report.close("grad", x.grad, case.expected[f"{prefix}grad"], 1e-3)
+    report.finish()
+
+
+@pytest.mark.parametrize("loss", ["iou_log", "giou", "smooth_l1", "l1"])
+def test_box_losses(loss: str) -> None:
+    case, report = mmdetection("box_losses")
+    options, weight, target = case.info["options"], case.inputs["weight"], case.inputs["target"]
+    scale = 1 if "iou" in loss else 50  # what the samples divide coordinates by before they are regressed
+    x = (case.inputs["prediction"] / scale).requires_grad_()
+    if "iou" in loss:
+        elements = iou_loss(x, target, "iou" if loss == "iou_log" else "giou")
+        report.close("elements", elements.detach(), case.expected[f"{loss}.elements"])
+    else:
+        beta = options["smooth_l1_beta"] if loss == "smooth_l1" else 0
+        elements = smooth_l1(x, target / scale, beta).sum(dim=1)
+    total = (weight * elements).sum() / options["avg_factor"]
+    total.backward()
+    report.close("loss", total.detach(), case.expected[f"{loss}.loss"])
+    assert x.grad is not None
+    report.close("grad", x.grad, case.expected[f"{loss}.grad"])
+    report.finish()
+
+
+def test_pairwise_iou() -> None:
+    case, report = mmdetection("box_losses")
+    found = box_iou(case.inputs["prediction"], case.inputs["target"])
+    report.close("iou", found, case.expected["pairwise_iou"])
+    report.finish()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("setting", "gamma", "alpha"), [("g2_a25", 2.0, 0.25), ("g15_a60", 1.5, 0.6)])
+def test_focal_loss(setting: str, gamma: float, alpha: float, weighted: bool) -> None:
+    case, report = mmdetection("focal_loss")
+    x, labels = case.inputs["logits"].requires_grad_(), case.inputs["labels"]
+    rows = focal_loss(x, torch.where(labels == x.shape[1], BACKGROUND, labels), alpha, gamma)
+    weight = case.inputs["weight"] if weighted else torch.ones(len(x))
+    total = (rows * weight).sum() / case.info["options"]["avg_factor"]
+    total.backward()
+    name = f"{setting}.{'weighted' if weighted else 'plain'}"
+    report.close("elements", rows.detach(), case.expected[f"{setting}.elements"].sum(dim=1))
+    report.close("loss", total.detach(), case.expected[f"{name}.loss"])
+    assert x.grad is not None
+    report.close("grad", x.grad, case.expected[f"{name}.grad"])
+    report.finish()
+
+
+def deform_conv_of_cuda(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    return deform_conv2d(x, offset, weight, padding=1)
+
+
+def deform_conv_of_cpu(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    return deform_convs([x], offset, [weight])[0]
+
+
+@pytest.mark.parametrize("operator", [deform_conv_of_cpu, deform_conv_of_cuda])
+def test_deform_conv(operator: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    """Our operator on the CPU and torchvision's, which CUDA gets, are the one the reference has."""
+    case, report = mmdetection("deform_conv")
+    inputs = {name: case.inputs[f"plain.{name}"].requires_grad_() for name in ("x", "offset", "weight")}
+    out = operator(*inputs.values())
+    (out * case.inputs["plain.upstream_gradient"]).sum().backward()
+    report.close("out", out.detach(), case.expected["plain.v1"])
+    for name, tensor in inputs.items():
+        assert tensor.grad is not None
+        report.close(f"grad_{name}", tensor.grad, case.expected[f"plain.v1.grad_{name}"])
     report.finish()
 
 
@@ -177,7 +274,7 @@ def test_paste_masks(op: str, index: int) -> None:
     report.finish()
 
 
-def pasted_values(masks: torch.Tensor, boxes: torch.Tensor, size: Size) -> torch.Tensor:
+def pasted_values(masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
     """(D, H, W) uint8: the values before they are compared with the threshold, times 255."""
     out = torch.zeros(len(masks), *size, dtype=torch.uint8)
     for picture, mask, box in zip(out, masks, boxes):

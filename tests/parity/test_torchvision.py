@@ -18,13 +18,12 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from cvzoo.data.transforms import resize
 from cvzoo.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
+from cvzoo.models.fcos import FCOS, FCOSConfig
 from cvzoo.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from cvzoo.models.retinanet import RetinaNet
+from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
 from cvzoo.ops.classes import classes_of
 from cvzoo.ops.masks import decode, paste_masks
 from cvzoo.structures import RLE, Batch, Prediction, Size, size_of
-from cvzoo.weights.keys import to_ours
-from cvzoo.weights.strict import load_state
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # which compare with the same models
 from paste_masks import blobs, boxes_in  # pyright: ignore[reportMissingImports]
@@ -38,6 +37,7 @@ from side_by_side import (  # pyright: ignore[reportMissingImports]
     torchvision_inputs,
     torchvision_model,
     val_pictures,
+    with_weights_of,
 )
 
 pytestmark = pytest.mark.skipif(not COCO.exists(), reason=f"real pictures are not at {COCO}")
@@ -48,15 +48,18 @@ LARGE = 96
 NORMS = {"weight": (0.2, 0.5), "bias": (-0.1, 0.1), "running_mean": (-0.1, 0.1), "running_var": (0.5, 1.5)}
 """Between which values a batch norm's tensors are drawn."""
 LOSSES = {
+    "classification": "loss_cls",
+    "bbox_regression": "loss_box",
+    "bbox_ctrness": "loss_centreness",
     "loss_objectness": "loss_rpn_cls",
     "loss_rpn_box_reg": "loss_rpn_box",
     "loss_classifier": "loss_cls",
     "loss_box_reg": "loss_box",
     "loss_mask": "loss_mask",
 }
-"""torchvision's names of an R-CNN's losses, and ours."""
+"""torchvision's names of the losses, and ours."""
 Found = list[dict[str, Tensor]]
-"""torchvision's detections of each image."""
+"""torchvision's detections of each image, or its targets."""
 
 
 @cache
@@ -150,23 +153,28 @@ def compare_pasted(report: Report, name: str, ours: list[RLE], theirs: list[np.n
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_retinanet(version: Version) -> None:
     theirs, config = torchvision_model("retinanet", version, **SIDES)
-    images = batch()
-    pictures, targets = torchvision_inputs("retinanet", images, config.class_ids)
-    randomise(theirs, "retinanet", 0.7, pictures)
-    ours, report = config.build(), Report()
-    assert isinstance(ours, RetinaNet)
-    load_state(ours, to_ours(theirs.state_dict()), "torchvision")
+    assert isinstance(config, RetinaNetConfig)
+    compare_dense("retinanet", theirs, config, spread=0.7)
 
-    theirs.train()
-    ours.train()
-    with torch.no_grad():
-        expected, losses = theirs(pictures, targets), ours(images)
-    report.close("loss_cls", losses["loss_cls"], expected["classification"])
-    report.close("loss_box", losses["loss_box"], expected["bbox_regression"])
+
+def test_fcos() -> None:
+    # scores of a random head nearly tie: a limit would cut between them
+    theirs, config = torchvision_model("fcos", **SIDES, detections_per_img=10**6)
+    assert isinstance(config, FCOSConfig)
+    config = replace(config, detect=replace(config.detect, detections=10**6))
+    compare_dense("fcos", theirs, config, spread=0.7)
+
+
+def compare_dense(system: System, theirs: nn.Module, config: RetinaNetConfig | FCOSConfig, spread: float) -> None:
+    """Losses, images, raw outputs and detections of both sides."""
+    images, report = batch(), Report()
+    pictures, targets = torchvision_inputs(system, images, config.class_ids)
+    randomise(theirs, system, spread, pictures)
+    compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), pictures, targets, images)
 
     theirs.eval()
-    ours.eval()
-    load_state(ours, to_ours(theirs.state_dict()), "torchvision")
+    ours = with_weights_of(theirs, config).eval()
+    assert isinstance(ours, RetinaNet | FCOS)
     with torch.no_grad():
         canvas, _ = theirs.get_submodule("transform")(pictures)
         features = theirs.get_submodule("backbone")(canvas.tensors)
@@ -174,12 +182,24 @@ def test_retinanet(version: Version) -> None:
         normalised = ours.config.pixels(images.images, images.sizes)
         raw = ours.raw(normalised)
         found = theirs(pictures)
+    if isinstance(ours, FCOS):  # whose head ends with the ReLU there
+        raw = raw._replace(deltas=[ours.distances(x, 1.0) for x in raw.deltas])
     report.close("images", normalised, canvas.tensors)
-    flat = [torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in levels], 1) for levels in raw[:2]]
-    report.close("logits", flat[0], head["cls_logits"].flatten(1))
-    report.close("deltas", flat[1], head["bbox_regression"].flatten(1))
-    compare_detections(report, "retinanet", found, ours.predict(images), config.class_ids)
+    for (name, expected), levels in zip(head.items(), raw):
+        flat = torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in levels], 1)
+        report.close(name, flat, expected.flatten(1))
+    compare_detections(report, system, found, ours.predict(images), config.class_ids)
     report.finish()
+
+
+def compare_losses(
+    report: Report, theirs: nn.Module, ours: nn.Module, pictures: list[Tensor], targets: Found, images: Batch
+) -> None:
+    with torch.no_grad():
+        expected, losses = theirs(pictures, targets), ours(images)
+    assert {LOSSES[name] for name in expected} == set(losses)
+    for name, loss in expected.items():
+        report.close(LOSSES[name], losses[LOSSES[name]], loss)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -189,20 +209,12 @@ def test_two_stage(system: System, version: Version) -> None:
     images = batch()
     pictures, targets = torchvision_inputs(system, images, config.class_ids)
     randomise(theirs, system, 4.0, pictures)
-    ours, report = config.build(), Report()
-    load_state(ours, to_ours(theirs.state_dict()), "torchvision")
-
-    theirs.train()
-    ours.train()
-    with torch.no_grad():
-        expected, losses = theirs(pictures, targets), ours(images)
-    assert {LOSSES[name] for name in expected} == set(losses)
-    for name, loss in expected.items():
-        report.close(LOSSES[name], losses[LOSSES[name]], loss)
+    report = Report()
+    compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), pictures, targets, images)
 
     theirs.eval()
-    ours.eval()
-    load_state(ours, to_ours(theirs.state_dict()), "torchvision")
+    ours = with_weights_of(theirs, config).eval()
+    assert isinstance(ours, FasterRCNN | MaskRCNN)
     with torch.no_grad():
         predictions = ours.predict(images)
         compare_detections(report, system, theirs(pictures), predictions, config.class_ids)

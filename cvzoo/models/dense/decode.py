@@ -1,6 +1,7 @@
 """From the scores of all candidates to detections, for detectors that score every cell of a pyramid.
 
-Shape suffixes: L levels, A anchors per cell, H W cells, K classes, M candidates of one level of one image, P the best pairs of candidate and class.
+Shape suffixes: L levels, A anchors per cell, H W cells, K classes, M candidates of one level of one image, P the best
+pairs of candidate and class.
 """
 
 from __future__ import annotations
