@@ -53,6 +53,8 @@ class FCOSConfig:
     """Norm in the towers."""
     tower_bias: bool | None = True
     """Bias of the towers' convolutions; None: where there is no norm."""
+    deform_last: bool = False
+    """The last convolution of each tower is deformable (DCNv2)."""
     prior: float = 0.01
     """Score every class starts from."""
     class_ids: tuple[int, ...] = ()
@@ -108,6 +110,7 @@ class FCOS(nn.Module):
             convs=config.tower_convs,
             norm=config.tower_norm,
             bias=config.tower_bias,
+            deform_last=config.deform_last,
             prior=config.prior,
             centreness=config.centreness_on,
             scaled_levels=len(config.points.strides) if config.level_scales else 0,

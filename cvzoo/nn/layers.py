@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.nn.deform import DeformConv
+
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained.
 `group`: group norm of 32 groups; layers with fewer than 64 channels have groups of 4."""
@@ -66,7 +68,9 @@ def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module 
 
 
 class ConvNorm(nn.Module):
-    """Convolution with `same` padding, norm if any, ReLU if asked."""
+    """Convolution with `same` padding (a deformable 3x3 one, DCNv2, if asked), norm if any, ReLU if asked."""
+
+    conv: nn.Conv2d
 
     def __init__(
         self,
@@ -78,10 +82,14 @@ class ConvNorm(nn.Module):
         norm: Norm | None = None,
         relu: bool = False,
         bias: bool | None = None,
+        deform: bool = False,
     ) -> None:
         super().__init__()
         bias = norm is None if bias is None else bias
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
+        if deform:
+            self.conv = DeformConv(in_channels, out_channels, stride=stride, bias=bias)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
         self.norm = make_norm(norm, out_channels)
         self.relu = relu
 

@@ -8,6 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.nn.deform import Deform, DeformConv, start_plain
 from cvzoo.nn.layers import Norm, make_norm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -29,6 +30,8 @@ class ResNetConfig:
     """Groups of the bottlenecks' 3x3 convolutions (ResNeXt)."""
     stride_in_1x1: bool = False
     """Bottlenecks stride in their first 1x1 convolution (caffe style) instead of the 3x3 (pytorch style)."""
+    deform: Deform | None = None
+    """Bottlenecks of layer2 to layer4 have deformable 3x3 convolutions."""
     norm: Norm = "frozen"
     """`frozen` is the zoo's common setting."""
     norm_eps: float = 1e-5
@@ -77,12 +80,17 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut."""
 
+    conv2: nn.Conv2d
+
     def __init__(self, config: ResNetConfig, in_channels: int, mid: int, out_channels: int, stride: int) -> None:
         super().__init__()
         stride_1x1, stride_3x3 = (stride, 1) if config.stride_in_1x1 else (1, stride)
         self.conv1 = nn.Conv2d(in_channels, mid, 1, stride_1x1, bias=False)
         self.bn1 = _norm(config, mid)
-        self.conv2 = nn.Conv2d(mid, mid, 3, stride_3x3, padding=1, groups=config.groups, bias=False)
+        if config.deform and mid > config.width:
+            self.conv2 = DeformConv(mid, mid, stride=stride_3x3, kind=config.deform)
+        else:
+            self.conv2 = nn.Conv2d(mid, mid, 3, stride_3x3, padding=1, groups=config.groups, bias=False)
         self.bn2 = _norm(config, mid)
         self.conv3 = nn.Conv2d(mid, out_channels, 1, bias=False)
         self.bn3 = _norm(config, out_channels)
@@ -93,7 +101,10 @@ class Bottleneck(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         conv = self.conv2
-        x = F.conv2d(x, conv.weight, conv.bias, conv.stride, dilation, dilation, conv.groups)
+        if dilation == 1:
+            x = conv(x)
+        else:
+            x = F.conv2d(x, conv.weight, conv.bias, conv.stride, dilation, dilation, conv.groups)
         x = F.relu(self.bn2(x), inplace=True)
         x = self.bn3(self.conv3(x))
         return F.relu(x.add_(shortcut), inplace=True)
@@ -150,6 +161,7 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        start_plain(self)
 
     def _freeze(self, stages: int) -> None:
         stem = [self.conv1, self.bn1]

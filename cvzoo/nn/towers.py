@@ -6,12 +6,16 @@ import math
 
 from torch import nn
 
+from cvzoo.nn.deform import start_plain
 from cvzoo.nn.layers import ConvNorm, Norm
 
 
-def tower(channels: int, convs: int, norm: Norm | None, bias: bool | None = None) -> nn.Sequential:
-    """`convs` times 3x3 convolution, norm if any, ReLU."""
-    return nn.Sequential(*(ConvNorm(channels, channels, norm=norm, relu=True, bias=bias) for _ in range(convs)))
+def tower(
+    channels: int, convs: int, norm: Norm | None, bias: bool | None = None, deform_last: bool = False
+) -> nn.Sequential:
+    """`convs` times 3x3 convolution, norm if any, ReLU; with `deform_last` the last convolution is deformable."""
+    deform = [deform_last and i == convs - 1 for i in range(convs)]
+    return nn.Sequential(*(ConvNorm(channels, channels, norm=norm, relu=True, bias=bias, deform=d) for d in deform))
 
 
 def init_normal(module: nn.Module, std: float = 0.01) -> None:
@@ -21,6 +25,7 @@ def init_normal(module: nn.Module, std: float = 0.01) -> None:
             nn.init.normal_(layer.weight, std=std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    start_plain(module)
 
 
 def logit(score: float) -> float:

@@ -73,6 +73,14 @@ DENSE_ROWS = (
         ),
     ),
     Row(
+        recipe=dense.fcos_r50_dcn_fpn_improved_1x,
+        system="FCOS",
+        paper="2006.09214",
+        backbone="R-50-DCN-FPN",
+        lr_schd="1x",
+        references=(Reference(name="mmdetection", results={"box_AP": 0.423}, source=f"{MMDETECTION}/fcos"),),
+    ),
+    Row(
         recipe=dense.fcos_lite0_fpn_320_mini,
         system="FCOS",
         paper="2006.09214",
@@ -183,6 +191,14 @@ DENSE_ROWS = (
         lr_schd="2x, 400-1400, moment",
         references=(Reference(name="authors", results={"box_AP": 0.423}, source=REPPOINTS_PROJECT),),
         parity=("mmdetection",),
+    ),
+    Row(
+        recipe=dense.reppoints_r101_dcn_fpn_moment_2x,
+        system="RepPoints",
+        paper="1904.11490",
+        backbone="R-101-DCN-FPN",
+        lr_schd="2x, moment",
+        references=(Reference(name="mmdetection", results={"box_AP": 0.429}, source=f"{MMDETECTION}/reppoints"),),
     ),
     Row(
         recipe=dense.reppoints_moment_lite0_fpn_320_mini,

@@ -15,6 +15,7 @@ MARKER = r"^neck\.lateral_convs\.|^roi_head\."
 RULES: Rules = (
     (r"^neck\.lateral_convs\.", "neck.lateral."),
     (r"^(neck\.\w+\.\d)\.(?:bn|gn)\.", r"\1.norm."),
+    (r"\.conv_offset\.", ".offset."),
     # RetinaNet, FreeAnchor, FCOS, ATSS; files of mmdetection 1 have `fcos_`
     (r"^bbox_head\.cls_convs\.", "head.cls_tower."),
     (r"^bbox_head\.reg_convs\.", "head.box_tower."),

@@ -37,17 +37,19 @@ class DenseHead(nn.Module):
         convs: int = 4,
         norm: Norm | None = None,
         bias: bool | None = None,
+        deform_last: bool = False,
         prior: float = 0.01,
         centreness: Literal["cls", "box"] | None = None,
         scaled_levels: int = 0,
     ) -> None:
         """`centreness` is read off that tower; `scaled_levels` levels multiply their box code by a number they learn.
 
-        `bias` and `norm` are those of the towers' convolutions, `prior` the score every class starts from.
+        `bias` and `norm` are those of the towers' convolutions, of which the last one may be deformable; `prior` is the
+        score every class starts from.
         """
         super().__init__()
-        self.cls_tower = tower(channels, convs, norm, bias)
-        self.box_tower = tower(channels, convs, norm, bias)
+        self.cls_tower = tower(channels, convs, norm, bias, deform_last)
+        self.box_tower = tower(channels, convs, norm, bias, deform_last)
         self.cls_out = nn.Conv2d(channels, anchors * classes, 3, padding=1)
         self.box_out = nn.Conv2d(channels, anchors * 4, 3, padding=1)
         self.centreness_out = nn.Conv2d(channels, anchors, 3, padding=1) if centreness else None
