@@ -77,9 +77,9 @@ def _convolve(x: Tensor, cell: Tensor, part: Tensor, weight: Tensor, height: int
     """The taps as weighted sums of rows of a table, many times faster than torchvision's kernel on a CPU."""
     rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
     taps = F.embedding_bag(cell, rows, mode="sum", per_sample_weights=part.to(rows.dtype))
-    kernel = weight.permute(0, 2, 3, 1).flatten(1)
-    out = F.linear(taps.view(-1, kernel.shape[1]), kernel)
-    return out.view(len(x), height, width, -1).permute(0, 3, 1, 2)
+    # as a 1x1 convolution, which runs several times faster than the same matrix product here
+    kernel = weight.permute(0, 2, 3, 1).flatten(1)[:, :, None, None]
+    return F.conv2d(taps.view(len(x), height, width, -1).permute(0, 3, 1, 2), kernel)
 
 
 def _taps(

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.fcos import FCOSConfig
 from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.weights import dialects
 from cvzoo.weights.errors import WeightsError
-from cvzoo.weights.keys import Toolbox
-from cvzoo.weights.systems import Detector, check_system, system_of_state
+from cvzoo.weights.keys import Toolbox, recognise
+from cvzoo.weights.systems import Detector, System, check_system, system_of, systems_of_state
 
 SIZES = {"fpn": ("channels",), "box_head": ("fc_channels",), "mask_head": ("convs", "channels")}
 """Of each part of a model the options that say how large it is: these are the row's, all others the dialect's."""
+ROWS_OWN = ("tower_convs", "deform_last", "points_to_box")
+"""Such options of the whole model, and what no file tells: minmax and partial_minmax have the same keys."""
 BODY_CONVENTIONS = ("stride_in_1x1", "norm", "norm_eps", "frozen_stages")
 """Of a backbone it is the other way round: these are the dialect's."""
 OnC4 = FasterRCNNConfig | TridentNetConfig
@@ -30,8 +33,10 @@ def outputs(state: Mapping[str, Tensor]) -> int:
     for key in ("box_head.cls_out.bias", "box_heads.0.cls_out.bias"):
         if key in state:
             return len(state[key]) - 1
-    if state.keys() >= {"head.cls_out.bias", "head.box_out.bias"}:  # RetinaNet: A * K scores beside A * 4 deltas
+    if state.keys() >= {"head.cls_out.bias", "head.box_out.bias"}:  # A * K scores beside A * 4 deltas
         return 4 * len(state["head.cls_out.bias"]) // len(state["head.box_out.bias"])
+    if state.keys() >= {"head.cls_out.bias", "head.refine_out.bias"}:  # RepPoints: one candidate per cell
+        return len(state["head.cls_out.bias"])
     raise WeightsError(
         "the weights are not of a system that cvzoo knows: they have no class scores where it has them; a backbone"
         " alone goes to --backbone-weights"
@@ -43,23 +48,24 @@ def class_count(config: Detector) -> int:
     return max(config.class_ids, default=config.num_classes - 1) + 1
 
 
-def config_for(state: Mapping[str, Tensor], toolbox: Toolbox, model: Detector, source: str) -> Detector:
-    """The config for `state` (our keys) from `toolbox`, for a row whose own config is `model`.
+def config_for(state: Mapping[str, Tensor], names: Collection[str], model: Detector, source: str) -> Detector:
+    """The config for `state` (our keys), in the file under `names`, for a row whose own config is `model`.
 
     How many blocks, channels and convolutions the network has is the row's to say; what the toolbox computes with them
-    is its dialect's; the number of classes, and torchvision's v2 and trained norms, are seen in the file. WeightsError
+    is its dialect's; the number of classes, and versions of a system in a toolbox, are seen in the file. WeightsError
     when the file is of another system.
     """
-    check_system(state, model, source)
+    toolbox, classes, systems = recognise(names), outputs(state), systems_of_state(state, names)
     if toolbox == "cvzoo":
-        return replace(model, num_classes=outputs(state))
-    dialect = _dialect(state, toolbox, model, source)
+        check_system(systems, model, source)
+        return replace(model, num_classes=classes)
+    dialect = _dialect(state, toolbox, systems, model, source)
     if toolbox == "torchvision" and "backbone.bn1.num_batches_tracked" in state:
         # norms that count batches were not frozen: a torchvision model that did not start from ImageNet
         dialect = replace(dialect, backbone=replace(dialect.backbone, norm="batch", norm_eps=1e-5))
     if toolbox == "detectron2" and isinstance(model.backbone, ResNetConfig) and model.backbone.groups > 1:
         dialect = dialects.on_resnext(dialect)
-    return _sized(_with_classes(dialect, outputs(state), toolbox), model)
+    return _sized(_with_classes(dialect, classes, toolbox), model)
 
 
 def as_row(config: Detector, model: Detector) -> Detector:
@@ -77,25 +83,30 @@ def as_row(config: Detector, model: Detector) -> Detector:
     return replace(model, **shared, rpn=rpn, box_head=replace(config.box_head, **own))
 
 
-def _dialect(state: Mapping[str, Tensor], toolbox: Toolbox, model: Detector, source: str) -> Detector:
-    if toolbox == "detectron2" and isinstance(model, TridentNetConfig):
-        return dialects.tridentnet_detectron2()
-    system = system_of_state(state)
-    v2 = toolbox == "torchvision" and not state.keys().isdisjoint(dialects.TORCHVISION_V2_KEYS)
-    known = dialects.TORCHVISION_V2 if v2 else dialects.DIALECTS[toolbox]
+def _dialect(
+    state: Mapping[str, Tensor], toolbox: Toolbox, systems: tuple[System, ...], model: Detector, source: str
+) -> Detector:
+    known = dict(dialects.DIALECTS[toolbox])
+    for key, variants in dialects.VARIANTS.get(toolbox, {}).items():
+        if key in state:
+            known.update(variants)
+    check_system(tuple(system for system in systems if system in known) or systems, model, source)
+    system = system_of(model)
     if system not in known:
         raise WeightsError(
-            f"{source} holds a {system} of {toolbox}, whose conventions cvzoo does not know; start from the backbone"
-            f" alone: --weights None --backbone-weights {source}"
+            f"{source} holds weights of {toolbox}'s {system}, whose conventions cvzoo does not know; start from the"
+            f" backbone alone: --weights None --backbone-weights {source}"
         )
+    if toolbox == "detectron2" and isinstance(model, TridentNetConfig):
+        return dialects.tridentnet_detectron2()
     return known[system]()
 
 
 def _with_classes(dialect: Detector, count: int, toolbox: Toolbox) -> Detector:
-    """`dialect` with `count` outputs; torchvision's 0 is the background, which RetinaNet scores, too, in vain."""
+    """`dialect` with `count` outputs; torchvision's 0 is the background, which dense detectors score, too, in vain."""
     if count == dialect.num_classes:
         return dialect
-    scores_background = toolbox == "torchvision" and isinstance(dialect, RetinaNetConfig)
+    scores_background = toolbox == "torchvision" and isinstance(dialect, RetinaNetConfig | FCOSConfig)
     return replace(dialect, num_classes=count, class_ids=tuple(range(-1, count - 1)) if scores_background else ())
 
 
@@ -106,8 +117,7 @@ def _sized(dialect: Detector, row: Detector) -> Detector:
         part, own = getattr(dialect, name, None), getattr(row, name, None)
         if part is not None and own is not None:
             sized[name] = replace(part, **{size: getattr(own, size) for size in sizes})
-    if isinstance(row, RetinaNetConfig):
-        sized["tower_convs"] = row.tower_convs
+    sized |= {name: getattr(row, name) for name in ROWS_OWN if hasattr(row, name)}
     return replace(dialect, **sized)
 
 

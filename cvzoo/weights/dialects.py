@@ -1,8 +1,9 @@
 """What each toolbox means by the same system: full-width configs under which its published weights give its outputs.
 
-Sources: torchvision 0.29 `models/detection/{retinanet,faster_rcnn,mask_rcnn,rpn,roi_heads}.py`; detectron2 0.6
-`configs/{COCO-Detection,COCO-InstanceSegmentation,Misc}` and `projects/TridentNet`; mmdetection 3
-`configs/_base_/models/{retinanet,faster-rcnn,mask-rcnn,cascade-rcnn,cascade-mask-rcnn}_r50_fpn.py`.
+Sources: torchvision 0.29 `models/detection/{retinanet,fcos,faster_rcnn,mask_rcnn,rpn,roi_heads}.py`; detectron2 0.6
+`configs/{COCO-Detection,COCO-InstanceSegmentation,Misc}`, `configs/common/models/fcos.py` and `projects/TridentNet`;
+mmdetection 3 `configs/_base_/models/{retinanet,faster-rcnn,mask-rcnn,cascade-rcnn,cascade-mask-rcnn}_r50_fpn.py` and
+`configs/{fcos,atss,free_anchor,reppoints}`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cvzoo.models.atss import ATSSConfig
 from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.fcos import FCOSConfig
+from cvzoo.models.freeanchor import FreeAnchorConfig
 from cvzoo.models.mask_rcnn import MaskRCNNConfig
 from cvzoo.models.rcnn.box_head import BoxHeadConfig
 from cvzoo.models.rcnn.c4 import C4_BOX_HEAD, C4_MASK_HEAD, C4_RPN
 from cvzoo.models.rcnn.mask_head import MaskHeadConfig
 from cvzoo.models.rcnn.rpn import RPNConfig
+from cvzoo.models.reppoints import RepPointsConfig
 from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.fpn import FPNConfig
@@ -25,6 +30,7 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.points import PointConfig
 from cvzoo.weights.systems import Detector, System
 
 UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
@@ -92,6 +98,94 @@ def retinanet_mmdetection() -> RetinaNetConfig:
         normaliser="batch",
         detect=DetectConfig(drop_first=True),
     )
+
+
+def fcos_torchvision() -> FCOSConfig:
+    """`fcos_resnet50_fpn`: 91 outputs as RetinaNet's; its published weights were trained with the norms' eps."""
+    return FCOSConfig(
+        num_classes=LAST_COCO_ID + 1,
+        class_ids=coco_classes(first_output=0),
+        points=PointConfig(offset=0.0, stride_from_input=True),
+        level_scales=False,
+        distance="relu",
+        centreness_on="box",
+        closed_ranges=False,
+        centre_radius=1.5,
+        box_loss="giou",
+        central_boxes=False,
+        score="root",
+        detect=DetectConfig(score_threshold=0.2, nms_threshold=0.6, min_side=None),
+    )
+
+
+def fcos_detectron2() -> FCOSConfig:
+    """`fcos_R_50_FPN_1x`: torchvision's was written after it."""
+    return replace(
+        fcos_torchvision(),
+        num_classes=80,
+        class_ids=(),
+        backbone=CAFFE_BODY,
+        pixels=CAFFE,
+        points=PointConfig(),
+        normaliser="moving",
+        detect=DetectConfig(score_threshold=0.2, nms_threshold=0.6, clip_first=False),
+    )
+
+
+def fcos_mmdetection() -> FCOSConfig:
+    """`fcos_r50-caffe_fpn_gn-head_1x_coco`, and `..._gn-head-center_1x_coco`, which learns at fewer locations."""
+    return FCOSConfig(
+        backbone=CAFFE_BODY,
+        pixels=replace(CAFFE, mean=(102.9801, 115.9465, 122.7717)),
+        tower_bias=None,
+        detect=DetectConfig(drop_first=True),
+    )
+
+
+def fcos_mmdetection_improved() -> FCOSConfig:
+    """`fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco`."""
+    return FCOSConfig(
+        backbone=CAFFE_BODY,
+        pixels=CAFFE,
+        distance="relu",
+        centreness_on="box",
+        centre_radius=1.5,
+        box_loss="giou",
+    )
+
+
+def fcos_mmdetection_deformed() -> FCOSConfig:
+    """`fcos_r50-dcn-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco`."""
+    return replace(fcos_mmdetection_improved(), backbone=replace(CAFFE_BODY, deform="v2"), deform_last=True)
+
+
+def atss_mmdetection() -> ATSSConfig:
+    """`atss_r50_fpn_1x_coco`: our defaults."""
+    return ATSSConfig(backbone=MMDETECTION_BODY, anchors=replace(ATSSConfig().anchors, order="ratio"))
+
+
+def freeanchor_mmdetection() -> FreeAnchorConfig:
+    """`freeanchor_r50_fpn_1x_coco`: the network of its RetinaNet."""
+    retinanet = retinanet_mmdetection()
+    return FreeAnchorConfig(
+        backbone=MMDETECTION_BODY, fpn=retinanet.fpn, anchors=retinanet.anchors, clamp_shrinking=True
+    )
+
+
+def reppoints_mmdetection() -> RepPointsConfig:
+    """`reppoints-moment_r50_fpn-gn_head-gn_{1x,2x}_coco`: our defaults."""
+    return RepPointsConfig(backbone=MMDETECTION_BODY)
+
+
+def reppoints_mmdetection_deformed() -> RepPointsConfig:
+    """`reppoints-moment_r101-dconv-c3-c5_fpn-gn_head-gn_2x_coco`."""
+    return RepPointsConfig(backbone=replace(MMDETECTION_BODY, depth=101, deform="v1"))
+
+
+def reppoints_mmdetection_without_norm() -> RepPointsConfig:
+    """`reppoints-moment_r50_fpn_1x_coco`."""
+    config = reppoints_mmdetection()
+    return replace(config, fpn=replace(config.fpn, norm=None, extra_norm=None), tower_norm=None)
 
 
 def faster_rcnn_torchvision() -> FasterRCNNConfig:
@@ -232,11 +326,13 @@ Dialects = Mapping[System, Callable[[], Detector]]
 DIALECTS: dict[str, Dialects] = {
     "torchvision": {
         "RetinaNet": retinanet_torchvision,
+        "FCOS": fcos_torchvision,
         "Faster R-CNN": faster_rcnn_torchvision,
         "Mask R-CNN": mask_rcnn_torchvision,
     },
     "detectron2": {
         "RetinaNet": retinanet_detectron2,
+        "FCOS": fcos_detectron2,
         "Faster R-CNN": faster_rcnn_detectron2,
         "Faster R-CNN on C4": faster_rcnn_c4_detectron2,
         "Mask R-CNN": mask_rcnn_detectron2,
@@ -246,6 +342,11 @@ DIALECTS: dict[str, Dialects] = {
     },
     "mmlab": {
         "RetinaNet": retinanet_mmdetection,
+        "FCOS": fcos_mmdetection,
+        "ATSS": atss_mmdetection,
+        "FreeAnchor": freeanchor_mmdetection,
+        "RepPoints": reppoints_mmdetection,
+        "RepPoints with moments": reppoints_mmdetection,
         "Faster R-CNN": faster_rcnn_mmdetection,
         "Mask R-CNN": mask_rcnn_mmdetection,
         "Cascade R-CNN": cascade_rcnn_mmdetection,
@@ -253,10 +354,20 @@ DIALECTS: dict[str, Dialects] = {
     },
 }
 """By toolbox; what is not here, cvzoo knows no conventions of."""
-TORCHVISION_V2: Dialects = {
-    "RetinaNet": retinanet_torchvision_v2,
-    "Faster R-CNN": faster_rcnn_torchvision_v2,
-    "Mask R-CNN": mask_rcnn_torchvision_v2,
+VARIANTS: dict[str, dict[str, Dialects]] = {
+    "torchvision": {
+        "head.cls_tower.0.norm.weight": {"RetinaNet": retinanet_torchvision_v2},
+        "box_head.convs.0.conv.weight": {
+            "Faster R-CNN": faster_rcnn_torchvision_v2,
+            "Mask R-CNN": mask_rcnn_torchvision_v2,
+        },
+    },
+    "mmlab": {
+        "head.cls_tower.0.conv.bias": {
+            "FCOS": fcos_mmdetection_improved,
+            "RepPoints": reppoints_mmdetection_without_norm,
+            "RepPoints with moments": reppoints_mmdetection_without_norm,
+        },
+    },
 }
-TORCHVISION_V2_KEYS = {"head.cls_tower.0.norm.weight", "box_head.convs.0.conv.weight"}
-"""Keys (ours) that only torchvision's v2 has."""
+"""By toolbox and a key (ours) that only their files have: other versions of these systems."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from torch import Tensor
@@ -21,7 +21,7 @@ MARKERS: dict[Toolbox, str] = {
 }
 
 
-def recognise(state: Mapping[str, Tensor]) -> Toolbox:
+def recognise(state: Collection[str]) -> Toolbox:
     """The toolbox that wrote the keys (`detectron2` for cvpods too). WeightsError shows some keys of an unknown one."""
     for toolbox, marker in MARKERS.items():
         if any(re.search(marker, key) for key in state):

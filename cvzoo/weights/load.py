@@ -20,7 +20,7 @@ from cvzoo.weights.keys import recognise, to_ours
 from cvzoo.weights.published import PUBLISHED
 from cvzoo.weights.rename import State
 from cvzoo.weights.strict import load_state
-from cvzoo.weights.systems import Detector, check_system
+from cvzoo.weights.systems import Detector, check_system, system_of, systems_of_state
 
 __all__ = ["WeightsError", "build_with_weights", "load_state", "recognise", "to_ours"]
 
@@ -71,7 +71,7 @@ def _find(recipe: Recipe[Any]) -> _Found:
     state = to_ours(file.state)
     if file.recipe is not None:
         return _Found(str(path), path, state, _recorded(file, state, recipe, path))
-    return _Found(str(path), path, state, config_for(state, recognise(file.state), recipe.model, str(path)))
+    return _Found(str(path), path, state, config_for(state, file.state, recipe.model, str(path)))
 
 
 def _recorded(file: WeightsFile, state: State, recipe: Recipe[Any], path: Path) -> Detector:
@@ -79,11 +79,13 @@ def _recorded(file: WeightsFile, state: State, recipe: Recipe[Any], path: Path) 
     assert file.recipe is not None
     row = file.recipe["row"]
     default = ROWS[row].recipe().model if row in ROWS else recipe.model
-    check_system(state, recipe.model, str(path), row)
+    check_system(systems_of_state(state), recipe.model, str(path), row)
     try:
-        return as_row(from_json(file.recipe["model"], default), recipe.model)
+        config = from_json(file.recipe["model"], default)
     except ValueError as error:
         raise WeightsError(f"{path} was saved by another version of cvzoo, whose options differ: {error}") from error
+    check_system((system_of(config),), recipe.model, str(path), row)  # the keys may be those of several
+    return as_row(config, recipe.model)
 
 
 def _with_changes(found: _Found, recipe: Recipe[Any]) -> Detector:

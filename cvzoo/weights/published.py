@@ -8,6 +8,7 @@ from torchvision.models import WeightsEnum
 from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_V2_Weights,
     FasterRCNN_ResNet50_FPN_Weights,
+    FCOS_ResNet50_FPN_Weights,
     MaskRCNN_ResNet50_FPN_V2_Weights,
     MaskRCNN_ResNet50_FPN_Weights,
     RetinaNet_ResNet50_FPN_V2_Weights,
@@ -21,6 +22,8 @@ from cvzoo.weights.systems import Detector
 DETECTRON2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
 TRIDENTNET_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/projects/TridentNet/README.md"
 DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2"
+MMDETECTION_CONFIGS = "https://github.com/open-mmlab/mmdetection/tree/main/configs"
+MMDETECTION_STORE = "https://download.openmmlab.com/mmdetection/v2.0"
 TORCHVISION_ZOO = "https://docs.pytorch.org/vision/stable/models.html#object-detection"
 TORCHVISION_MASK_ZOO = "https://docs.pytorch.org/vision/stable/models.html#instance-segmentation"
 
@@ -53,6 +56,13 @@ def _detectron2(path: str, config: Detector, source: str = DETECTRON2_ZOO, **res
     return Published(file=file, config=config, results=results, source=source)
 
 
+def _mmdetection(path: str, config: Detector, **results: float) -> Published:
+    # tools/model_converters/publish_model.py ends the name of a file with the first digits of its sha256
+    folder, sha256 = path.split("/")[0], path.removesuffix(".pth").rpartition("-")[2]
+    file = Remote(url=f"{MMDETECTION_STORE}/{path}", algorithm="sha256", digest=sha256)
+    return Published(file=file, config=config, results=results, source=f"{MMDETECTION_CONFIGS}/{folder}")
+
+
 PUBLISHED: dict[str, dict[str, Published]] = {
     "retinanet_r50_fpn_1x": {
         "torchvision": _torchvision(RetinaNet_ResNet50_FPN_Weights.COCO_V1, dialects.retinanet_torchvision()),
@@ -66,6 +76,79 @@ PUBLISHED: dict[str, dict[str, Published]] = {
             "COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl",
             dialects.retinanet_detectron2(),
             box_AP=0.387,
+        ),
+        "mmdetection": _mmdetection(
+            "retinanet/retinanet_r50_fpn_1x_coco/retinanet_r50_fpn_1x_coco_20200130-c2398f9e.pth",
+            dialects.retinanet_mmdetection(),
+            box_AP=0.365,
+        ),
+    },
+    "fcos_r50_fpn_1x": {
+        "mmdetection": _mmdetection(
+            "fcos/fcos_r50_caffe_fpn_gn-head_1x_coco/fcos_r50_caffe_fpn_gn-head_1x_coco-821213aa.pth",
+            dialects.fcos_mmdetection(),
+            box_AP=0.366,
+        ),
+    },
+    "fcos_r50_fpn_improved_1x": {
+        "torchvision": _torchvision(FCOS_ResNet50_FPN_Weights.COCO_V1, dialects.fcos_torchvision()),
+        "mmdetection": _mmdetection(
+            "fcos/fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_1x_coco"
+            "/fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_1x_coco-0a0d75a8.pth",
+            dialects.fcos_mmdetection_improved(),
+            box_AP=0.387,
+        ),
+    },
+    "fcos_r50_dcn_fpn_improved_1x": {
+        "mmdetection": _mmdetection(
+            "fcos/fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_dcn_1x_coco"
+            "/fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_dcn_1x_coco-ae4d8b3d.pth",
+            dialects.fcos_mmdetection_deformed(),
+            box_AP=0.423,
+        ),
+    },
+    "freeanchor_r50_fpn_1x": {
+        "mmdetection": _mmdetection(
+            "free_anchor/retinanet_free_anchor_r50_fpn_1x_coco"
+            "/retinanet_free_anchor_r50_fpn_1x_coco_20200130-0f67375f.pth",
+            dialects.freeanchor_mmdetection(),
+            box_AP=0.387,
+        ),
+    },
+    "reppoints_r50_fpn_moment_1x": {
+        "mmdetection": _mmdetection(
+            "reppoints/reppoints_moment_r50_fpn_gn-neck%2Bhead_1x_coco"
+            "/reppoints_moment_r50_fpn_gn-neck%2Bhead_1x_coco_20200329-4b38409a.pth",
+            dialects.reppoints_mmdetection(),
+            box_AP=0.381,
+        ),
+        "mmdetection_without_norm": _mmdetection(
+            "reppoints/reppoints_moment_r50_fpn_1x_coco/reppoints_moment_r50_fpn_1x_coco_20200330-b73db8d1.pth",
+            dialects.reppoints_mmdetection_without_norm(),
+            box_AP=0.370,
+        ),
+    },
+    "reppoints_r50_fpn_moment_2x": {
+        "mmdetection": _mmdetection(
+            "reppoints/reppoints_moment_r50_fpn_gn-neck%2Bhead_2x_coco"
+            "/reppoints_moment_r50_fpn_gn-neck%2Bhead_2x_coco_20200329-91babaa2.pth",
+            dialects.reppoints_mmdetection(),
+            box_AP=0.386,
+        ),
+    },
+    "reppoints_r101_dcn_fpn_moment_2x": {
+        "mmdetection": _mmdetection(
+            "reppoints/reppoints_moment_r101_fpn_dconv_c3-c5_gn-neck%2Bhead_2x_coco"
+            "/reppoints_moment_r101_fpn_dconv_c3-c5_gn-neck%2Bhead_2x_coco_20200329-3309fbf2.pth",
+            dialects.reppoints_mmdetection_deformed(),
+            box_AP=0.429,
+        ),
+    },
+    "atss_r50_fpn_1x": {
+        "mmdetection": _mmdetection(
+            "atss/atss_r50_fpn_1x_coco/atss_r50_fpn_1x_coco_20200209-985f7bd0.pth",
+            dialects.atss_mmdetection(),
+            box_AP=0.394,
         ),
     },
     "faster_rcnn_r50_c4_1x": {

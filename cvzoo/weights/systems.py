@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from torch import Tensor
 
+from cvzoo.models.atss import ATSSConfig
 from cvzoo.models.cascade_rcnn import CascadeRCNNConfig
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
+from cvzoo.models.fcos import FCOSConfig
+from cvzoo.models.freeanchor import FreeAnchorConfig
 from cvzoo.models.mask_rcnn import MaskRCNNConfig
+from cvzoo.models.reppoints import RepPointsConfig
 from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.recipes import ROWS
 from cvzoo.weights.errors import WeightsError
 
-Detector = RetinaNetConfig | FasterRCNNConfig | MaskRCNNConfig | CascadeRCNNConfig | TridentNetConfig
+Detector = (
+    RetinaNetConfig
+    | FreeAnchorConfig
+    | FCOSConfig
+    | ATSSConfig
+    | RepPointsConfig
+    | FasterRCNNConfig
+    | MaskRCNNConfig
+    | CascadeRCNNConfig
+    | TridentNetConfig
+)
 System = Literal[
     "RetinaNet",
+    "FreeAnchor",
+    "FCOS",
+    "ATSS",
+    "RepPoints",
+    "RepPoints with moments",
     "Faster R-CNN",
     "Faster R-CNN on C4",
     "Mask R-CNN",
@@ -25,19 +45,36 @@ System = Literal[
     "Cascade R-CNN",
     "Cascade Mask R-CNN",
 ]
-"""A set of keys. TridentNet shares those of Faster R-CNN on C4: the weights of one are weights of the other."""
+"""What weights are for. TridentNet's and those of Faster R-CNN on C4 are for either."""
+NAMED: dict[System, str] = {"FCOS": r"^bbox_head\.(conv|fcos)_cls\.", "ATSS": r"^bbox_head\.atss_cls\."}
+"""Where the keys of mmdetection say which of two systems it is and ours do not."""
 
 
-def system_of_state(state: Mapping[str, Tensor]) -> System:
-    """The system of a detector's state (our keys)."""
+def systems_of_state(state: Mapping[str, Tensor], names: Collection[str] = ()) -> tuple[System, ...]:
+    """The systems that a detector's state (our keys) may be of: FreeAnchor may have RetinaNet's keys, ATSS FCOS's.
+
+    `names` are the keys under which its toolbox wrote it.
+    """
     parts = {key.split(".")[0] for key in state}
     if "rpn" not in parts:
-        return "RetinaNet"
+        return _dense_systems(state, names)
     if "box_heads" in parts:
-        return "Cascade Mask R-CNN" if "mask_heads" in parts else "Cascade R-CNN"
+        return ("Cascade Mask R-CNN",) if "mask_heads" in parts else ("Cascade R-CNN",)
     if "mask_head" in parts:
-        return "Mask R-CNN" if "neck" in parts else "Mask R-CNN on C4"
-    return "Faster R-CNN" if "neck" in parts else "Faster R-CNN on C4"
+        return ("Mask R-CNN",) if "neck" in parts else ("Mask R-CNN on C4",)
+    return ("Faster R-CNN",) if "neck" in parts else ("Faster R-CNN on C4",)
+
+
+def _dense_systems(state: Mapping[str, Tensor], names: Collection[str]) -> tuple[System, ...]:
+    if "head.refine_kernel" in state:
+        return ("RepPoints with moments",) if "head.transfer" in state else ("RepPoints",)
+    for system, pattern in NAMED.items():
+        if any(re.search(pattern, name) for name in names):
+            return (system,)
+    counts = "positives" in state  # as RetinaNet and FCOS do, but only here
+    if "head.centreness_out.weight" in state:
+        return ("FCOS",) if counts or "head.scales.0" not in state else ("FCOS", "ATSS")
+    return ("RetinaNet",) if counts else ("RetinaNet", "FreeAnchor")
 
 
 def system_of(config: Detector) -> System:
@@ -45,6 +82,14 @@ def system_of(config: Detector) -> System:
     match config:
         case RetinaNetConfig():
             return "RetinaNet"
+        case FreeAnchorConfig():
+            return "FreeAnchor"
+        case FCOSConfig():
+            return "FCOS"
+        case ATSSConfig():
+            return "ATSS"
+        case RepPointsConfig():
+            return "RepPoints with moments" if config.points_to_box == "moment" else "RepPoints"
         case FasterRCNNConfig():
             return "Faster R-CNN" if config.fpn else "Faster R-CNN on C4"
         case TridentNetConfig():
@@ -55,16 +100,16 @@ def system_of(config: Detector) -> System:
             return "Cascade Mask R-CNN" if config.mask_head else "Cascade R-CNN"
 
 
-def check_system(state: Mapping[str, Tensor], model: Detector, source: str, row: str | None = None) -> None:
-    """WeightsError when `state` (our keys) is of another system than a row's model; it names `row`, or rows that fit.
+def check_system(systems: Collection[System], model: Detector, source: str, row: str | None = None) -> None:
+    """WeightsError when weights, which may be of `systems`, are of none that a row's model is.
 
-    A mask branch more or less makes another system, too: no part of the weights is dropped in silence.
+    It names `row`, or rows that fit. A mask branch more or less makes another system, too: no part of the weights is
+    dropped in silence.
     """
-    theirs = system_of_state(state)
-    if theirs != system_of(model):
-        rows = [row] if row else [name for name, row in ROWS.items() if system_of(row.recipe().model) == theirs]
+    if system_of(model) not in systems:
+        rows = [row] if row else [name for name, row in ROWS.items() if system_of(row.recipe().model) in systems]
         fitting = f" ({', '.join(rows)})" if rows else ""
         raise WeightsError(
-            f"{source} holds a {theirs}, the row is another system; choose a row of that system{fitting}, or start"
-            f" from the backbone alone: --weights None --backbone-weights {source}"
+            f"{source} holds weights of {' or '.join(systems)}, the row is another system; choose a row of that"
+            f" system{fitting}, or start from the backbone alone: --weights None --backbone-weights {source}"
         )

@@ -9,10 +9,16 @@ from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.recipes import ROWS, Recipe
 
 RETINANET, FASTER_RCNN, FASTER_RCNN_C4 = "retinanet_r50_fpn_1x", "faster_rcnn_r50_fpn_1x", "faster_rcnn_r50_c4_1x"
+FCOS, FCOS_IMPROVED, ATSS = "fcos_r50_fpn_1x", "fcos_r50_fpn_improved_1x", "atss_r50_fpn_1x"
+FREEANCHOR, REPPOINTS_MINMAX = "freeanchor_r50_fpn_1x", "reppoints_r50_fpn_minmax_1x"
+REPPOINTS, REPPOINTS_2X = "reppoints_r50_fpn_moment_1x", "reppoints_r50_fpn_moment_2x"
+REPPOINTS_PARTIAL = "reppoints_r50_fpn_partial_minmax_1x"
+FCOS_DCN, REPPOINTS_DCN = "fcos_r50_dcn_fpn_improved_1x", "reppoints_r101_dcn_fpn_moment_2x"
 MASK_RCNN, MASK_RCNN_C4, TRIDENTNET = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x", "tridentnet_r50_c4_1x"
 CASCADE_RCNN, CASCADE_MASK_RCNN = "cascade_rcnn_r50_fpn_1x", "cascade_mask_rcnn_r50_fpn_1x"
 SYSTEMS = (
-    *(RETINANET, FASTER_RCNN, FASTER_RCNN_C4, MASK_RCNN, MASK_RCNN_C4),
+    *(RETINANET, FCOS, ATSS, FREEANCHOR, REPPOINTS, REPPOINTS_MINMAX),
+    *(FASTER_RCNN, FASTER_RCNN_C4, MASK_RCNN, MASK_RCNN_C4),
     *(CASCADE_RCNN, CASCADE_MASK_RCNN, TRIDENTNET),
 )
 """One row of each."""
@@ -28,7 +34,7 @@ def narrow(row: str, **model_options: Any) -> Recipe[Any]:
     for part, size in SIZES.items():
         if getattr(model, part, None) is not None:
             sizes[part] = replace(getattr(model, part), **size)
-    if row == RETINANET:
+    if hasattr(model, "tower_convs"):
         sizes["tower_convs"] = 2
     return replace(recipe, backbone_weights=None, model=replace(model, **sizes | model_options))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from parity import config_detectron2, config_mmdet
 from torchvision.models import detection
-from weights.narrow import FASTER_RCNN, MASK_RCNN, RETINANET
+from weights.narrow import FASTER_RCNN, FCOS_IMPROVED, MASK_RCNN, RETINANET
 
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json
@@ -21,7 +21,8 @@ def names(config, first):
 
 
 @pytest.mark.parametrize(
-    ("config", "first"), [(dialects.retinanet_torchvision(), 0), (dialects.faster_rcnn_torchvision(), 1)]
+    ("config", "first"),
+    [(dialects.retinanet_torchvision(), 0), (dialects.fcos_torchvision(), 0), (dialects.faster_rcnn_torchvision(), 1)],
 )
 def test_every_output_has_its_coco_class(config, first):
     assert len(config.class_ids) == config.num_classes
@@ -51,6 +52,38 @@ def test_retinanet_has_torchvisions_options(version):
     assert {"l1": "smooth_l1"}.get(theirs.head.regression_head._loss_type, "giou") == ours.box_loss
     assert (ours.fpn.extra_from == "output") == theirs.backbone.fpn.extra_blocks.use_P5
     assert ours.pixels.std == pytest.approx([255 * x for x in theirs.transform.image_std])
+
+
+def test_fcos_has_torchvisions_options():
+    with torch.device("meta"):
+        theirs = detection.fcos_resnet50_fpn(weights=None, weights_backbone=None)
+    ours = PUBLISHED[FCOS_IMPROVED]["torchvision"].config
+    assert tuple((stride,) for stride in ours.points.strides) == theirs.anchor_generator.sizes
+    assert ours.ranges == tuple(8 * stride for stride in ours.points.strides[:-1])
+    assert ours.centre_radius == theirs.center_sampling_radius
+    assert ours.detect.score_threshold == theirs.score_thresh
+    assert ours.detect.nms_threshold == theirs.nms_thresh
+    assert ours.detect.detections == theirs.detections_per_img
+    assert ours.candidates == theirs.topk_candidates
+    assert (ours.fpn.extra_from == "output") == theirs.backbone.fpn.extra_blocks.use_P5
+    assert ours.pixels.std == pytest.approx([255 * x for x in theirs.transform.image_std])
+
+
+@pytest.mark.parametrize(
+    ("builder", "row"), [(detection.retinanet_resnet50_fpn, RETINANET), (detection.fcos_resnet50_fpn, FCOS_IMPROVED)]
+)
+def test_the_eps_of_published_norms_is_torchvisions(builder, row, monkeypatch):
+    """It is set to 0 when weights are loaded, but not in FCOS."""
+    monkeypatch.setattr(detection.retinanet.RetinaNet_ResNet50_FPN_Weights, "get_state_dict", no_state)
+    monkeypatch.setattr(detection.fcos.FCOS_ResNet50_FPN_Weights, "get_state_dict", no_state)
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", no_state)
+    with torch.device("meta"):
+        theirs = builder(weights="COCO_V1")
+    assert PUBLISHED[row]["torchvision"].config.backbone.norm_eps == theirs.backbone.body.bn1.eps
+
+
+def no_state(*_, **__):
+    return {}
 
 
 RCNNS = {
@@ -89,12 +122,31 @@ def test_rcnns_have_torchvisions_options(row, version):
 
 
 MADE_SMALL = {
-    *("num_classes", "fc_channels", "channels", "convs", "depth", "width", "stem_channels", "out_channels"),
+    *(
+        "num_classes",
+        "tower_convs",
+        "candidates",
+        "fc_channels",
+        "channels",
+        "convs",
+        "depth",
+        "width",
+        "stem_channels",
+        "out_channels",
+    ),
     *("samples", "detections", "pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test"),
     "frozen_stages",
 }
 """Options in which golden cases are not the published config."""
 CASES = {
+    "retinanet_mmdet/retinanet_fpn": dialects.retinanet_mmdetection(),
+    "fcos/fcos_r50_fpn": dialects.fcos_detectron2(),
+    "fcos_mmdet/fcos-caffe_fpn_gn-head": dialects.fcos_mmdetection(),
+    "fcos_mmdet/fcos-caffe_center-normbbox-centeronreg-giou": dialects.fcos_mmdetection_improved(),
+    "atss/atss_fpn": dialects.atss_mmdetection(),
+    "freeanchor/freeanchor_fpn": dialects.freeanchor_mmdetection(),
+    "reppoints/moment_fpn-gn_head-gn": dialects.reppoints_mmdetection(),
+    "reppoints/moment_fpn": dialects.reppoints_mmdetection_without_norm(),
     "faster_rcnn/faster_rcnn_r50_c4": dialects.faster_rcnn_c4_detectron2(),
     "faster_rcnn/faster_rcnn_r50_fpn": dialects.faster_rcnn_detectron2(),
     "mask_rcnn/mask_rcnn_r50_fpn": dialects.mask_rcnn_detectron2(),
@@ -113,10 +165,22 @@ def conventions(values):
     return {name: conventions(value) for name, value in values.items() if name not in MADE_SMALL}
 
 
+READERS = {
+    "retinanet_mmdet": config_mmdet.retinanet,
+    "fcos": config_detectron2.fcos,
+    "fcos_mmdet": config_mmdet.fcos,
+    "atss": config_mmdet.atss,
+    "freeanchor": config_mmdet.freeanchor,
+    "reppoints": config_mmdet.reppoints,
+    "cascade_mask_rcnn_mmdet": config_mmdet.cascade_rcnn,
+}
+"""By folder of the cases; the others are R-CNNs of detectron2."""
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_rcnns_have_the_options_of_the_golden_cases(golden, name):
+def test_dialects_have_the_options_of_the_golden_cases(golden, name):
     case = json.loads((golden / name / "case.json").read_text())
-    theirs = config_mmdet.cascade_rcnn(case) if "mmdet" in name else config_detectron2.rcnn(case)
+    theirs = READERS.get(name.split("/")[0], config_detectron2.rcnn)(case)
     assert type(theirs) is type(CASES[name])
     assert conventions(to_json(theirs)) == conventions(to_json(CASES[name]))
 
@@ -143,7 +207,7 @@ def test_numbers_of_proposals(config, counts):
 
 
 def test_published_files_carry_their_checksum():
-    """torchvision: eight digits of the sha256; detectron2: six of the md5, as its model zoo page says."""
+    """torchvision, mmdetection: eight digits of the sha256; detectron2: six of the md5, as its model zoo page says."""
     for row, named in PUBLISHED.items():
         assert row in ROWS
         for name, entry in named.items():

@@ -129,6 +129,24 @@ def test_mmdetection_variants():
     assert set(to_ours(dict.fromkeys(source, torch.zeros(1)))) == set(source.values())
 
 
+def test_mmdetections_dense_heads():
+    """Those of today and of version 1."""
+    source = {
+        "neck.lateral_convs.0.conv.weight": "neck.lateral.0.conv.weight",
+        "bbox_head.retina_cls.bias": "head.cls_out.bias",
+        "bbox_head.conv_reg.bias": "head.box_out.bias",
+        "bbox_head.fcos_cls.weight": "head.cls_out.weight",
+        "bbox_head.fcos_reg.weight": "head.box_out.weight",
+        "bbox_head.fcos_centerness.weight": "head.centreness_out.weight",
+        "bbox_head.atss_centerness.bias": "head.centreness_out.bias",
+        "bbox_head.scales.4.scale": "head.scales.4",
+        "bbox_head.reppoints_pts_init_conv.bias": "head.first_conv.bias",
+        "bbox_head.reppoints_pts_refine_conv.weight": "head.refine_kernel",
+        "bbox_head.moment_transfer": "head.transfer",
+    }
+    assert set(to_ours(dict.fromkeys(source, torch.zeros(1)))) == set(source.values())
+
+
 def test_one_layer_under_two_names_is_an_error():
     key = "backbone.fpn.inner_blocks.0.{}weight"
     with pytest.raises(WeightsError, match=r"inner_blocks\.0\.0\.weight twice, as .*remove one of them"):

@@ -7,11 +7,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from weights.narrow import (
+    ATSS,
     CASCADE_MASK_RCNN,
     CASCADE_RCNN,
     FASTER_RCNN,
     FASTER_RCNN_C4,
+    FCOS,
+    FCOS_IMPROVED,
+    FREEANCHOR,
     MASK_RCNN,
+    REPPOINTS,
+    REPPOINTS_MINMAX,
     RETINANET,
     SYSTEMS,
     TRIDENTNET,
@@ -136,6 +142,10 @@ def test_other_classes_than_the_weights_have(row, tmp_path):
         (FASTER_RCNN, TRIDENTNET),
         (CASCADE_MASK_RCNN, CASCADE_RCNN),
         (CASCADE_RCNN, CASCADE_MASK_RCNN),
+        (RETINANET, FREEANCHOR),
+        (FCOS, ATSS),
+        (REPPOINTS, REPPOINTS_MINMAX),
+        (REPPOINTS_MINMAX, REPPOINTS),
     ],
 )
 def test_weights_of_another_system(tmp_path, theirs, ours):
@@ -145,6 +155,15 @@ def test_weights_of_another_system(tmp_path, theirs, ours):
         path = tmp_path / f"{name}.safetensors"
         with pytest.raises(WeightsError, match=rf"another system; choose .* system {rows}.*--backbone-weights {path}"):
             build_with_weights(replace(narrow(ours), weights=str(path)))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(FREEANCHOR, RETINANET), (ATSS, FCOS)])
+def test_own_files_of_another_system_with_the_same_keys(tmp_path, theirs, ours):
+    """Only the recipe in the file tells them apart."""
+    path = tmp_path / "w.safetensors"
+    save(narrow(theirs), path)
+    with pytest.raises(WeightsError, match=rf"weights of \w+, the row is another system; .* \({theirs}\)"):
+        build_with_weights(replace(narrow(ours), weights=str(path)))
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(FASTER_RCNN_C4, TRIDENTNET), (TRIDENTNET, FASTER_RCNN_C4)])
@@ -214,6 +233,22 @@ def test_a_published_name_downloads_and_brings_its_dialect(golden, tmp_path, mon
     [
         ("retinanet/retinanet_r50_fpn", RETINANET, dialects.retinanet_detectron2()),
         ("retinanet_mmdet/retinanet_fpn", RETINANET, dialects.retinanet_mmdetection()),
+        ("fcos/fcos_r50_fpn", FCOS_IMPROVED, dialects.fcos_detectron2()),
+        ("fcos_mmdet/fcos-caffe_fpn_gn-head", FCOS, dialects.fcos_mmdetection()),
+        (
+            "fcos_mmdet/fcos-caffe_center-normbbox-centeronreg-giou",
+            FCOS_IMPROVED,
+            dialects.fcos_mmdetection_improved(),
+        ),
+        ("atss/atss_fpn", ATSS, dialects.atss_mmdetection()),
+        ("freeanchor/freeanchor_fpn", FREEANCHOR, dialects.freeanchor_mmdetection()),
+        ("reppoints/moment_fpn-gn_head-gn", REPPOINTS, dialects.reppoints_mmdetection()),
+        ("reppoints/moment_fpn", REPPOINTS, dialects.reppoints_mmdetection_without_norm()),
+        (
+            "reppoints/minmax_fpn-gn_head-gn",
+            REPPOINTS_MINMAX,
+            replace(dialects.reppoints_mmdetection(), points_to_box="minmax"),
+        ),
         ("faster_rcnn/faster_rcnn_r50_fpn", FASTER_RCNN, dialects.faster_rcnn_detectron2()),
         ("faster_rcnn/faster_rcnn_r50_c4", FASTER_RCNN_C4, dialects.faster_rcnn_c4_detectron2()),
         ("tridentnet/tridentnet_fast_r50_c4", TRIDENTNET, dialects.tridentnet_detectron2()),
@@ -229,9 +264,13 @@ def test_a_published_name_downloads_and_brings_its_dialect(golden, tmp_path, mon
 )
 def test_a_file_of_another_toolbox_gets_its_dialect(golden, case, row, dialect):
     """Conventions from the toolbox, sizes from the row, classes from the file."""
-    path, mmdet = golden / case / "weights.safetensors", "mmdet" in case
-    depth = 18 if mmdet else 50
-    body = {"depth": depth, "width": 8, "stem_channels": 8, "out_channels": 8 if mmdet else 16}
+    path, mmdet = (
+        golden / case / "weights.safetensors",
+        json.loads((golden / case / "case.json").read_text()).get("model"),
+    )
+    body = {"depth": 50, "width": 8, "stem_channels": 8, "out_channels": 16}
+    if mmdet:
+        body = {"depth": mmdet["backbone"]["depth"], "width": mmdet["backbone"]["base_channels"]}
     sizes = {
         "fpn": {"channels": 16},
         "box_head": {"fc_channels": 24 if mmdet else 32},
@@ -244,8 +283,8 @@ def test_a_file_of_another_toolbox_gets_its_dialect(golden, case, row, dialect):
 
     recipe = narrow(row)
     loaded, resolved = build_with_weights(replace(recipe, model=sized(recipe.model), weights=str(path)))
-    towers = {"tower_convs": 2} if row == RETINANET else {}
-    classes = 6 if case.startswith("retinanet_mmdet") else 5
+    towers = {"tower_convs": 2} if has(dialect, "tower_convs") else {}
+    classes = 6 if mmdet and "bbox_head" in mmdet else 5
     assert resolved.model == replace(sized(dialect), num_classes=classes, **towers)
     source = load_file(path)
     conv1 = next(key for key in source if key.endswith("conv1.weight") and source[key].shape[1] == 3)
