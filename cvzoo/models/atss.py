@@ -60,8 +60,6 @@ class ATSSConfig:
 
     nearest: int = 9
     """Of each level this many anchors, nearest to an object's centre, are candidates for it."""
-    skip_padding: bool = True
-    """Anchors of cells beyond the image's own padded size learn nothing, instead of background."""
     box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
     """Scale of the regressed deltas."""
     focal_alpha: float = 0.25
@@ -115,26 +113,25 @@ class ATSS(nn.Module):
         """An equal, faster model that cannot be trained."""
         return optimise_for_inference(self)
 
-    def assign(self, raw: DenseOutput, anchors: tuple[Tensor, ...], target: Target, size: Size) -> Match:
-        """What each anchor of one image learns."""
-        c = self.config
-        if not c.skip_padding:
-            return match_adaptive(list(anchors), target.boxes, c.nearest)
-        grids = tuple(size_of(x) for x in raw.logits)
-        valid_M = cells_of_image(c.anchors.strides, grids, size, c.pixels.divisor, 1, anchors[0].device)
-        valid = valid_M.split([len(level) for level in anchors])
-        own = [level[inside] for level, inside in zip(anchors, valid)]
-        match = match_adaptive(own, target.boxes, c.nearest)
-        return match.spread(torch.where(valid_M)[0], len(valid_M))
+    def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
+        """What each anchor of each image learns; those of cells beyond an image's own padded size learn nothing."""
+        c, anchors = self.config, anchors_of(self.config.anchors, raw.logits, canvas)
+        grids, matches = tuple(size_of(x) for x in raw.logits), []
+        for target, size in zip(targets, sizes):
+            valid_M = cells_of_image(c.anchors.strides, grids, size, c.pixels.divisor, 1, anchors[0].device)
+            valid = valid_M.split([len(level) for level in anchors])
+            own = tuple(level[inside] for level, inside in zip(anchors, valid))
+            match = match_adaptive(own, target.boxes, c.nearest)
+            matches.append(match.spread(torch.where(valid_M)[0], len(valid_M)))
+        return matches
 
     def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_cls` over all anchors of the images, `loss_box` and `loss_centreness` over the positive ones."""
         c = self.config
-        anchors = anchors_of(c.anchors, raw.logits, canvas)
-        matches = [self.assign(raw, anchors, target, size) for target, size in zip(targets, sizes)]
+        matches = self.matches(raw, targets, sizes, canvas)
         labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         image_P, anchor_P = torch.where(labels_NM >= 0)
-        anchors_P4 = torch.cat(anchors)[anchor_P]
+        anchors_P4 = torch.cat(anchors_of(c.anchors, raw.logits, canvas))[anchor_P]
         deltas_P4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)[image_P, anchor_P]
         centreness_P = torch.cat([x.flatten(1) for x in raw.centreness], dim=1)[image_P, anchor_P]
         true_centreness_P = centreness_of(point_distances((anchors_P4[:, :2] + anchors_P4[:, 2:]) / 2, truth_P4))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import ScoreRule, decode
+from cvzoo.models.dense.decode import ScoreRule, decode, points_of
 from cvzoo.models.dense.head import DenseHead, DenseOutput
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -29,7 +29,7 @@ from cvzoo.ops.assigners import Match, match_locations, point_distances, targets
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
-from cvzoo.ops.points import PointConfig, per_level, pyramid_points
+from cvzoo.ops.points import PointConfig, per_level
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 
@@ -123,7 +123,7 @@ class FCOS(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
+        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:
@@ -134,30 +134,23 @@ class FCOS(nn.Module):
         """An equal, faster model that cannot be trained."""
         return optimise_for_inference(self)
 
-    def points(self, raw: DenseOutput, canvas: Size) -> tuple[Tensor, ...]:
-        """L of (H * W, 2): the locations the raw outputs belong to."""
-        grids = tuple(size_of(x) for x in raw.logits)
-        return pyramid_points(self.config.points, grids, canvas, raw.logits[0].device)
-
     def distances(self, deltas: Tensor, stride: Tensor | float) -> Tensor:
         """Distances in pixels to the left, top, right and bottom side, from the box branch."""
         return deltas.float().exp() if self.config.distance == "exp" else deltas.float().relu() * stride
 
-    def assign(self, points: tuple[Tensor, ...], target: Target) -> Match:
-        """What each location of one image learns."""
-        c = self.config
+    def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
+        """What each location of each image learns."""
+        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
         bounds = torch.tensor([0.0, *c.ranges, torch.inf], device=points[0].device)
         level_M = per_level(tuple(range(len(points))), points)
         range_M2 = torch.stack([bounds[level_M], bounds[level_M + 1]], dim=1)
-        stride_M = per_level(c.points.strides, points)
-        return match_locations(
-            torch.cat(points), stride_M, range_M2, target.boxes, c.centre_radius, closed=c.closed_ranges
-        )
+        where = torch.cat(points), per_level(c.points.strides, points), range_M2
+        return [match_locations(*where, target.boxes, c.centre_radius, c.closed_ranges) for target in targets]
 
-    def losses(self, raw: DenseOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
+    def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_cls` over all locations, `loss_box` and `loss_centreness` over those in an object."""
-        c, points = self.config, self.points(raw, canvas)
-        matches = [self.assign(points, target) for target in targets]
+        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        matches = self.matches(raw, targets, sizes, canvas)
         labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         image_P, row_P = torch.where(labels_NM >= 0)
         truth_P4 = point_distances(torch.cat(points)[row_P], truth_P4)
@@ -191,7 +184,7 @@ class FCOS(nn.Module):
 
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c, points = self.config, self.points(raw, canvas)
+        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
 
         def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
             deltas_P4 = per_anchor(raw.deltas[level][image], 4)[row_P]

@@ -10,6 +10,7 @@ B boxes of all images, S pairs of anchor and class that may be an object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -88,6 +89,25 @@ class FreeAnchorConfig:
         return FreeAnchor(self)
 
 
+class Bags(NamedTuple):
+    """The anchors that compete for each of the B objects of a batch."""
+
+    image_B1: Tensor
+    label_B1: Tensor
+    truth_B14: Tensor
+    anchor_BT: Tensor
+
+
+class Localised(NamedTuple):
+    """The S pairs of anchor and class of a batch in which the predicted box is an object of the class."""
+
+    image_S: Tensor
+    anchor_S: Tensor
+    label_S: Tensor
+    p_S: Tensor
+    """The probability that it is."""
+
+
 def _logits_at(raw: DenseOutput, classes: int, image: Tensor, anchor: Tensor, label: Tensor) -> Tensor:
     """Logits of single pairs of anchor and class. The indices broadcast; anchors are counted through all levels."""
     image, anchor, label = torch.broadcast_tensors(image, anchor, label)
@@ -123,7 +143,7 @@ class FreeAnchor(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
+        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:
@@ -134,99 +154,80 @@ class FreeAnchor(nn.Module):
         """An equal, faster model that cannot be trained."""
         return optimise_for_inference(self)
 
-    def bags(self, anchors_M4: Tensor, truth_G4: Tensor) -> Tensor:
-        """(G, T): the anchors that compete for each object of one image."""
-        parts = truth_G4.split(BOXES_AT_ONCE)
-        bags = [box_iou(part, anchors_M4).topk(self.config.bag, dim=1, sorted=False).indices for part in parts]
-        return torch.cat(bags)
+    def bags(self, anchors_M4: Tensor, targets: list[Target]) -> Bags:
+        """The anchors with the highest IoU of each object."""
+        images, anchors = [anchors_M4.new_zeros(0, 1).long()], [anchors_M4.new_zeros(0, self.config.bag).long()]
+        for n, target in enumerate(targets):
+            for boxes in target.boxes.split(BOXES_AT_ONCE):
+                best = box_iou(boxes, anchors_M4).topk(self.config.bag, dim=1, sorted=False)
+                images.append(torch.full_like(best.indices[:, :1], n))
+                anchors.append(best.indices)
+        labels_B = outputs_of(torch.cat([target.labels for target in targets]), self.config.class_ids)
+        truth_B4 = torch.cat([target.boxes for target in targets])
+        return Bags(torch.cat(images), labels_B[:, None], truth_B4[:, None], torch.cat(anchors))
 
-    def losses(self, raw: DenseOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def localised(self, anchors_M4: Tensor, deltas_NM4: Tensor, targets: list[Target]) -> Localised:
+        """Where predicted boxes meet objects (section 3.3); of several objects of a class the highest probability."""
+        c = self.config
+        nothing = torch.zeros(0, dtype=torch.int64, device=anchors_M4.device)
+        keys, probabilities = [nothing], [anchors_M4.new_zeros(0)]
+        for n, (deltas_M4, target) in enumerate(zip(deltas_NM4, targets)):
+            predicted_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
+            labels_G = outputs_of(target.labels, c.class_ids)
+            for boxes, labels in zip(target.boxes.split(BOXES_AT_ONCE), labels_G.split(BOXES_AT_ONCE)):
+                iou_GM = box_iou(boxes, predicted_M4)
+                box, anchor = torch.where(iou_GM > c.localised_from)
+                top_G = iou_GM.amax(dim=1).clamp(min=c.localised_from + torch.finfo(iou_GM.dtype).eps)
+                excess = (iou_GM[box, anchor] - c.localised_from) / (top_G[box] - c.localised_from)
+                keys.append((n * len(anchors_M4) + anchor) * c.num_classes + labels[box])
+                probabilities.append(excess.clamp(max=1))
+        key_S, index = torch.cat(keys).unique(return_inverse=True)
+        p_S = anchors_M4.new_zeros(len(key_S)).scatter_reduce(0, index, torch.cat(probabilities), "amax")
+        row_S, label_S = key_S // c.num_classes, key_S % c.num_classes
+        return Localised(row_S // len(anchors_M4), row_S % len(anchors_M4), label_S, p_S)
+
+    def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_bag` over the objects, `loss_background` over all pairs of anchor and class (equation 10)."""
         c = self.config
         anchors_M4 = torch.cat(anchors_of(c.anchors, raw.logits, canvas))
-        labels = [outputs_of(target.labels, c.class_ids) for target in targets]
         deltas_NM4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)
-        bag = self._bag_loss(raw, deltas_NM4, anchors_M4, targets, labels)
-        background = self._background_loss(raw, deltas_NM4, anchors_M4, targets, labels)
-        objects = torch.tensor(float(sum(map(len, targets))), device=anchors_M4.device)
-        count = mean_over_processes(objects)
+        bag = self._bag_loss(raw, deltas_NM4, anchors_M4, self.bags(anchors_M4, targets))
+        background = self._background_loss(raw, self.localised(anchors_M4, deltas_NM4, targets))
+        count = mean_over_processes(torch.tensor(float(sum(map(len, targets))), device=anchors_M4.device))
         return {
             "loss_bag": c.alpha * bag / count.clamp(min=1),
             "loss_background": (1 - c.alpha) * background / (c.bag * count).clamp(min=1),
         }
 
-    def _bag_loss(
-        self,
-        raw: DenseOutput,
-        deltas_NM4: Tensor,
-        anchors_M4: Tensor,
-        targets: list[Target],
-        labels: list[Tensor],
-    ) -> Tensor:
+    def _bag_loss(self, raw: DenseOutput, deltas_NM4: Tensor, anchors_M4: Tensor, bags: Bags) -> Tensor:
         """-log of each object's mean-max over its bag (equation 7), summed; all in the log domain."""
         c = self.config
-        image_B = torch.cat([torch.full_like(label, n) for n, label in enumerate(labels)])
-        truth_B4 = torch.cat([target.boxes for target in targets])
-        bags = [self.bags(anchors_M4, target.boxes) for target in targets if len(target)]
-        bag_BT = torch.cat(bags) if bags else image_B[:, None]
-        logits_BT = _logits_at(raw, c.num_classes, image_B[:, None], bag_BT, torch.cat(labels)[:, None])
-        wanted_BT4 = encode_boxes(truth_B4[:, None], anchors_M4[bag_BT], c.box_weights)
-        error_BT = smooth_l1(deltas_NM4[image_B[:, None], bag_BT].float(), wanted_BT4, c.smooth_l1_beta).sum(dim=-1)
-        log_p_BT = F.logsigmoid(logits_BT.float()) - c.box_loss_weight * error_BT
+        image_B1, label_B1, truth_B14, anchor_BT = bags
+        logits_BT = _logits_at(raw, c.num_classes, image_B1, anchor_BT, label_B1).float()
+        wanted_BT4 = encode_boxes(truth_B14, anchors_M4[anchor_BT], c.box_weights)
+        error_BT = smooth_l1(deltas_NM4[image_B1, anchor_BT].float(), wanted_BT4, c.smooth_l1_beta).sum(dim=-1)
+        log_p_BT = F.logsigmoid(logits_BT) - c.box_loss_weight * error_BT
         log_not_p_BT = (-torch.expm1(log_p_BT)).clamp(min=1e-12).log()
         # sum of w p with weights w = 1 / (1 - p), normalised
         log_mean_max_B = (log_p_BT - log_not_p_BT).logsumexp(dim=1) - (-log_not_p_BT).logsumexp(dim=1)
         return (-log_mean_max_B).clamp(max=MAX_LOSS).sum()
 
-    def _background_loss(
-        self,
-        raw: DenseOutput,
-        deltas_NM4: Tensor,
-        anchors_M4: Tensor,
-        targets: list[Target],
-        labels: list[Tensor],
-    ) -> Tensor:
-        """Focal loss of p(class) * (1 - P(anchor is positive for the class)) as background, summed (equation 9).
+    def _background_loss(self, raw: DenseOutput, localised: Localised) -> Tensor:
+        """Focal loss of p(class) * (1 - P(anchor is an object of the class)) as background, summed (equation 9).
 
         Nearly all pairs have P = 0: they go through the dense loss, and the few others are corrected.
         """
         c = self.config
-        nothing_NM = torch.full(deltas_NM4.shape[:2], BACKGROUND, device=anchors_M4.device)
-        dense = focal_loss_of_levels(raw.logits, nothing_NM, c.num_classes, None, c.gamma).sum()
-        found = [
-            self._localised(deltas_M4, anchors_M4, target.boxes, label, n)
-            for n, (deltas_M4, target, label) in enumerate(zip(deltas_NM4.detach(), targets, labels))
-        ]
-        image_S, anchor_S, label_S, p_S = (torch.cat(column) for column in zip(*found))
+        image_S, anchor_S, label_S, p_S = localised
+        nothing_N1 = torch.full((len(raw.logits[0]), 1), BACKGROUND, device=p_S.device)
+        anchors = sum(x[0].numel() for x in raw.logits) // c.num_classes
+        dense_N = focal_loss_of_levels(raw.logits, nothing_N1.expand(-1, anchors), c.num_classes, None, c.gamma)
         x_S = _logits_at(raw, c.num_classes, image_S, anchor_S, label_S).float()
         log_not_q_S = torch.logaddexp(F.logsigmoid(-x_S), F.logsigmoid(x_S) + p_S.log())
-        wanted = -(x_S.sigmoid() * (1 - p_S)).pow(c.gamma) * log_not_q_S
-        counted = x_S.sigmoid().pow(c.gamma) * F.softplus(x_S)
-        return dense + (wanted - counted).sum()
-
-    @torch.no_grad()
-    def _localised(
-        self, deltas_M4: Tensor, anchors_M4: Tensor, truth_G4: Tensor, labels_G: Tensor, image: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image, anchor, class and probability (S,) of the pairs whose predicted box is an object's (section 3.3)."""
-        c = self.config
-        boxes_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
-        box, anchor, probability = [], [], []
-        for start in range(0, len(truth_G4), BOXES_AT_ONCE):
-            iou_GM = box_iou(truth_G4[start : start + BOXES_AT_ONCE], boxes_M4)
-            low = c.localised_from
-            high_G1 = iou_GM.amax(dim=1, keepdim=True).clamp(min=low + torch.finfo(iou_GM.dtype).eps)
-            row, column = torch.where(iou_GM > low)
-            box.append(start + row)
-            anchor.append(column)
-            probability.append(((iou_GM[row, column] - low) / (high_G1[row, 0] - low)).clamp(max=1))
-        if not box:
-            none = labels_G[:0]
-            return none, none, none, boxes_M4[:0, 0]
-        pair = torch.cat(anchor) * c.num_classes + labels_G[torch.cat(box)]
-        pair_S, index = pair.unique(return_inverse=True)
-        p_S = boxes_M4.new_zeros(len(pair_S)).scatter_reduce(0, index, torch.cat(probability), "amax")
-        return torch.full_like(pair_S, image), pair_S // c.num_classes, pair_S % c.num_classes, p_S
+        wanted_S = -(x_S.sigmoid() * (1 - p_S)).pow(c.gamma) * log_not_q_S
+        counted_S = x_S.sigmoid().pow(c.gamma) * F.softplus(x_S)
+        return dense_N.sum() + (wanted_S - counted_S).sum()
 
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import decode
+from cvzoo.models.dense.decode import decode, points_of
 from cvzoo.nn.deform import deform_convs
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -30,7 +30,7 @@ from cvzoo.ops.assigners import Match, match_boxes, match_nearest, targets_of_ba
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
-from cvzoo.ops.points import PointConfig, cells_of_image, per_level, pyramid_points
+from cvzoo.ops.points import PointConfig, cells_of_image, per_level
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 PointsToBox = Literal["minmax", "partial_minmax", "moment"]
@@ -76,8 +76,6 @@ class RepPointsConfig:
     """Locations whose first box has a lower best IoU learn background; those between the thresholds learn no class."""
     positive_from: float = 0.5
     """Locations whose first box has this IoU or more learn the object."""
-    skip_padding: bool = True
-    """Locations beyond the image's own padded size learn nothing, instead of background."""
     focal_alpha: float = 0.25
     """Weight of positives."""
     focal_gamma: float = 2.0
@@ -175,11 +173,6 @@ class RepPoints(nn.Module):
         """An equal, faster model that cannot be trained."""
         return optimise_for_inference(self)
 
-    def points(self, raw: RepPointsOutput, canvas: Size) -> tuple[Tensor, ...]:
-        """L of (H * W, 2): the locations the raw outputs belong to."""
-        grids = tuple(size_of(x) for x in raw.logits)
-        return pyramid_points(self.config.points, grids, canvas, raw.logits[0].device)
-
     def boxes(self, points_D: Tensor) -> Tensor:
         """(..., 4) xyxy around the location, in strides, of (..., D) points (section 3.2)."""
         y, x = points_D.float().unflatten(-1, (POINTS, 2)).unbind(-1)
@@ -195,57 +188,66 @@ class RepPoints(nn.Module):
             y, x = y[..., :4], x[..., :4]
         return torch.stack([x.amin(dim=-1), y.amin(dim=-1), x.amax(dim=-1), y.amax(dim=-1)], dim=-1)
 
-    def valid(self, raw: RepPointsOutput, size: Size) -> Tensor:
-        """(M,): which locations of one image learn."""
-        grids, device = tuple(size_of(x) for x in raw.logits), raw.logits[0].device
-        if not self.config.skip_padding:
-            return torch.ones(sum(rows * columns for rows, columns in grids), dtype=torch.bool, device=device)
-        return cells_of_image(self.config.points.strides, grids, size, self.config.pixels.divisor, 1, device)
+    def matches(
+        self, raw: RepPointsOutput, targets: list[Target], sizes: list[Size], canvas: Size
+    ) -> tuple[list[Match], list[Match]]:
+        """Which locations spread their first points over an object, and what each learns from the IoU of its first box.
 
-    def assign_first(self, points: tuple[Tensor, ...], target: Target, valid_M: Tensor) -> Match:
-        """Which locations of one image spread their first points over an object."""
-        row = torch.where(valid_M)[0]
-        stride_M = per_level(self.config.points.strides, points)
-        match = match_nearest(torch.cat(points)[row], stride_M[row], target.boxes, self.config.base_scale)
-        return match.spread(row, len(valid_M))
-
-    def assign_refined(self, first_M4: Tensor, target: Target, valid_M: Tensor) -> Match:
-        """What each location of one image learns, from the IoU of its first box."""
-        c = self.config
-        return match_boxes(first_M4, target.boxes, c.negative_below, c.positive_from, "truth", valid_A=valid_M)
+        Locations of cells beyond an image's own padded size learn nothing. An object that no first box overlaps claims
+        all others, as in the reference.
+        """
+        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        grids = tuple(size_of(x) for x in raw.logits)
+        points_M2, stride_M = torch.cat(points), per_level(c.points.strides, points)
+        with torch.no_grad():
+            first_NMD = torch.cat([per_anchor(x, 2 * POINTS) for x in raw.first], dim=1)
+            boxes_NM4 = points_M2.repeat(1, 2) + stride_M[:, None] * self.boxes(first_NMD)
+        first, refined = [], []
+        for target, size, boxes_M4 in zip(targets, sizes, boxes_NM4):
+            valid_M = cells_of_image(c.points.strides, grids, size, c.pixels.divisor, 1, points_M2.device)
+            row = torch.where(valid_M)[0]
+            nearest = match_nearest(points_M2[row], stride_M[row], target.boxes, c.base_scale)
+            first.append(nearest.spread(row, len(valid_M)))
+            rule = c.negative_below, c.positive_from, "truth"
+            refined.append(match_boxes(boxes_M4, target.boxes, *rule, valid_A=valid_M))
+        return first, refined
 
     def losses(self, raw: RepPointsOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_first` on the first boxes, `loss_cls` and `loss_refined` on what becomes of them."""
-        c, points = self.config, self.points(raw, canvas)
-        points_M4 = torch.cat(points).repeat(1, 2)
-        stride_M1 = per_level(c.points.strides, points)[:, None]
-        first_NMD, refined_NMD = (
-            torch.cat([per_anchor(x, 2 * POINTS) for x in maps], dim=1) for maps in (raw.first, raw.refined)
-        )
-        with torch.no_grad():
-            boxes_NM4 = points_M4 + stride_M1 * self.boxes(first_NMD)
-        valid = [self.valid(raw, size) for size in sizes]
-        first = [self.assign_first(points, target, valid_M) for target, valid_M in zip(targets, valid)]
-        refined = [self.assign_refined(*each) for each in zip(boxes_NM4, targets, valid)]
-        unit_M1 = c.base_scale * stride_M1
-        losses = {}
-        for name, sets_NMD, matches in (("first", first_NMD, first), ("refined", refined_NMD, refined)):
-            labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
-            image_P, row_P = torch.where(labels_NM >= 0)
-            boxes_P4 = points_M4[row_P] + stride_M1[row_P] * self.boxes(sets_NMD[image_P, row_P])
-            error = smooth_l1(boxes_P4 / unit_M1[row_P], truth_P4 / unit_M1[row_P], c.smooth_l1_beta)
-            counts_N = torch.stack([match.positive_A.sum() for match in matches])
-            losses[f"loss_{name}"] = error.sum() / mean_over_processes(counts_N.clamp(min=1).sum())
+        c = self.config
+        first, refined = self.matches(raw, targets, sizes, canvas)
+        loss_first, _ = self._box_loss(raw.first, first, targets, canvas)
+        loss_refined, count = self._box_loss(raw.refined, refined, targets, canvas)
+        labels_NM, _ = targets_of_batch(refined, targets, c.class_ids)
         cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
-        losses["loss_cls"] = cls_N.sum() / mean_over_processes(counts_N.clamp(min=1).sum())
-        losses["loss_first"] = c.init_loss_weight * losses["loss_first"]
-        return losses
+        return {
+            "loss_cls": cls_N.sum() / count,
+            "loss_first": c.init_loss_weight * loss_first,
+            "loss_refined": loss_refined,
+        }
+
+    def _box_loss(
+        self, maps: list[Tensor], matches: list[Match], targets: list[Target], canvas: Size
+    ) -> tuple[Tensor, Tensor]:
+        """The error of the boxes around sets of points, in units of the level, and the number it was divided by."""
+        c = self.config
+        points = points_of(c.points, maps, canvas)
+        labels_NM, truth_P4 = targets_of_batch(matches, targets)
+        image_P, row_P = torch.where(labels_NM >= 0)
+        stride_P1 = per_level(c.points.strides, points)[row_P, None]
+        points_PD = torch.cat([per_anchor(x, 2 * POINTS) for x in maps], dim=1)[image_P, row_P]
+        boxes_P4 = torch.cat(points)[row_P].repeat(1, 2) + stride_P1 * self.boxes(points_PD)
+        unit_P1 = c.base_scale * stride_P1
+        error_P4 = smooth_l1(boxes_P4 / unit_P1, truth_P4 / unit_P1, c.smooth_l1_beta)
+        counts_N = torch.stack([match.positive_A.sum() for match in matches])
+        count = mean_over_processes(counts_N.clamp(min=1).sum())
+        return error_P4.sum() / count, count
 
     def decode(
         self, raw: RepPointsOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
     ) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c, points = self.config, self.points(raw, canvas)
+        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
 
         def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
             boxes_P4 = self.boxes(per_anchor(raw.refined[level][image], 2 * POINTS)[row_P])

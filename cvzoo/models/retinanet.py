@@ -129,28 +129,22 @@ class RetinaNet(nn.Module):
         """An equal, faster model that cannot be trained."""
         return optimise_for_inference(self)
 
-    def anchors(self, raw: DenseOutput, canvas: Size) -> tuple[Tensor, ...]:
-        """L of (H * W * A, 4): the anchors the raw outputs belong to."""
-        return anchors_of(self.config.anchors, raw.logits, canvas)
-
-    def assign(self, anchors_M4: Tensor, target: Target, valid_M: Tensor | None = None) -> Match:
-        """What each anchor of one image learns."""
-        c = self.config
-        return match_boxes(anchors_M4, target.boxes, c.negative_below, c.positive_from, c.best_match, valid_A=valid_M)
-
-    def valid(self, raw: DenseOutput, size: Size) -> Tensor | None:
-        """(M,): which anchors belong to cells of the image itself; None where all are to learn."""
-        c = self.config
+    def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
+        """What each anchor of each image learns."""
+        c, anchors_M4 = self.config, torch.cat(anchors_of(self.config.anchors, raw.logits, canvas))
+        rule = c.negative_below, c.positive_from, c.best_match
         if not c.skip_padding:
-            return None
-        grids, device = tuple(size_of(x) for x in raw.logits), raw.logits[0].device
-        return cells_of_image(c.anchors.strides, grids, size, c.pixels.divisor, c.anchors.per_cell(), device)
+            return [match_boxes(anchors_M4, target.boxes, *rule) for target in targets]
+        grids = tuple(size_of(x) for x in raw.logits)
+        cells = c.pixels.divisor, c.anchors.per_cell(), anchors_M4.device
+        valid = [cells_of_image(c.anchors.strides, grids, size, *cells) for size in sizes]
+        return [match_boxes(anchors_M4, target.boxes, *rule, valid_A=own) for target, own in zip(targets, valid)]
 
     def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_cls` over all anchors that are not ignored, `loss_box` over the positive ones."""
         c = self.config
-        anchors_M4 = torch.cat(self.anchors(raw, canvas))
-        matches = [self.assign(anchors_M4, target, self.valid(raw, size)) for target, size in zip(targets, sizes)]
+        anchors_M4 = torch.cat(anchors_of(c.anchors, raw.logits, canvas))
+        matches = self.matches(raw, targets, sizes, canvas)
         labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         image_P, anchor_P = torch.where(labels_NM >= 0)
         normaliser_N = self._normalisers(torch.stack([match.positive_A.sum() for match in matches]))
@@ -171,5 +165,6 @@ class RetinaNet(nn.Module):
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
         c = self.config
-        boxes_at = moved_anchors(raw.deltas, self.anchors(raw, canvas), c.box_weights, c.clamp_shrinking)
+        anchors = anchors_of(c.anchors, raw.logits, canvas)
+        boxes_at = moved_anchors(raw.deltas, anchors, c.box_weights, c.clamp_shrinking)
         return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)

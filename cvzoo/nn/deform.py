@@ -70,7 +70,9 @@ def deform_convs(
 def _kernel(x: Tensor, weight: Tensor, stride: int, offsets: Tensor, share: Tensor | None) -> Tensor:
     """torchvision's, in the map's precision."""
     share = None if share is None else share.to(x.dtype)
-    return deform_conv2d(x, offsets.to(x.dtype), weight.to(x.dtype), stride=stride, padding=1, mask=share)
+    return deform_conv2d(
+        x, offsets.to(x.dtype), weight.to(x.dtype), stride=(stride, stride), padding=(1, 1), mask=share
+    )
 
 
 def _convolve(x: Tensor, cell: Tensor, part: Tensor, weight: Tensor, height: int, width: int) -> Tensor:

@@ -161,7 +161,7 @@ def match_nearest(points_M2: Tensor, stride_M: Tensor, truth_G4: Tensor, scale: 
     return Match(index_M, distance_M.isfinite(), distance_M.isinf())
 
 
-def match_adaptive(anchors: list[Tensor], truth_G4: Tensor, nearest: int) -> Match:
+def match_adaptive(anchors: tuple[Tensor, ...], truth_G4: Tensor, nearest: int) -> Match:
     """Match by an IoU threshold that each box sets itself (ATSS, 1912.02424, algorithm 1).
 
     The `nearest` anchors of each level by distance of centres are candidates; those with an IoU of at least mean plus

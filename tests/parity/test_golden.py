@@ -7,14 +7,13 @@ from collections.abc import Callable
 import pytest
 from parity.golden import Case, Report, case_names, load_case
 from parity.run_cascade_mmdet import run_cascade_mmdet
-from parity.run_dense import run_dense_mmdet, run_fcos
+from parity.run_dense import run_dense_detectron2, run_dense_mmdet
 from parity.run_rcnn import run_rcnn
-from parity.run_retinanet import run_retinanet, run_retinanet_mmdet
 
 RUNNERS: dict[str, Callable[[Case], Report]] = {
-    "retinanet": run_retinanet,
-    "retinanet_mmdet": run_retinanet_mmdet,
-    "fcos": run_fcos,
+    "retinanet": run_dense_detectron2,
+    "retinanet_mmdet": run_dense_mmdet,
+    "fcos": run_dense_detectron2,
     "fcos_mmdet": run_dense_mmdet,
     "atss": run_dense_mmdet,
     "freeanchor": run_dense_mmdet,

@@ -173,25 +173,30 @@ def test_focal_loss(setting: str, gamma: float, alpha: float, weighted: bool) ->
     report.finish()
 
 
-def deform_conv_of_cuda(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-    return deform_conv2d(x, offset, weight, padding=1)
+def deform_conv_of_cuda(x: Tensor, offset: Tensor, weight: Tensor, share: Tensor | None) -> Tensor:
+    return deform_conv2d(x, offset, weight, padding=1, mask=share)
 
 
-def deform_conv_of_cpu(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-    return deform_convs([x], offset, [weight])[0]
+def deform_conv_of_cpu(x: Tensor, offset: Tensor, weight: Tensor, share: Tensor | None) -> Tensor:
+    return deform_convs([x], offset, [weight], share_NTHW=share)[0]
 
 
+@pytest.mark.parametrize("kind", ["v1", "v2"])
 @pytest.mark.parametrize("operator", [deform_conv_of_cpu, deform_conv_of_cuda])
-def test_deform_conv(operator: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+def test_deform_conv(operator: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor], kind: str) -> None:
     """Our operator on the CPU and torchvision's, which CUDA gets, are the one the reference has."""
     case, report = mmdetection("deform_conv")
     inputs = {name: case.inputs[f"plain.{name}"].requires_grad_() for name in ("x", "offset", "weight")}
-    out = operator(*inputs.values())
+    share = None
+    if kind == "v2":
+        inputs["mask"] = share = case.inputs["plain.mask"].requires_grad_()
+    out = operator(inputs["x"], inputs["offset"], inputs["weight"], share)
     (out * case.inputs["plain.upstream_gradient"]).sum().backward()
-    report.close("out", out.detach(), case.expected["plain.v1"])
+    bias = case.inputs["plain.bias"][:, None, None] if kind == "v2" else 0
+    report.close("out", out.detach() + bias, case.expected[f"plain.{kind}"])
     for name, tensor in inputs.items():
         assert tensor.grad is not None
-        report.close(f"grad_{name}", tensor.grad, case.expected[f"plain.v1.grad_{name}"])
+        report.close(f"grad_{name}", tensor.grad, case.expected[f"plain.{kind}.grad_{name}"])
     report.finish()
 
 

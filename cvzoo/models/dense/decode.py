@@ -16,6 +16,7 @@ from cvzoo.nn.towers import logit
 from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
 from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.detect import DetectConfig, best_pairs, detect
+from cvzoo.ops.points import PointConfig, pyramid_points
 from cvzoo.structures import Prediction, Size, size_of
 
 ScoreRule = Literal["product", "root"]
@@ -41,6 +42,11 @@ class DenseConfig(Protocol):
 def anchors_of(config: AnchorConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
     """L of (H * W * A, 4): the anchors of the cells of some maps."""
     return pyramid_anchors(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
+
+
+def points_of(config: PointConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
+    """L of (H * W, 2): the points of the cells of some maps."""
+    return pyramid_points(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
 def moved_anchors(
