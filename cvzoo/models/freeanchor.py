@@ -156,10 +156,11 @@ class FreeAnchor(nn.Module):
 
     def bags(self, anchors_M4: Tensor, targets: list[Target]) -> Bags:
         """The anchors with the highest IoU of each object."""
-        images, anchors = [anchors_M4.new_zeros(0, 1).long()], [anchors_M4.new_zeros(0, self.config.bag).long()]
+        size = min(self.config.bag, len(anchors_M4))
+        images, anchors = [anchors_M4.new_zeros(0, 1).long()], [anchors_M4.new_zeros(0, size).long()]
         for n, target in enumerate(targets):
             for boxes in target.boxes.split(BOXES_AT_ONCE):
-                best = box_iou(boxes, anchors_M4).topk(self.config.bag, dim=1, sorted=False)
+                best = box_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
                 images.append(torch.full_like(best.indices[:, :1], n))
                 anchors.append(best.indices)
         labels_B = outputs_of(torch.cat([target.labels for target in targets]), self.config.class_ids)

@@ -1,0 +1,83 @@
+"""The share of a training step that the assignment takes: who learns what, for two crowded pictures on the CPU.
+
+    python benchmarks/assignment.py [fcos atss ...] [--rounds 3] [--steps 1] [--height 800 --width 1333] [--boxes 60]
+
+Assignment is what a detector's `losses` does before it computes any loss. It is timed alone, on the network's outputs
+for the batch; the step is forward, losses, backward and SGD of the same batch. The share is to stay under 5 %. R-50-FPN
+with random weights, one JSON line for each detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import torch
+import tyro
+from common import alternate, report
+from paste_masks import boxes_in
+from side_by_side import batch_of, picture
+from training_vs_retinanet import Detector, random_model, step_of
+
+from cvzoo.models.dense.decode import anchors_of
+from cvzoo.models.freeanchor import Bags, FreeAnchor, Localised
+from cvzoo.ops.anchors import per_anchor
+from cvzoo.structures import Batch, Sample, Size, Target, size_of
+
+System = Literal["fcos", "freeanchor", "reppoints", "atss", "retinanet"]
+
+
+def crowded(size: Size, boxes: int, seed: int) -> Sample:
+    """A picture under that many boxes of real objects, of random classes."""
+    labels_G = torch.randint(80, (boxes,), generator=torch.Generator().manual_seed(seed))
+    return replace(picture(size), target=Target(boxes_in(size, boxes, seed), labels_G))
+
+
+@torch.no_grad()
+def assignment(model: Detector, batch: Batch) -> Callable[[], object]:
+    """The detector's assignment for a batch, given its outputs."""
+    images = model.config.pixels(batch.images, batch.sizes)
+    canvas = size_of(images)
+    if not isinstance(model, FreeAnchor):
+        return partial(model.matches, model.raw(images), batch.targets, batch.sizes, canvas)
+    raw = model.raw(images)
+    anchors_M4 = torch.cat(anchors_of(model.config.anchors, raw.logits, canvas))
+    deltas_NM4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)
+
+    def compete() -> tuple[Bags, Localised]:
+        return model.bags(anchors_M4, batch.targets), model.localised(anchors_M4, deltas_NM4, batch.targets)
+
+    return compete
+
+
+def shares(system: System, batch: Batch, rounds: int, steps: int) -> dict[str, float]:
+    """Cost of the assignment relative to a whole step's. The model is gone when it returns."""
+    model = random_model(system)
+    alone = alternate({"assignment": assignment(model, batch)}, rounds)["assignment"]
+    step = alternate({"step": step_of(model, batch)}, steps)["step"]
+    return {
+        "share_cpu": alone["cpu"] / step["cpu"],
+        "share_wall": alone["wall"] / step["wall"],
+        "assignment_cpu_s": alone["cpu"],
+        "step_cpu_s": step["cpu"],
+    }
+
+
+def main(
+    systems: tyro.conf.Positional[tuple[System, ...]] = ("fcos", "freeanchor", "reppoints", "atss", "retinanet"),
+    rounds: int = 3,
+    steps: int = 1,
+    height: int = 800,
+    width: int = 1333,
+    boxes: int = 60,
+) -> None:
+    batch = batch_of([crowded((height, width), boxes, seed) for seed in (0, 1)])
+    for system in systems:
+        figures = shares(system, batch, rounds, steps)
+        report(f"assignment_{system}", **figures, size=[height, width], boxes=boxes, batch=len(batch))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,75 @@
+"""One training step of the dense detectors beside RetinaNet's: forward, losses, backward and an SGD step on the CPU.
+
+    python benchmarks/training_vs_retinanet.py [fcos atss ...] [--rounds 7] [--height 512 --width 512] [--batch 2]
+
+R-50-FPN at full width with the configurations of the 1x rows, random weights and the same pictures. Each detector takes
+turns with RetinaNet in one process and prints one JSON line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import tyro
+from common import alternate, ratios, report, training_step
+from side_by_side import batch_of, picture
+from torch import nn
+
+from cvzoo.models.atss import ATSS, ATSSConfig
+from cvzoo.models.fcos import FCOS, FCOSConfig
+from cvzoo.models.freeanchor import FreeAnchor, FreeAnchorConfig
+from cvzoo.models.reppoints import RepPoints, RepPointsConfig
+from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
+from cvzoo.nn.layers import FixedBatchNorm2d
+from cvzoo.structures import Batch
+
+System = Literal["fcos", "freeanchor", "reppoints", "atss"]
+Detector = FCOS | FreeAnchor | RepPoints | ATSS | RetinaNet
+BUILDERS: dict[str, Callable[[], Detector]] = {
+    "fcos": lambda: FCOSConfig().build(),
+    "freeanchor": lambda: FreeAnchorConfig().build(),
+    "reppoints": lambda: RepPointsConfig().build(),
+    "atss": lambda: ATSSConfig().build(),
+    "retinanet": lambda: RetinaNetConfig().build(),
+}
+
+
+def random_model(system: str) -> Detector:
+    """The detector in training mode with random weights under which activations stay near 1, as trained ones do."""
+    torch.manual_seed(0)
+    model = BUILDERS[system]().train()
+    for module in model.modules():
+        if isinstance(module, FixedBatchNorm2d):
+            nn.init.constant_(module.weight, 0.5)
+    return model
+
+
+def step_of(model: nn.Module, batch: Batch) -> Callable[[], None]:
+    return training_step(model, lambda: model(batch))
+
+
+def compare(system: System, batch: Batch, rounds: int) -> dict[str, float]:
+    """Cost of a step relative to RetinaNet's. The two models are gone when it returns."""
+    sides: dict[str, Callable[[], object]] = {
+        name: step_of(random_model(name), batch) for name in (system, "retinanet")
+    }
+    return ratios(alternate(sides, rounds), system, "retinanet")
+
+
+def main(
+    systems: tyro.conf.Positional[tuple[System, ...]] = ("fcos", "freeanchor", "reppoints", "atss"),
+    rounds: int = 7,
+    height: int = 512,
+    width: int = 512,
+    batch: int = 2,
+) -> None:
+    pictures = batch_of([picture((height, width))] * batch)
+    for system in systems:
+        figures = compare(system, pictures, rounds)
+        report(f"training_{system}_vs_retinanet", **figures, size=[height, width], batch=batch)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
