@@ -26,6 +26,10 @@ Mask = Polygons | RLE
 """The pixels of one object. Never unpacked before it is cropped to a box: see ops/masks.py."""
 
 
+IGNORE = 255
+"""In a label map: a pixel without a class, which is not learnt and not counted."""
+
+
 def size_of(image: Tensor) -> Size:
     """(H, W) of a (..., H, W) tensor."""
     return (image.shape[-2], image.shape[-1])
@@ -41,16 +45,19 @@ class Target:
     """(G,) int64."""
     masks: list[Mask] | None = None
     """G masks, where the data set has been asked for them; they stay on the CPU."""
+    label_map: Tensor | None = None
+    """(H, W) uint8: the class of every pixel, IGNORE where none is known; of data sets of semantic segmentation."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Tensor | slice) -> Target:
-        return Target(self.boxes[index], self.labels[index], _rows(self.masks, index))
+        return Target(self.boxes[index], self.labels[index], _rows(self.masks, index), self.label_map)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
         move = {"device": device, "non_blocking": non_blocking}
-        return Target(self.boxes.to(**move), self.labels.to(**move), self.masks)
+        label_map = None if self.label_map is None else self.label_map.to(**move)
+        return Target(self.boxes.to(**move), self.labels.to(**move), self.masks, label_map)
 
     @staticmethod
     def empty() -> Target:
@@ -139,6 +146,17 @@ class Prediction:
 
     def to(self, device: torch.device | str) -> Prediction:
         return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks)
+
+
+@dataclass
+class Segmentation:
+    """The classes of the pixels of one ORIGINAL image."""
+
+    labels: Tensor
+    """(H, W) uint8."""
+
+    def to(self, device: torch.device | str) -> Segmentation:
+        return Segmentation(self.labels.to(device))
 
 
 Row = TypeVar("Row")

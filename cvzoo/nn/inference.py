@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from cvzoo.nn.layers import ConvNorm, FixedBatchNorm2d
@@ -21,7 +23,8 @@ def optimise_for_inference(model: Model) -> Model:
         for conv_name, norm_name in _conv_norm_pairs(module):
             conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
             assert isinstance(conv, nn.Conv2d)
-            if isinstance(norm, (nn.BatchNorm2d, FixedBatchNorm2d)):
+            # timm's batch norm has an activation in it
+            if isinstance(norm, (nn.BatchNorm2d, FixedBatchNorm2d)) and not isinstance(norm, BatchNormAct2d):
                 _fold(conv, norm)
                 setattr(module, norm_name, nn.Identity())
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -35,8 +38,9 @@ def _conv_norm_pairs(module: nn.Module) -> list[tuple[str, str]]:
             return [("conv", "norm")] if module.norm is not None else []
         case ResNet() | BasicBlock() | Bottleneck():
             return [(name, name.replace("conv", "bn")) for name in names if name.startswith("conv")]
-        case nn.Sequential() if len(names) == 2 and isinstance(module[0], nn.Conv2d):
-            return [("0", "1")]
+        case nn.Sequential():
+            order = list(names)
+            return [pair for pair in pairwise(order) if isinstance(names[pair[0]], nn.Conv2d)]
     return []
 
 

@@ -1,14 +1,15 @@
-"""The convolution block all heads and necks are made of, and batch norm that does not move."""
+"""The convolution blocks all heads and necks are made of, batch norm that does not move, and resizing."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.deform import DeformConv
+from cvzoo.structures import Size, size_of
 
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained.
@@ -79,6 +80,8 @@ class ConvNorm(nn.Module):
         kernel: int = 3,
         *,
         stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
         norm: Norm | None = None,
         relu: bool = False,
         bias: bool | None = None,
@@ -89,7 +92,8 @@ class ConvNorm(nn.Module):
         if deform:
             self.conv = DeformConv(in_channels, out_channels, stride=stride, bias=bias)
         else:
-            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
+            shape: dict[str, Any] = {"padding": kernel // 2 * dilation, "dilation": dilation, "groups": groups}
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, bias=bias, **shape)
         self.norm = make_norm(norm, out_channels)
         self.relu = relu
 
@@ -98,3 +102,16 @@ class ConvNorm(nn.Module):
         if self.norm is not None:
             x = self.norm(x)
         return F.relu(x, inplace=True) if self.relu else x
+
+
+def separable(in_channels: int, out_channels: int, *, dilation: int = 1, norm: Norm) -> nn.Sequential:
+    """A 3x3 convolution of each channel, then a 1x1 convolution over them, each with norm and ReLU (1610.02357)."""
+    depthwise = ConvNorm(in_channels, in_channels, dilation=dilation, groups=in_channels, norm=norm, relu=True)
+    return nn.Sequential(depthwise, ConvNorm(in_channels, out_channels, 1, norm=norm, relu=True))
+
+
+def resize(x_NCHW: Tensor, size: Size, align_corners: bool = False) -> Tensor:
+    """(N, C, *size): bilinear; with `align_corners` the centres of the corner cells stay where they are."""
+    if size_of(x_NCHW) == size:
+        return x_NCHW
+    return F.interpolate(x_NCHW, size=size, mode="bilinear", align_corners=align_corners)

@@ -67,13 +67,16 @@ def _load_resnet(backbone: nn.Module, config: ResNetConfig, weights: str) -> Non
         path = download(_available(remote, config), FLAG)
     else:
         path = find_file(Path(weights), (remote.name,) if remote else ())
-    load_state(backbone, _resnet_state(read_weights(path).state), str(path))
+    state = _resnet_state(read_weights(path).state)
+    if config.context_ratio is not None:  # context blocks come on top of a trained network, and start as the identity
+        state = {key: x for key, x in backbone.state_dict().items() if ".context." in key} | state
+    load_state(backbone, state, str(path))
 
 
 def _resnet_file(config: ResNetConfig) -> Remote | None:
     """torchvision's file for this network, if it has one."""
     weights = IMAGENET.get((config.depth, config.groups, config.width))
-    return torchvision_file(weights) if weights and not config.stride_in_1x1 else None
+    return torchvision_file(weights) if weights and not config.stride_in_1x1 and not config.deep_stem else None
 
 
 def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
@@ -90,8 +93,7 @@ def _resnet_state(state: State) -> State:
     """A ResNet's state under our keys, from the file of a classifier or of a detector, without the classifier."""
     if any(re.search(marker, key) for marker in MARKERS.values() for key in state):
         return {key.removeprefix("backbone."): x for key, x in to_ours(state).items() if key.startswith("backbone.")}
-    rules = detectron2.BODY if "stem.conv1.weight" in state else ()
-    return renamed(state, rules, drop=CLASSIFIER)
+    return detectron2.from_body(state, CLASSIFIER) if "stem.conv1.weight" in state else renamed(state, (), CLASSIFIER)
 
 
 def _load_timm(backbone: TimmBackbone, config: TimmConfig, weights: str) -> None:

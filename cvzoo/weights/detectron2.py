@@ -9,29 +9,39 @@ from torch import Tensor
 
 from cvzoo.weights.rename import BOX, MASK, Rules, State, renamed
 
-MARKER = r"^backbone\.bottom_up\.|^proposal_generator\."
+MARKER = r"^backbone\.bottom_up\.|^proposal_generator\.|^sem_seg_head\."
 """Keys by which the toolbox is known."""
 DROP = r"^pixel_(mean|std)$|\.?anchor_generator\.cell_anchors\."
 """Buffers of cvpods and of old detectron2 files that a config says better."""
 
+DEEP_STEM: Rules = tuple(
+    rule
+    for i in range(3)
+    for rule in ((rf"^stem\.conv{i + 1}\.norm\.", f"stem.{3 * i + 1}."), (rf"^stem\.conv{i + 1}\.", f"stem.{3 * i}."))
+)
 BODY: Rules = (
-    (r"^stem\.", ""),
     *((rf"^res{stage + 1}\.", f"layer{stage}.") for stage in (1, 2, 3, 4)),
     (r"\bconv(\d)\.norm\.", r"bn\1."),
     (r"\.shortcut\.norm\.", ".downsample.1."),
     (r"\.shortcut\.", ".downsample.0."),
 )
-"""A ResNet alone, as in the ImageNet files."""
+"""A ResNet alone, as in the ImageNet files, but for its stem."""
 BODY_PREFIX = r"^(backbone\.bottom_up\.|(backbone|roi_heads)\.(?=stem\.|res\d\.))"
 """Where a detector keeps it: under a pyramid, or on C4, where its last stage belongs to the heads."""
 
 
 def from_detectron2(state: Mapping[str, Tensor]) -> State:
     """A detectron2 or cvpods detector's state under our keys; unknown keys stay as they are."""
-    body = renamed({re.sub(BODY_PREFIX, "", k): v for k, v in state.items() if re.search(BODY_PREFIX, k)}, BODY)
+    body = from_body({re.sub(BODY_PREFIX, "", k): v for k, v in state.items() if re.search(BODY_PREFIX, k)})
     rest = {key: tensor for key, tensor in state.items() if not re.search(BODY_PREFIX, key)}
-    rules = (*_neck(rest), *_dense_head(rest), *_mask_head(rest), *RCNN_HEADS)
-    return {f"backbone.{key}": tensor for key, tensor in body.items()} | renamed(rest, rules, DROP)
+    rules = (*_neck(rest), *_dense_head(rest), *_mask_head(rest), *RCNN_HEADS, *_deeplab(rest))
+    return {f"backbone.{key}": tensor for key, tensor in body.items()} | _reordered(renamed(rest, rules, DROP))
+
+
+def from_body(state: Mapping[str, Tensor], drop: str | None = None) -> State:
+    """A ResNet's state, its stem of one convolution or of three, under our keys; keys with `drop` are left out."""
+    stem: Rules = DEEP_STEM if "stem.conv2.weight" in state else ((r"^stem\.", ""),)
+    return renamed(state, (*stem, *BODY), drop)
 
 
 RCNN_HEADS: Rules = (
@@ -84,3 +94,28 @@ def _dense_head(state: Mapping[str, Tensor]) -> Rules:
             if step == 3:
                 rules.append((rf"^head\.{theirs}\.{step * i + 1}\.", f"head.{ours}.{i}.norm."))
     return tuple(rules)
+
+
+DEEPLAB: Rules = (
+    (r"^sem_seg_head\.(?:decoder\.res5\.project_conv|aspp)\.", "aspp."),
+    (r"^aspp\.convs\.0\.", "aspp.point."),
+    *((rf"^aspp\.convs\.{i + 1}\.", f"aspp.atrous.{i}.") for i in range(3)),
+    (r"^aspp\.convs\.4\.1\.", "aspp.pooled."),
+    (r"^aspp\.project\.", "aspp.fuse."),
+    (r"^sem_seg_head\.decoder\.res2\.project_conv\.", "low."),
+    (r"^sem_seg_head\.decoder\.res2\.fuse_conv\.", "decoder."),
+    (r"^sem_seg_head\.predictor\.", "classifier.conv."),
+    (r"^((?:aspp|low|decoder)\b.*)(?<!norm)\.(weight|bias)$", r"\1.conv.\2"),
+)
+
+
+def _deeplab(state: Mapping[str, Tensor]) -> Rules:
+    return DEEPLAB if any(".aspp." in key or ".decoder.res5." in key for key in state) else ()
+
+
+def _reordered(ours: State) -> State:
+    """DeepLab v3+'s decoder sees the low-level features before ASPP's there, after them here."""
+    if "low.conv.weight" in ours:
+        fuse, low = "decoder.0.conv.weight", len(ours["low.conv.weight"])
+        ours[fuse] = ours[fuse].roll(-low, dims=1)
+    return ours

@@ -251,6 +251,7 @@ def faster_rcnn_mmdetection() -> FasterRCNNConfig:
             clamp_shrinking=True,
             best_match="truth",
             best_match_from=0.3,
+            valid_divisor=32,
             normaliser="sampled_or_one",
         ),
         box_head=BoxHeadConfig(clamp_shrinking=True, detect=DetectConfig(min_side=None)),
@@ -305,7 +306,7 @@ def cascade_rcnn_mmdetection() -> CascadeRCNNConfig:
     faster = faster_rcnn_mmdetection()
     return CascadeRCNNConfig(
         backbone=MMDETECTION_BODY,
-        rpn=replace(faster.rpn, inside_only=True, smooth_l1_beta=1 / 9, post_nms_train=2000),
+        rpn=replace(faster.rpn, inside_only=True, valid_divisor=None, smooth_l1_beta=1 / 9, post_nms_train=2000),
         box_head=replace(faster.box_head, class_agnostic=True, smooth_l1_beta=1.0),
         stages=tuple(
             StageConfig(positive_from=iou, box_weights=(1 / x, 1 / y, 1 / w, 1 / h), loss_weight=weight)

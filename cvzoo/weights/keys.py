@@ -14,17 +14,17 @@ from cvzoo.weights.rename import State
 
 Toolbox = Literal["cvzoo", "torchvision", "detectron2", "mmlab"]
 MARKERS: dict[Toolbox, str] = {
-    "cvzoo": r"^neck\.lateral\.|^rpn\.objectness\.",
-    "torchvision": torchvision.MARKER,
+    "cvzoo": r"^neck\.lateral\.|^rpn\.objectness\.|\bclassifier\.conv\.",
+    "torchvision": rf"{torchvision.MARKER}|{torchvision.SEGMENTATION_MARKER}",
     "detectron2": detectron2.MARKER,
-    "mmlab": mmlab.MARKER,
+    "mmlab": rf"{mmlab.MARKER}|{mmlab.SEGMENTATION_MARKER}",
 }
 
 
 def recognise(state: Collection[str]) -> Toolbox:
     """The toolbox that wrote the keys (`detectron2` for cvpods too). WeightsError shows some keys of an unknown one."""
     for toolbox, marker in MARKERS.items():
-        if any(re.search(marker, key) for key in state):
+        if _has(state, marker):
             return toolbox
     some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
     raise WeightsError(
@@ -39,8 +39,16 @@ def to_ours(state: Mapping[str, Tensor]) -> State:
         case "cvzoo":
             return dict(state)
         case "torchvision":
+            if _has(state, torchvision.SEGMENTATION_MARKER):
+                return torchvision.from_torchvision_segmentation(state)
             return torchvision.from_torchvision(state)
         case "detectron2":
             return detectron2.from_detectron2(state)
         case "mmlab":
+            if _has(state, mmlab.SEGMENTATION_MARKER):
+                return mmlab.from_mmsegmentation(state)
             return mmlab.from_mmlab(state)
+
+
+def _has(state: Collection[str], marker: str) -> bool:
+    return any(re.search(marker, key) for key in state)

@@ -1,4 +1,4 @@
-"""Key map of mmdetection 2 and 3. The backbone has torchvision's names, and so ours."""
+"""Key maps of mmdetection 2 and 3, and of mmsegmentation. Their backbones have torchvision's names, and so ours."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ MARKER = r"^neck\.lateral_convs\.|^roi_head\."
 """Keys by which the toolbox is known. mmdetection 1 has them, too; its Faster R-CNN, with the background first and no
 `roi_head.` in its keys, does not load."""
 
+CONTEXT: Rules = (
+    (r"\.(?:context|gc)_block\.conv_mask\.", ".context.attention."),
+    (r"\.(?:context|gc)_block\.channel_add_conv\.", ".context.transform."),
+)
+"""Global context blocks, in bodies and heads."""
 RULES: Rules = (
     (r"^neck\.lateral_convs\.", "neck.lateral."),
     (r"^(neck\.\w+\.\d)\.(?:bn|gn)\.", r"\1.norm."),
     (r"\.conv_offset\.", ".offset."),
+    *CONTEXT,
     # RetinaNet, FreeAnchor, FCOS, ATSS; files of mmdetection 1 have `fcos_`
     (r"^bbox_head\.cls_convs\.", "head.cls_tower."),
     (r"^bbox_head\.reg_convs\.", "head.box_tower."),
@@ -59,3 +65,48 @@ def _outputs(state: Mapping[str, Tensor]) -> Rules:
     laterals = len({key.split(".")[2] for key in state if key.startswith("neck.lateral_convs.")})
     names = [f"output.{i}" for i in range(laterals)] + [f"extra.{i}" for i in range(2)]
     return tuple((rf"^neck\.fpn_convs\.{i}\.", f"neck.{name}.") for i, name in enumerate(names))
+
+
+SEGMENTATION_MARKER = r"^decode_head\."
+"""Keys by which mmsegmentation is known."""
+FCN: Rules = ((r"^decode_head\.", "head."), (r"^head\.conv_cat\.", "head.merge."))
+HEADS: dict[str, Rules] = {
+    "psp_modules": (
+        (r"^decode_head\.psp_modules\.(\d)\.1\.", r"pyramid.branches.\1."),
+        (r"^decode_head\.bottleneck\.", "fuse."),
+    ),
+    "aspp_modules": (
+        (r"^decode_head\.aspp_modules\.0\.", "aspp.point."),
+        *((rf"^decode_head\.aspp_modules\.{i + 1}\.", f"aspp.atrous.{i}.") for i in range(3)),
+        (r"^decode_head\.image_pool\.1\.", "aspp.pooled."),
+        (r"^decode_head\.bottleneck\.", "aspp.fuse."),
+        (r"^decode_head\.c1_bottleneck\.", "low."),
+        (r"^decode_head\.sep_bottleneck\.", "decoder."),
+        (r"\.depthwise_conv\.", ".0."),
+        (r"\.pointwise_conv\.", ".1."),
+    ),
+    "gc_block": (
+        *CONTEXT,
+        (r"^decode_head\.convs\.0\.", "before."),
+        (r"^decode_head\.convs\.1\.", "after."),
+        (r"^decode_head\.conv_cat\.", "merge."),
+    ),
+}
+"""What only one kind of head has, to the rules of that kind; without any of these it is FCN's."""
+
+
+def from_mmsegmentation(state: Mapping[str, Tensor]) -> State:
+    """A segmentation network's state under our keys; unknown keys stay as they are."""
+    parts = {key.split(".")[1] for key in state if key.startswith("decode_head.")}
+    heads = next((rules for part, rules in HEADS.items() if part in parts), FCN)
+    rules = (
+        (r"^auxiliary_head\.", "aux_head."),
+        *heads,
+        (r"\bconv_seg\.", "classifier.conv."),
+        (r"^(decode_head\.)(?=classifier\.|context\.)", ""),
+        (r"^((?!backbone\.).*)\.bn\.", r"\1.norm."),
+    )
+    ours = renamed(state, rules)
+    if (fuse := "aspp.fuse.conv.weight") in ours:  # the pooling branch comes first there, last here
+        ours[fuse] = ours[fuse].roll(-len(ours["aspp.pooled.conv.weight"]), dims=1)
+    return ours

@@ -1,4 +1,4 @@
-"""Key map of torchvision's detectors, today's names and those of files from before 2022."""
+"""Key maps of torchvision: detectors, with today's names and those from before 2022, FCN and DeepLab."""
 
 from __future__ import annotations
 
@@ -80,3 +80,34 @@ def _box_head_fcs(state: Mapping[str, Tensor]) -> Rules:
     return tuple(
         (rf"^roi_heads\.box_head\.{index}\.(?=weight|bias)", f"box_head.fcs.{i}.") for i, index in enumerate(indices)
     )
+
+
+SEGMENTATION_MARKER = r"^classifier\.[12]\.running_mean$"
+"""A key of the networks for semantic segmentation."""
+AUXILIARY: Rules = (
+    (r"^aux_classifier\.0\.", "aux_head.convs.0.conv."),
+    (r"^aux_classifier\.1\.", "aux_head.convs.0.norm."),
+    (r"^aux_classifier\.4\.", "aux_head.classifier.conv."),
+)
+FCN: Rules = (
+    (r"^classifier\.0\.", "head.convs.0.conv."),
+    (r"^classifier\.1\.", "head.convs.0.norm."),
+    (r"^classifier\.4\.", "head.classifier.conv."),
+)
+DEEPLAB: Rules = (
+    (r"^classifier\.0\.convs\.0\.", "aspp.point."),
+    *((rf"^classifier\.0\.convs\.{i + 1}\.", f"aspp.atrous.{i}.") for i in range(3)),
+    (r"^classifier\.0\.convs\.4\.1\.", "aspp.pooled.0."),  # after the pooling, which is 0
+    (r"^classifier\.0\.convs\.4\.2\.", "aspp.pooled.1."),
+    (r"^classifier\.0\.project\.", "aspp.fuse."),
+    *((rf"^(aspp\..*)\.{i}\.(?=[a-z_]+$)", rf"\1.{part}.") for i, part in enumerate(("conv", "norm"))),
+    (r"^classifier\.1\.", "decoder.0.conv."),
+    (r"^classifier\.2\.", "decoder.0.norm."),
+    (r"^classifier\.4\.", "classifier.conv."),
+)
+
+
+def from_torchvision_segmentation(state: Mapping[str, Tensor]) -> State:
+    """FCN's or DeepLab v3's state under our keys; unknown keys stay as they are."""
+    deeplab = any(key.startswith("classifier.0.convs.") for key in state)
+    return renamed(state, (*AUXILIARY, *(DEEPLAB if deeplab else FCN)))

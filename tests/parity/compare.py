@@ -56,9 +56,12 @@ def detectron2_batch(case: Case) -> Batch:
 
 
 def key_map(case: Case) -> dict[str, str]:
-    """The reference's key of each tensor to ours, read off the importer: it passes the tensors themselves on."""
-    ours = {id(tensor): key for key, tensor in to_ours(dict(case.weights)).items()}
-    return {key: ours[id(tensor)] for key, tensor in case.weights.items() if id(tensor) in ours}
+    """The reference's key of each tensor to ours, read off the importer, which leads numbers instead of weights."""
+    names = list(case.weights)
+    numbers = {
+        key: torch.full_like(tensor, i, dtype=torch.float64) for i, (key, tensor) in enumerate(case.weights.items())
+    }
+    return {names[int(tensor.flatten()[0])]: key for key, tensor in to_ours(numbers).items()}
 
 
 def tolerance(case: Case, group: str) -> float:
@@ -114,15 +117,18 @@ def compare_training(
             report.close(key, grad, value, tolerance(case, f"{step}.grad"))
 
 
-def compare_mmdet_gradients(report: Report, case: Case, model: nn.Module) -> None:
-    """What a backward pass has left behind: the norm of every gradient, and those stored in full."""
+def compare_mmdet_gradients(report: Report, case: Case, model: nn.Module, step: str = "") -> None:
+    """What a backward pass has left behind: the norm of every gradient, and those stored in full.
+
+    `step` begins the names of what is expected: eval_bn. or train_bn. where the reference trains norms.
+    """
     relative = case.info["tolerance"]["grad_relative"]
     keys, parameters = key_map(case), dict(model.named_parameters())
     norms = [parameters[keys[name]].grad.norm() for name in case.info["grad_norm_names"]]  # type: ignore[union-attr]
-    report.close("grad_norm", torch.stack(norms), case.expected["grad_norm"], relative)
+    report.close(f"{step}grad_norm", torch.stack(norms), case.expected[f"{step}grad_norm"], relative)
     for key, value in case.expected.items():
-        if key.startswith("grad."):
-            grad = parameters[keys[key.removeprefix("grad.")]].grad
+        if key.startswith(f"{step}grad."):
+            grad = parameters[keys[key.removeprefix(f"{step}grad.")]].grad
             assert grad is not None, key
             report.close(key, grad, value, relative)
 

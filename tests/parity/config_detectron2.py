@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
+from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
 from cvzoo.models.faster_rcnn import FasterRCNNConfig
 from cvzoo.models.fcos import FCOSConfig
 from cvzoo.models.mask_rcnn import MaskRCNNConfig
@@ -12,6 +14,7 @@ from cvzoo.models.rcnn.box_head import BoxHeadConfig
 from cvzoo.models.rcnn.mask_head import MaskHeadConfig
 from cvzoo.models.rcnn.rpn import RPNConfig
 from cvzoo.models.retinanet import RetinaNetConfig
+from cvzoo.models.semantic.pixels import PixelLossConfig
 from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -92,6 +95,41 @@ def fcos(case: dict[str, Any]) -> FCOSConfig:
             detections=options["max_detections_per_image"],
             clip_first=False,
         ),
+    )
+
+
+def deeplab(case: dict[str, Any]) -> DeepLabV3PlusConfig:
+    options, model = case["options"], case["options"]["MODEL"]
+    head, stride = model["SEM_SEG_HEAD"], {1: 16, 2: 8}[model["RESNETS"]["RES4_DILATION"]]
+    assert head["NAME"] == "DeepLabV3PlusHead"
+    assert head["IN_FEATURES"] == ["res2", "res5"]
+    assert head["PROJECT_FEATURES"] == ["res2"]
+    assert head["COMMON_STRIDE"] == 4
+    assert head["ASPP_CHANNELS"] == head["CONVS_DIM"]
+    assert head["LOSS_TYPE"] == "hard_pixel_mining"
+    assert head["LOSS_WEIGHT"] == 1
+    assert head["IGNORE_VALUE"] == 255
+    assert not head["USE_DEPTHWISE_SEPARABLE_CONV"]
+    assert options["INPUT.CROP"]["ENABLED"]
+    height, width = options["INPUT.CROP"]["SIZE"]
+    norm, (low,) = NORMS[head["NORM"]], head["PROJECT_CHANNELS"]
+    assert norm is not None
+    return DeepLabV3PlusConfig(
+        num_classes=head["NUM_CLASSES"],
+        backbone=_dilated_resnet(model, stride),
+        pixels=_pixels(options, divisor=1),
+        channels=head["CONVS_DIM"],
+        dilations=tuple(head["ASPP_DILATIONS"]),
+        separable=False,
+        fuse_kernel=1,
+        pool_norm=False,
+        pool_window=(height // stride, width // stride),
+        aspp_dropout=head["ASPP_DROPOUT"],
+        low_channels=low,
+        norm=norm,
+        dropout=0.0,
+        aux=None,
+        loss=PixelLossConfig(hardest=0.2),
     )
 
 
@@ -204,6 +242,14 @@ def _box_head(model: dict[str, Any], detections: int) -> BoxHeadConfig:
             score_threshold=roi["SCORE_THRESH_TEST"], nms_threshold=roi["NMS_THRESH_TEST"], detections=detections
         ),
     )
+
+
+def _dilated_resnet(model: dict[str, Any], output_stride: Literal[8, 16]) -> ResNetConfig:
+    resnet = model["RESNETS"]
+    assert resnet["STEM_TYPE"] == "deeplab"
+    plain = _resnet({**model, "RESNETS": {**resnet, "RES5_DILATION": 1}})
+    multi_grid = tuple(resnet["RES5_DILATION"] * factor for factor in resnet["RES5_MULTI_GRID"])
+    return replace(plain, deep_stem=True, output_stride=output_stride, multi_grid=multi_grid)
 
 
 def _resnet(model: dict[str, Any]) -> ResNetConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cvzoo.models.atss import ATSSConfig
 from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
 from cvzoo.models.fcos import FCOSConfig
 from cvzoo.models.freeanchor import FreeAnchorConfig
+from cvzoo.models.mask_rcnn import MaskRCNNConfig
 from cvzoo.models.rcnn.box_head import BoxHeadConfig
 from cvzoo.models.rcnn.mask_head import MaskHeadConfig
 from cvzoo.models.rcnn.rpn import RPNConfig
@@ -185,7 +187,18 @@ def _resnet(backbone: dict[str, Any]) -> ResNetConfig:
         stride_in_1x1=backbone["style"] == "caffe",
         norm=norm,
         frozen_stages=backbone["frozen_stages"] + 1,
+        context_ratio=_context_ratio(backbone.get("plugins", [])),
     )
+
+
+def _context_ratio(plugins: list[dict[str, Any]]) -> float | None:
+    if not plugins:
+        return None
+    (plugin,) = plugins
+    assert plugin["cfg"]["type"] == "ContextBlock"
+    assert plugin["position"] == "after_conv3"
+    assert plugin["stages"] == [False, True, True, True]
+    return plugin["cfg"]["ratio"]
 
 
 def _fpn(neck: dict[str, Any]) -> FPNConfig:
@@ -232,7 +245,7 @@ def cascade_rcnn(case: dict[str, Any]) -> CascadeRCNNConfig:
         backbone=_resnet(model["backbone"]),
         fpn=_rcnn_fpn(model["neck"]),
         pixels=_pixels(model["data_preprocessor"]),
-        rpn=_rpn(model["rpn_head"], train, test),
+        rpn=_rpn(model["rpn_head"], train, test, model["data_preprocessor"]["pad_size_divisor"]),
         box_head=_box_head(first, roi["bbox_roi_extractor"], train["rcnn"][0], test["rcnn"]),
         stages=tuple(
             _stage(head, stage, weight)
@@ -243,6 +256,21 @@ def cascade_rcnn(case: dict[str, Any]) -> CascadeRCNNConfig:
         average="logits",
         mask_head=_mask_head(roi["mask_head"], roi["mask_roi_extractor"], train["rcnn"][0]),
         mask_stages=roi["num_stages"],
+    )
+
+
+def mask_rcnn(case: dict[str, Any]) -> MaskRCNNConfig:
+    model = case["model"]
+    roi, train, test = model["roi_head"], model["train_cfg"], model["test_cfg"]
+    box_head = _box_head(roi["bbox_head"], roi["bbox_roi_extractor"], train["rcnn"], test["rcnn"])
+    return MaskRCNNConfig(
+        num_classes=roi["bbox_head"]["num_classes"],
+        backbone=_resnet(model["backbone"]),
+        fpn=_rcnn_fpn(model["neck"]),
+        pixels=_pixels(model["data_preprocessor"]),
+        rpn=_rpn(model["rpn_head"], train, test, model["data_preprocessor"]["pad_size_divisor"]),
+        box_head=replace(box_head, box_weights=_box_weights(roi["bbox_head"]["bbox_coder"])),
+        mask_head=_mask_head(roi["mask_head"], roi["mask_roi_extractor"], train["rcnn"]),
     )
 
 
@@ -268,11 +296,10 @@ def _rcnn_fpn(neck: dict[str, Any]) -> FPNConfig:
     return FPNConfig(channels=neck["out_channels"], first_level=2, extra="pool")
 
 
-def _rpn(head: dict[str, Any], train: dict[str, Any], test: dict[str, Any]) -> RPNConfig:
+def _rpn(head: dict[str, Any], train: dict[str, Any], test: dict[str, Any], divisor: int) -> RPNConfig:
     assigner, sampler, proposal = train["rpn"]["assigner"], train["rpn"]["sampler"], train["rpn_proposal"]
     assert assigner["match_low_quality"]
     assert train["rpn"]["allowed_border"] in (0, -1)
-    assert head["loss_bbox"]["type"] == "SmoothL1Loss"
     return RPNConfig(
         anchors=_rcnn_anchors(head["anchor_generator"]),
         box_weights=_box_weights(head["bbox_coder"]),
@@ -282,10 +309,12 @@ def _rpn(head: dict[str, Any], train: dict[str, Any], test: dict[str, Any]) -> R
         best_match="truth",
         best_match_from=assigner["min_pos_iou"],
         inside_only=train["rpn"]["allowed_border"] == 0,
+        # what does not reach beyond the image does not lie beyond its padding either
+        valid_divisor=divisor if train["rpn"]["allowed_border"] == -1 else None,
         samples=sampler["num"],
         positive_fraction=sampler["pos_fraction"],
         normaliser="sampled_or_one",
-        smooth_l1_beta=head["loss_bbox"]["beta"],
+        smooth_l1_beta=_beta(head),
         pre_nms_train=proposal["nms_pre"],
         pre_nms_test=test["rpn"]["nms_pre"],
         post_nms_train=proposal["max_per_img"],
@@ -308,7 +337,6 @@ def _box_head(
     head: dict[str, Any], extractor: dict[str, Any], train: dict[str, Any], test: dict[str, Any]
 ) -> BoxHeadConfig:
     assert head["type"] == "Shared2FCBBoxHead"
-    assert head["loss_bbox"]["type"] == "SmoothL1Loss"
     return BoxHeadConfig(
         pool=_pool(extractor),
         fc_channels=head["fc_out_channels"],
@@ -316,7 +344,7 @@ def _box_head(
         clamp_shrinking=True,
         samples=train["sampler"]["num"],
         positive_fraction=train["sampler"]["pos_fraction"],
-        smooth_l1_beta=head["loss_bbox"]["beta"],
+        smooth_l1_beta=_beta(head),
         detect=DetectConfig(
             score_threshold=test["score_thr"],
             nms_threshold=test["nms"]["iou_threshold"],
@@ -324,6 +352,13 @@ def _box_head(
             min_side=None,
         ),
     )
+
+
+def _beta(head: dict[str, Any]) -> float:
+    """Smooth L1's; L1 is 0."""
+    loss = head["loss_bbox"]
+    assert loss["type"] in ("SmoothL1Loss", "L1Loss")
+    return loss["beta"] if loss["type"] == "SmoothL1Loss" else 0.0
 
 
 def _mask_head(head: dict[str, Any], extractor: dict[str, Any], train: dict[str, Any]) -> MaskHeadConfig:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from parity.golden import Case, Report, case_names, load_case
-from parity.run_cascade_mmdet import run_cascade_mmdet
 from parity.run_dense import run_dense_detectron2, run_dense_mmdet
 from parity.run_rcnn import run_rcnn
+from parity.run_rcnn_mmdet import run_cascade_mmdet, run_mask_rcnn_mmdet
+from parity.run_semantic import run_deeplab_detectron2, run_semantic_mmseg
 
 RUNNERS: dict[str, Callable[[Case], Report]] = {
     "retinanet": run_dense_detectron2,
@@ -23,6 +24,11 @@ RUNNERS: dict[str, Callable[[Case], Report]] = {
     "cascade_rcnn": run_rcnn,
     "tridentnet": run_rcnn,
     "cascade_mask_rcnn_mmdet": run_cascade_mmdet,
+    "gcnet_mask_rcnn": run_mask_rcnn_mmdet,
+    "pspnet": run_semantic_mmseg,
+    "deeplabv3plus": run_semantic_mmseg,
+    "gcnet_segmentation": run_semantic_mmseg,
+    "deeplab": run_deeplab_detectron2,
 }
 OPERATORS = ("ops", "ops_mmlab", "ops_tree_filter")  # test_golden_ops.py
 

@@ -1,5 +1,6 @@
 """Pretrained bodies: the wheel, torchvision's and timm's files, detectron2's caffe ResNets, detectors."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,37 @@ def test_timm_files(tmp_path, name):
     save_file(whole | {"extra.weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=r"1 left over: extra"):
         loaded(TimmConfig(name=name), tmp_path)
+
+
+def test_a_deep_stem(tmp_path):
+    """mmsegmentation's names are ours, detectron2's count from 1."""
+    config = replace(NARROW, deep_stem=True, norm="batch")
+    state = {key: torch.rand(x.shape) for key, x in config.build().state_dict().items()}
+
+    def detectron2(key):
+        for i in (0, 1, 2):
+            key = key.replace(f"stem.{3 * i}.", f"stem.conv{i + 1}.").replace(
+                f"stem.{3 * i + 1}.", f"stem.conv{i + 1}.norm."
+            )
+        key = re.sub(r"^layer(\d)", lambda layer: f"res{int(layer[1]) + 1}", key)
+        key = key.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+        return re.sub(r"\bbn(\d)\.", r"conv\1.norm.", key)
+
+    for name, theirs in (("mmseg.pth", state), ("d2.pth", {detectron2(key): x for key, x in state.items()})):
+        torch.save(theirs, tmp_path / name)
+        ours = loaded(config, tmp_path / name)
+        assert all(ours[key].equal(state[key]) for key in ours if not key.endswith("num_batches_tracked"))
+    with pytest.raises(WeightsError, match="there are no ImageNet weights for ResNetConfig"):
+        load_backbone(config.build(), replace(config, width=64), "imagenet")
+
+
+def test_context_blocks_come_on_top_of_a_body_without(tmp_path):
+    body = ResNetConfig(depth=50, width=4)
+    state = body.build().state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    ours = loaded(replace(body, context_ratio=0.25), tmp_path / "w.pth")
+    assert all(ours[key].equal(state[key]) for key in state)
+    assert (ours["layer2.0.context.transform.3.weight"] == 0).all()
 
 
 def test_a_backbone_that_does_not_fit(tmp_path):

@@ -1,6 +1,7 @@
 """Our dialects against what the toolboxes' own objects and configs say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -153,6 +154,9 @@ CASES = {
     "cascade_rcnn/cascade_mask_rcnn_r50_fpn": dialects.cascade_mask_rcnn_detectron2(),
     "tridentnet/tridentnet_fast_r50_c4": dialects.tridentnet_detectron2(),
     "cascade_mask_rcnn_mmdet/cascade-mask-rcnn_fpn": dialects.cascade_mask_rcnn_mmdetection(),
+    "gcnet_mask_rcnn/mask-rcnn_gcb-c3-c5_fpn": replace(
+        dialects.mask_rcnn_mmdetection(), backbone=replace(dialects.MMDETECTION_BODY, context_ratio=1 / 16)
+    ),
 }
 
 
@@ -173,6 +177,7 @@ READERS = {
     "freeanchor": config_mmdet.freeanchor,
     "reppoints": config_mmdet.reppoints,
     "cascade_mask_rcnn_mmdet": config_mmdet.cascade_rcnn,
+    "gcnet_mask_rcnn": config_mmdet.mask_rcnn,
 }
 """By folder of the cases; the others are R-CNNs of detectron2."""
 

@@ -27,6 +27,12 @@ def test_our_own_keys_stay(row):
         ("backbone.fpn.inner_blocks.0.0.weight", "torchvision"),
         ("neck.lateral_convs.0.conv.weight", "mmlab"),
         ("roi_head.bbox_head.fc_cls.weight", "mmlab"),
+        ("decode_head.conv_seg.weight", "mmlab"),
+        ("sem_seg_head.predictor.weight", "detectron2"),
+        ("classifier.1.running_mean", "torchvision"),  # FCN
+        ("classifier.2.running_mean", "torchvision"),  # DeepLab
+        ("head.classifier.conv.weight", "cvzoo"),
+        ("classifier.conv.weight", "cvzoo"),
     ],
 )
 def test_toolboxes_are_told_apart(key, toolbox):
@@ -145,6 +151,68 @@ def test_mmdetections_dense_heads():
         "bbox_head.moment_transfer": "head.transfer",
     }
     assert set(to_ours(dict.fromkeys(source, torch.zeros(1)))) == set(source.values())
+
+
+def test_mmsegmentations_heads():
+    """Which head it is decides what `bottleneck` and `convs` are."""
+    heads = (
+        {
+            "decode_head.psp_modules.3.1.bn.weight": "pyramid.branches.3.norm.weight",
+            "decode_head.bottleneck.conv.weight": "fuse.conv.weight",
+            "decode_head.conv_seg.bias": "classifier.conv.bias",
+        },
+        {
+            "decode_head.image_pool.1.conv.weight": "aspp.pooled.conv.weight",
+            "decode_head.aspp_modules.0.conv.weight": "aspp.point.conv.weight",
+            "decode_head.aspp_modules.2.conv.weight": "aspp.atrous.1.conv.weight",
+            "decode_head.aspp_modules.3.depthwise_conv.bn.bias": "aspp.atrous.2.0.norm.bias",
+            "decode_head.bottleneck.bn.weight": "aspp.fuse.norm.weight",
+            "decode_head.c1_bottleneck.conv.weight": "low.conv.weight",
+            "decode_head.sep_bottleneck.1.pointwise_conv.conv.weight": "decoder.1.1.conv.weight",
+        },
+        {
+            "decode_head.gc_block.conv_mask.weight": "context.attention.weight",
+            "decode_head.gc_block.channel_add_conv.3.bias": "context.transform.3.bias",
+            "decode_head.convs.1.bn.weight": "after.norm.weight",
+            "decode_head.conv_cat.conv.weight": "merge.conv.weight",
+        },
+        {
+            "decode_head.convs.1.bn.weight": "head.convs.1.norm.weight",
+            "decode_head.conv_cat.conv.weight": "head.merge.conv.weight",
+            "decode_head.conv_seg.bias": "head.classifier.conv.bias",
+            "auxiliary_head.convs.0.bn.weight": "aux_head.convs.0.norm.weight",
+            "auxiliary_head.conv_seg.weight": "aux_head.classifier.conv.weight",
+            "backbone.stem.7.running_var": "backbone.stem.7.running_var",
+            "backbone.layer1.0.bn1.weight": "backbone.layer1.0.bn1.weight",
+        },
+    )
+    for source in heads:
+        assert set(to_ours(dict.fromkeys(source, torch.zeros(1)))) == set(source.values())
+
+
+def test_detectron2s_deep_stem():
+    source = {
+        "backbone.stem.conv1.weight": "backbone.stem.0.weight",
+        "backbone.stem.conv2.weight": "backbone.stem.3.weight",
+        "backbone.stem.conv3.norm.bias": "backbone.stem.7.bias",
+        "sem_seg_head.aspp.project.norm.weight": "aspp.fuse.norm.weight",
+    }
+    assert set(to_ours(dict.fromkeys(source, torch.zeros(1)))) == set(source.values())
+
+
+def test_where_toolboxes_concatenate_in_another_order_the_next_convolution_is_reordered():
+    mmlab = {
+        "decode_head.aspp_modules.0.conv.weight": torch.zeros(2, 1, 1, 1),
+        "decode_head.image_pool.1.conv.weight": torch.zeros(2, 1, 1, 1),
+        "decode_head.bottleneck.conv.weight": torch.arange(10.0).view(1, 10, 1, 1),
+    }
+    assert to_ours(mmlab)["aspp.fuse.conv.weight"].flatten().tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    detectron2 = {
+        "sem_seg_head.decoder.res5.project_conv.convs.0.weight": torch.zeros(3, 1, 1, 1),
+        "sem_seg_head.decoder.res2.project_conv.weight": torch.zeros(2, 1, 1, 1),
+        "sem_seg_head.decoder.res2.fuse_conv.0.weight": torch.arange(5.0).view(1, 5, 1, 1),
+    }
+    assert to_ours(detectron2)["decoder.0.conv.weight"].flatten().tolist() == [2, 3, 4, 0, 1]
 
 
 def test_one_layer_under_two_names_is_an_error():

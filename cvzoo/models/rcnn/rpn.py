@@ -20,6 +20,7 @@ from cvzoo.ops.assigners import Match, match_boxes
 from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, longer_than
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
+from cvzoo.ops.points import cells_of_image
 from cvzoo.ops.sampling import image_generator, sample_balanced
 from cvzoo.structures import Batch, Size, Target, size_of
 
@@ -48,6 +49,8 @@ class RPNConfig:
     """See `match_boxes`."""
     inside_only: bool = False
     """Anchors that reach beyond the image do not train (mmdetection's Cascade R-CNN)."""
+    valid_divisor: int | None = None
+    """Anchors of cells beyond the image's own size, padded to a multiple of this, do not train (mmdetection: 32)."""
     samples: int = 256
     """Anchors per image that enter the loss."""
     positive_fraction: float = 0.5
@@ -135,12 +138,16 @@ class RPN(nn.Module):
         """L of (H * W * A, 4): the anchors of the cells of some maps, features or raw outputs."""
         return pyramid_anchors(self.config.anchors, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
-    def assign(self, anchors_M4: Tensor, target: Target, size: Size) -> Match:
-        """What each anchor of one image learns, before sampling."""
+    def assign(self, anchors_M4: Tensor, target: Target, size: Size, grids: tuple[Size, ...]) -> Match:
+        """What each anchor of one image learns, before sampling; `grids` are the sizes of the maps."""
         c, valid_M = self.config, None
+        if c.valid_divisor is not None:
+            cells = c.valid_divisor, c.anchors.per_cell(), anchors_M4.device
+            valid_M = cells_of_image(c.anchors.strides, grids, size, *cells)
         if c.inside_only:
             limit = torch.tensor([size[1], size[0]], device=anchors_M4.device)
-            valid_M = ((anchors_M4[:, :2] >= 0) & (anchors_M4[:, 2:] < limit)).all(dim=1)
+            inside_M = ((anchors_M4[:, :2] >= 0) & (anchors_M4[:, 2:] < limit)).all(dim=1)
+            valid_M = inside_M if valid_M is None else inside_M & valid_M
         thresholds = c.negative_below, c.positive_from
         return match_boxes(anchors_M4, target.boxes, *thresholds, c.best_match, c.best_match_from, valid_M)
 
@@ -150,10 +157,10 @@ class RPN(nn.Module):
         The head is evaluated at the sampled anchors only: its gradient is zero at all others.
         """
         c = self.config
-        anchors_M4 = torch.cat(self.anchors(features, canvas))
+        anchors_M4, grids = torch.cat(self.anchors(features, canvas)), tuple(size_of(x) for x in features)
         images, sampled, is_object, truths = [], [], [], []
         for n, (target, size, image_id) in enumerate(zip(batch.targets, batch.sizes, batch.image_ids)):
-            match = self.assign(anchors_M4, target, size)
+            match = self.assign(anchors_M4, target, size, grids)
             positive, negative = sample_balanced(
                 match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
             )

@@ -1,8 +1,9 @@
-"""Cascade Mask R-CNN as mmdetection has it."""
+"""Mask R-CNN, with context blocks in its body, and Cascade Mask R-CNN as mmdetection has them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +13,57 @@ from parity.golden import Case, Report
 from torch import Tensor
 
 from cvzoo.models.cascade_rcnn import CascadeRCNN
-from cvzoo.models.rcnn.box_head import Sampled
+from cvzoo.models.mask_rcnn import MaskRCNN
+from cvzoo.models.rcnn.box_head import BoxOutput, Sampled
+from cvzoo.models.rcnn.mask_head import MaskHead
 from cvzoo.ops.boxes import encode_boxes
 from cvzoo.ops.masks import decode
 from cvzoo.structures import Batch, Target, size_of
 from cvzoo.weights.load import load_state, to_ours
 
+RPN_LOSSES = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_box"}
+HEAD_LOSSES = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_mask": "loss_mask"}
+"""mmdetection's name of each loss and ours; those of a stage of a cascade have its number."""
+
 
 def run_cascade_mmdet(case: Case) -> Report:
-    report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
     model = CascadeRCNN(config_mmdet.cascade_rcnn(case.info))
+    names = {f"s{k}.{theirs}": f"{ours}_{k}" for k in range(3) for theirs, ours in HEAD_LOSSES.items()}
+    report, batch = begin(case, model, names)
+    compare_stages(report, case, model, batch)
+    maps, stored = compare_rpn(report, case, model.eval(), batch)
+    outputs, _ = model.cascade(maps, stored, batch)
+    compare_heads(report, case, model, maps, outputs[0], model.mask_heads[-1])
+    compare_predictions(report, case, model, batch)
+    return report
+
+
+def run_mask_rcnn_mmdet(case: Case) -> Report:
+    model = MaskRCNN(config_mmdet.mask_rcnn(case.info))
+    report, batch = begin(case, model, HEAD_LOSSES)
+    with torch.no_grad():
+        images = model.config.pixels(batch.images, batch.sizes)
+        proposals = model.rpn.proposals(model.maps(images), batch.sizes, size_of(images))
+    compare_targets(report, case, 0, model.box_head.sample(proposals, batch, ()), model.config.box_head.box_weights)
+    maps, stored = compare_rpn(report, case, model.eval(), batch)
+    output = model.box_head(model.regions(maps, stored, model.config.box_head.pool))
+    compare_heads(report, case, model, maps, output, model.mask_head)
+    compare_predictions(report, case, model, batch)
+    return report
+
+
+def begin(case: Case, model: Any, names: dict[str, str]) -> tuple[Report, Batch]:
+    """The case's weights in the model, and a training step compared."""
+    report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
     load_state(model, to_ours(case.weights), case.name)
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
-    compare_losses(report, case, model.train(), batch)
+    compare_losses(report, case, model.train(), batch, RPN_LOSSES | names)
     compare_mmdet_gradients(report, case, model)
-    compare_stages(report, case, model, batch)
-    compare_outputs(report, case, model.eval(), batch, images)
+    return report, batch
+
+
+def compare_predictions(report: Report, case: Case, model: Any, batch: Batch) -> None:
     for fast in (model, model.for_inference()):
         for n, prediction in enumerate(fast.predict(batch)):
             prefix = f"detections.{n}"
@@ -37,17 +72,12 @@ def run_cascade_mmdet(case: Case) -> Report:
             assert prediction.masks is not None
             found = np.stack([decode(prediction.masks[partner], batch.original_sizes[n]) for partner in partners])
             report.equal(f"{prefix}.masks", torch.from_numpy(found), torch.from_numpy(expected_masks(case, prefix)))
-    return report
 
 
-def compare_losses(report: Report, case: Case, model: CascadeRCNN, batch: Batch) -> None:
+def compare_losses(report: Report, case: Case, model: Any, batch: Batch, names: dict[str, str]) -> None:
     """With all ground truth (leaving its gradients behind), and with none in picture 1."""
     nothing = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), [])
     empty = replace(batch, targets=[batch.targets[0], nothing])
-    names = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_box"}
-    for k in range(3):
-        names |= {f"s{k}.loss_cls": f"loss_cls_{k}", f"s{k}.loss_bbox": f"loss_box_{k}"}
-        names |= {f"s{k}.loss_mask": f"loss_mask_{k}"}
     with torch.no_grad():
         without = model(empty)
     losses = model(batch)
@@ -89,7 +119,9 @@ def _as_boxes(deltas: Tensor) -> dict[str, Tensor]:
     return {"boxes": deltas, "scores": torch.ones(len(deltas))}
 
 
-def compare_outputs(report: Report, case: Case, model: CascadeRCNN, batch: Batch, images: Tensor) -> None:
+def compare_rpn(report: Report, case: Case, model: Any, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+    """The maps, and the reference's proposals."""
+    images = model.config.pixels(batch.images, batch.sizes)
     with torch.no_grad():
         maps = model.maps(images)
         raw = model.rpn(maps)
@@ -100,13 +132,18 @@ def compare_outputs(report: Report, case: Case, model: CascadeRCNN, batch: Batch
     for n, found in enumerate(model.rpn.propose(raw, batch.sizes, size_of(images))):
         expected = {name: case.expected[f"proposals.{n}.{name}"] for name in ("boxes", "scores")}
         report.same_set(f"proposals.{n}", {"boxes": found.boxes, "scores": found.logits.sigmoid()}, expected)
-    stored = [case.expected[f"proposals.{n}.boxes"] for n in range(len(batch))]
-    outputs, _ = model.cascade(maps, stored, batch)
-    report.close("roi.cls", outputs[0].logits, case.expected["roi.cls"])
-    report.close("roi.deltas", outputs[0].deltas, case.expected["roi.deltas"])
-    boxes = [case.expected[f"detections.{n}.boxes"] for n in range(len(batch))]
-    labels = torch.cat([case.expected[f"detections.{n}.labels"] for n in range(len(batch))])
-    head = model.mask_heads[-1]
+    return maps, [case.expected[f"proposals.{n}.boxes"] for n in range(len(batch))]
+
+
+def compare_heads(
+    report: Report, case: Case, model: Any, maps: list[Tensor], output: BoxOutput, head: MaskHead
+) -> None:
+    """`output` is the (first) box head's on the reference's proposals; masks are those of its detections."""
+    report.close("roi.cls", output.logits, case.expected["roi.cls"])
+    report.close("roi.deltas", output.deltas, case.expected["roi.deltas"])
+    pictures = range(len(maps[0]))
+    boxes = [case.expected[f"detections.{n}.boxes"] for n in pictures]
+    labels = torch.cat([case.expected[f"detections.{n}.labels"] for n in pictures])
     with torch.no_grad():
         logits = head(model.regions(maps, boxes, head.config.pool), labels)
     report.close("mask logits", logits, case.expected["roi.mask_logits_of_detections"])

@@ -1,0 +1,138 @@
+"""DeepLab v3+: Encoder-Decoder with Atrous Separable Convolution (Chen et al., 1802.02611), and v3 (1706.05587).
+
+Atrous spatial pyramid pooling looks around each cell at several dilations at once. v3 classifies what comes out;
+v3+ first brings it to stride 4, beside low-level features that know where the edges are.
+
+Shape suffixes: N images, K classes, H W pixels or cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cvzoo.models.semantic.head import (
+    DILATED,
+    UNPADDED,
+    AuxiliaryConfig,
+    Classifier,
+    SemanticOutput,
+    auxiliary_head,
+)
+from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
+from cvzoo.nn.context import ASPP
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.layers import ConvNorm, Norm, resize, separable
+from cvzoo.nn.pixels import Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepLabV3PlusConfig:
+    """Hyper-parameters; the defaults are mmsegmentation's."""
+
+    num_classes: int = 19
+    """Classes the network scores."""
+    backbone: ResNetConfig | TimmConfig = DILATED
+    """The body."""
+    pixels: Pixels = UNPADDED
+    """Pixel statistics of the backbone's weights."""
+    channels: int = 512
+    """Of ASPP and of the decoder; detectron2 and torchvision have 256."""
+    dilations: tuple[int, ...] = (12, 24, 36)
+    """Of ASPP's 3x3 convolutions; half of these at output stride 16."""
+    separable: bool = True
+    """The 3x3 convolutions of ASPP and decoder are depthwise ones followed by 1x1 (v3: not)."""
+    fuse_kernel: Literal[1, 3] = 3
+    """Of the convolution that fuses ASPP's branches; 1 in the paper, detectron2 and torchvision."""
+    pool_norm: bool = True
+    """ASPP's pooling branch has a norm; detectron2's has a bias instead."""
+    pool_window: tuple[int, int] | None = None
+    """Cells over which it averages, those of the training crop in detectron2; None is the whole map."""
+    aspp_dropout: float = 0.0
+    """Share of ASPP's outputs that are dropped (detectron2: 0.1, torchvision: 0.5)."""
+    low_channels: int = 48
+    """Of the low-level features, C2, in the decoder; 0 is v3, without them."""
+    decoder_convs: int = 2
+    """3x3 convolutions before the classifier (v3: 0, torchvision's: 1)."""
+    norm: Norm = "batch"
+    """Of the heads."""
+    dropout: float = 0.1
+    """Share of the channels that are dropped before the classifier."""
+    align_corners: bool = False
+    """Resize so that the centres of corner cells stay in place (mmsegmentation's 769x769 crops)."""
+    aux: AuxiliaryConfig | None = field(default_factory=AuxiliaryConfig)
+    """The auxiliary head; None without."""
+    loss: PixelLossConfig = field(default_factory=PixelLossConfig)
+    """Cross-entropy of the pixels."""
+
+    def build(self) -> DeepLabV3Plus:
+        return DeepLabV3Plus(self)
+
+
+class DeepLabV3Plus(nn.Module):
+    """The whole network; see the model protocol in docs/models.md."""
+
+    def __init__(self, config: DeepLabV3PlusConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.backbone = c.backbone.build()
+        c2, _, c4, c5 = self.backbone.channels
+        self.aspp = ASPP(
+            c5,
+            c.channels,
+            c.dilations,
+            norm=c.norm,
+            separable_convs=c.separable,
+            pool_norm=c.pool_norm,
+            pool_window=c.pool_window,
+            fuse_kernel=c.fuse_kernel,
+            dropout=c.aspp_dropout,
+            align_corners=c.align_corners,
+        )
+        self.low = ConvNorm(c2, c.low_channels, 1, norm=c.norm, relu=True) if c.low_channels else None
+        self.decoder = nn.Sequential()
+        for source in [c.channels + c.low_channels, *[c.channels] * (c.decoder_convs - 1)][: c.decoder_convs]:
+            if c.separable:
+                self.decoder.append(separable(source, c.channels, norm=c.norm))
+            else:
+                self.decoder.append(ConvNorm(source, c.channels, norm=c.norm, relu=True))
+        self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
+        self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
+
+    def raw(self, images_N3HW: Tensor) -> SemanticOutput:
+        """Logits for normalised, padded images: a pure tensor function."""
+        c2, _, c4, c5 = self.backbone(images_N3HW)
+        aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
+        x = self.aspp(c5)
+        if self.low is not None:
+            x = torch.cat([resize(x, size_of(c2), self.config.align_corners), self.low(c2)], dim=1)
+        return SemanticOutput(self.classifier(self.decoder(x)), aux)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.losses(self.raw(images), batch.targets, size_of(images))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Segmentation]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
+
+    def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
+        """`loss_seg` of the head, `loss_aux` of the auxiliary one."""
+        return semantic_losses(raw, targets, canvas, self.config)
+
+    def decode(
+        self, raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
+    ) -> list[Segmentation]:
+        """The label map of each image in original pixels."""
+        return decode(raw, sizes, original_sizes, canvas, self.config)
+
+    def for_inference(self) -> nn.Module:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)

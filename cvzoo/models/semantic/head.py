@@ -1,0 +1,90 @@
+"""What ends a semantic segmentation network: the classifier, and the small fully convolutional head (1411.4038).
+
+Shape suffixes: N images, C channels, K classes, H W cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.nn.pixels import IMAGENET
+from cvzoo.nn.resnet import ResNetConfig
+
+DILATED = ResNetConfig(deep_stem=True, output_stride=8, norm="batch", frozen_stages=0)
+"""The usual body: mmsegmentation's `r50-d8`, all of it trained."""
+UNPADDED = replace(IMAGENET, divisor=1)
+"""Any size is a canvas: what padding there is reaches every cell through averages over the whole map."""
+
+
+class SemanticOutput(NamedTuple):
+    """Raw outputs, as fine as the features they come from."""
+
+    logits: Tensor
+    """(N, K, H, W)."""
+    aux: Tensor | None
+    """(N, K, H, W) of the auxiliary head; None in inference, and of a model without one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuxiliaryConfig:
+    """A second head, on C4, that only helps to train the body (1612.01105, section 3.3)."""
+
+    channels: int = 256
+    """Of its one convolution."""
+    dropout: float = 0.1
+    """Share of its channels that are dropped."""
+    loss_weight: float = 0.4
+    """Of its loss."""
+
+
+class Classifier(nn.Module):
+    """A score per class for every cell; in training some channels are dropped first."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv = nn.Conv2d(channels, classes, 1)
+        nn.init.normal_(self.conv.weight, std=0.01)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.conv(self.dropout(x_NCHW))
+
+
+class FCNHead(nn.Module):
+    """3x3 convolutions and the classifier; with `concat` another convolution sees their input and output together."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        classes: int,
+        *,
+        convs: int = 1,
+        concat: bool = False,
+        norm: Norm = "batch",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        sources = [in_channels] + [channels] * (convs - 1)
+        self.convs = nn.Sequential(*(ConvNorm(source, channels, norm=norm, relu=True) for source in sources))
+        self.merge = ConvNorm(in_channels + channels, channels, norm=norm, relu=True) if concat else None
+        self.classifier = Classifier(channels, classes, dropout)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        y = self.convs(x_NCHW)
+        if self.merge is not None:
+            y = self.merge(torch.cat([x_NCHW, y], dim=1))
+        return self.classifier(y)
+
+
+def auxiliary_head(config: AuxiliaryConfig | None, in_channels: int, classes: int, norm: Norm) -> FCNHead | None:
+    """None for None."""
+    if config is None:
+        return None
+    return FCNHead(in_channels, config.channels, classes, norm=norm, dropout=config.dropout)

@@ -1,0 +1,102 @@
+"""From the logits of cells to what is asked of pixels: the loss of each, and its class in the original picture.
+
+Shape suffixes: N images, K classes, H W pixels, P pixels of all images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cvzoo.models.semantic.head import AuxiliaryConfig, SemanticOutput
+from cvzoo.nn.layers import resize
+from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.structures import IGNORE, Segmentation, Size, Target, size_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelLossConfig:
+    """How the cross-entropies of all pixels become one loss; the defaults are mmsegmentation's."""
+
+    count_ignored: bool = True
+    """The mean is over all pixels, of which the ignored ones have loss 0, or over the labelled ones (torchvision)."""
+    hardest: float = 1.0
+    """Share of the pixels, those with the highest losses, that learn (detectron2's DeepLab: 0.2)."""
+
+
+class SemanticConfig(Protocol):
+    """What the config of a semantic segmentation model has."""
+
+    @property
+    def align_corners(self) -> bool: ...
+    @property
+    def aux(self) -> AuxiliaryConfig | None: ...
+    @property
+    def loss(self) -> PixelLossConfig: ...
+
+
+def pixel_loss(logits_NKHW: Tensor, labels_NHW: Tensor, config: PixelLossConfig) -> Tensor:
+    """The mean cross-entropy of the pixels that count; 0 where none is labelled.
+
+    The hardest pixels are those of this process' share of the batch, as in the reference.
+    """
+    loss_P = F.cross_entropy(logits_NKHW, labels_NHW.long(), ignore_index=IGNORE, reduction="none").flatten()
+    if not config.count_ignored:
+        loss_P = loss_P[labels_NHW.flatten() != IGNORE]
+    if config.hardest < 1:
+        loss_P = loss_P.topk(int(config.hardest * len(loss_P))).values
+    count = mean_over_processes(torch.tensor(float(len(loss_P)), device=loss_P.device))
+    return loss_P.sum() / count.clamp(min=1)
+
+
+def semantic_losses(
+    raw: SemanticOutput, targets: list[Target], canvas: Size, config: SemanticConfig
+) -> dict[str, Tensor]:
+    """`loss_seg` and, of a model with an auxiliary head, `loss_aux`.
+
+    Logits are resized to the label maps. ValueError when a target has no label map.
+    """
+    labels_NHW = _label_maps(targets, canvas, raw.logits.device)
+    found = {"loss_seg": pixel_loss(_on_canvas(raw.logits, canvas, config), labels_NHW, config.loss)}
+    if config.aux is not None:
+        assert raw.aux is not None, "the auxiliary head only runs in training"
+        aux = pixel_loss(_on_canvas(raw.aux, canvas, config), labels_NHW, config.loss)
+        found["loss_aux"] = config.aux.loss_weight * aux
+    return found
+
+
+def _on_canvas(logits_NKHW: Tensor, canvas: Size, config: SemanticConfig) -> Tensor:
+    return resize(logits_NKHW.float(), canvas, config.align_corners)
+
+
+def _label_maps(targets: list[Target], canvas: Size, device: torch.device) -> Tensor:
+    """(N, H, W) uint8; what lies outside an image's own label map is ignored."""
+    labels_NHW = torch.full((len(targets), *canvas), IGNORE, dtype=torch.uint8, device=device)
+    for own, target in zip(labels_NHW, targets):
+        if target.label_map is None:
+            raise ValueError("a picture has no label map, which a semantic segmentation model learns from")
+        height, width = size_of(target.label_map)
+        own[:height, :width] = target.label_map
+    return labels_NHW
+
+
+def logits_of_images(
+    logits_NKHW: Tensor, sizes: list[Size], original_sizes: list[Size], canvas: Size, align_corners: bool
+) -> Iterator[Tensor]:
+    """Of one image after the other the (K, H, W) logits of its original pixels, without the padding."""
+    for own_KHW, (height, width), original_size in zip(logits_NKHW, sizes, original_sizes):
+        x = resize(own_KHW[None].float(), canvas, align_corners)[:, :, :height, :width]
+        yield resize(x, original_size, align_corners)[0]
+
+
+def decode(
+    raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size, config: SemanticConfig
+) -> list[Segmentation]:
+    """The best class of every pixel of each original image."""
+    images = logits_of_images(raw.logits, sizes, original_sizes, canvas, config.align_corners)
+    return [Segmentation(logits_KHW.argmax(dim=0).to(torch.uint8)) for logits_KHW in images]

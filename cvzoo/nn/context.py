@@ -1,0 +1,117 @@
+"""What lets a cell of a feature map know its surroundings: pooled regions, dilated convolutions, the whole picture.
+
+Shape suffixes: N images, C channels, H W cells, P = H * W.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.nn.layers import ConvNorm, Norm, resize, separable
+from cvzoo.structures import Size, size_of
+
+
+class PyramidPooling(nn.Module):
+    """The map and its averages over grids of 1x1, 2x2, 3x3 and 6x6 regions, one above the other (1612.01105)."""
+
+    def __init__(
+        self, in_channels: int, channels: int, bins: tuple[int, ...], *, norm: Norm, align_corners: bool
+    ) -> None:
+        """Every average has `channels`; the output has `out_channels`."""
+        super().__init__()
+        self.bins, self.align_corners = bins, align_corners
+        self.branches = nn.ModuleList(ConvNorm(in_channels, channels, 1, norm=norm, relu=True) for _ in bins)
+        self.out_channels = in_channels + len(bins) * channels
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        parts = [x_NCHW]
+        for bins, branch in zip(self.bins, self.branches):
+            pooled = branch(F.adaptive_avg_pool2d(x_NCHW, bins))
+            parts.append(resize(pooled, size_of(x_NCHW), self.align_corners))
+        return torch.cat(parts, dim=1)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: one cell, 3x3 cells at several dilations, all cells; fused (1706.05587, 3.3)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        dilations: tuple[int, ...],
+        *,
+        norm: Norm,
+        separable_convs: bool = False,
+        pool_norm: bool = True,
+        pool_window: Size | None = None,
+        fuse_kernel: Literal[1, 3] = 1,
+        dropout: float = 0.0,
+        align_corners: bool = False,
+    ) -> None:
+        """All branches and the output have `channels`.
+
+        Args:
+            pool_norm: a norm in the pooling branch; a bias otherwise.
+            pool_window: the pooling branch averages over windows of so many cells; None is the whole map.
+            dropout: of the output's values.
+        """
+        super().__init__()
+        self.pool_window, self.align_corners = pool_window, align_corners
+        self.point = ConvNorm(in_channels, channels, 1, norm=norm, relu=True)
+        self.atrous = nn.ModuleList()
+        for d in dilations:
+            if separable_convs:
+                self.atrous.append(separable(in_channels, channels, dilation=d, norm=norm))
+            else:
+                self.atrous.append(ConvNorm(in_channels, channels, dilation=d, norm=norm, relu=True))
+        self.pooled = ConvNorm(in_channels, channels, 1, norm=norm if pool_norm else None, relu=True)
+        self.fuse = ConvNorm((len(dilations) + 2) * channels, channels, fuse_kernel, norm=norm, relu=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        parts = [self.point(x_NCHW), *(conv(x_NCHW) for conv in self.atrous)]
+        parts.append(resize(self.pooled(self._average(x_NCHW)), size_of(x_NCHW), self.align_corners))
+        return self.dropout(self.fuse(torch.cat(parts, dim=1)))
+
+    def _average(self, x_NCHW: Tensor) -> Tensor:
+        if self.pool_window is None:
+            return x_NCHW.mean(dim=(2, 3), keepdim=True)
+        height, width = size_of(x_NCHW)
+        window = min(self.pool_window[0], height), min(self.pool_window[1], width)
+        return F.avg_pool2d(x_NCHW, window, stride=1)
+
+
+class ContextBlock(nn.Module):
+    """Global context: a weighted mean of all cells, transformed and added to each of them (1904.11492, figure 4d).
+
+    It starts as the identity.
+    """
+
+    def __init__(self, channels: int, ratio: float) -> None:
+        """The transform narrows to `ratio` of the channels."""
+        super().__init__()
+        hidden = int(channels * ratio)
+        self.attention = nn.Conv2d(channels, 1, 1)
+        self.transform = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            nn.LayerNorm([hidden, 1, 1]),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1),
+        )
+        self.start_as_identity()
+
+    def start_as_identity(self) -> None:
+        nn.init.kaiming_normal_(self.attention.weight)
+        last = self.transform[-1]
+        assert isinstance(last, nn.Conv2d)
+        for parameter in (self.attention.bias, last.weight, last.bias):
+            nn.init.zeros_(parameter)  # type: ignore[arg-type]
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        share_NP = self.attention(x_NCHW).flatten(1).softmax(dim=1)
+        mean_NC1 = x_NCHW.flatten(2) @ share_NP.unsqueeze(2).to(x_NCHW.dtype)
+        return x_NCHW + self.transform(mean_NC1.unsqueeze(3))

@@ -1,0 +1,158 @@
+"""Pyramid pooling, ASPP, context blocks; and the ResNet options of semantic segmentation."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from cvzoo.nn.context import ASPP, ContextBlock, PyramidPooling
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.layers import resize
+from cvzoo.nn.resnet import ResNetConfig
+
+SMALL = ResNetConfig(depth=50, width=4, norm="batch", frozen_stages=0)
+ODD = ((7, 11), (1, 3), (5, 1))
+"""Sizes that no bin and no window divides."""
+
+
+def randomise(module):
+    """Norms that do something, and context blocks that are not the identity."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values in (layer.weight, layer.running_var):
+                nn.init.uniform_(values, 0.5, 1.5)
+            for values in (layer.bias, layer.running_mean):
+                nn.init.uniform_(values, -0.2, 0.2)
+        elif isinstance(layer, ContextBlock):
+            nn.init.normal_(layer.transform[-1].weight)
+    return module
+
+
+@pytest.mark.parametrize("size", ODD)
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_pyramid_pooling_keeps_the_size_and_the_map(size, align_corners):
+    pool = PyramidPooling(8, 3, (1, 2, 3, 6), norm="batch", align_corners=align_corners).eval()
+    x = torch.randn(2, 8, *size)
+    out = pool(x)
+    assert out.shape == (2, pool.out_channels, *size)
+    assert pool.out_channels == 8 + 4 * 3
+    assert out[:, :8].equal(x)
+    whole = out[:, 8:11]  # the first bin is the whole map: the same everywhere
+    torch.testing.assert_close(whole, whole[:, :, :1, :1].expand_as(whole))
+
+
+@pytest.mark.parametrize("size", ODD)
+@pytest.mark.parametrize("options", [{}, {"separable_convs": True}, {"pool_norm": False, "pool_window": (3, 4)}])
+@pytest.mark.parametrize("fuse_kernel", [1, 3])
+def test_aspp_keeps_the_size(size, options, fuse_kernel):
+    aspp = ASPP(8, 4, (2, 4, 6), norm="batch", fuse_kernel=fuse_kernel, **options).eval()
+    assert aspp(torch.randn(2, 8, *size)).shape == (2, 4, *size)
+
+
+def test_a_window_as_large_as_the_map_is_the_whole_map():
+    whole = ASPP(8, 4, (2,), norm="batch").eval()
+    window = ASPP(8, 4, (2,), norm="batch", pool_window=(5, 9)).eval()
+    window.load_state_dict(whole.state_dict())
+    x = torch.randn(2, 8, 5, 7)
+    torch.testing.assert_close(window(x), whole(x))
+
+
+def test_aspp_sees_beyond_its_kernel():
+    """A cell depends on cells at each of the dilations, and through the pooling on all others."""
+    aspp = randomise(ASPP(4, 4, (3,), norm="batch")).eval()
+    x = torch.randn(1, 4, 9, 9, requires_grad=True)
+    aspp(x)[0, :, 4, 4].sum().backward()
+    assert (x.grad != 0).any(dim=1).all()
+
+
+@pytest.mark.parametrize("ratio", [1 / 16, 1 / 4])
+def test_a_context_block_starts_as_the_identity(ratio):
+    block = ContextBlock(32, ratio)
+    x = torch.randn(2, 32, 5, 7)
+    assert block(x).equal(x)
+    assert block.transform[0].out_channels == int(32 * ratio)
+
+
+def test_a_context_block_adds_the_same_to_every_cell_and_ignores_their_order():
+    block = randomise(ContextBlock(16, 0.25))
+    x = torch.randn(2, 16, 4, 6)
+    added = block(x) - x
+    torch.testing.assert_close(added, added[:, :, :1, :1].expand_as(added))
+    shuffled = x.flatten(2)[:, :, torch.randperm(24)].view_as(x)
+    torch.testing.assert_close((block(shuffled) - shuffled)[:, :, 0, 0], added[:, :, 0, 0])
+
+
+def test_a_context_block_attends():
+    """A cell on which all attention rests is all there is to the context."""
+    block = randomise(ContextBlock(4, 0.5))
+    nn.init.zeros_(block.attention.weight)
+    block.attention.weight.data[0, 0] = 1000.0
+    x = torch.rand(1, 4, 3, 3)
+    x[0, 0, 1, 2] = 2.0
+    torch.testing.assert_close(block(x) - x, block.transform(x[:, :, 1:2, 2:3]).expand_as(x))
+
+
+@pytest.mark.parametrize("ratio", [None, 0.25])
+@pytest.mark.parametrize("deep_stem", [False, True])
+@pytest.mark.parametrize(("output_stride", "strides"), [(32, (4, 8, 16, 32)), (16, (4, 8, 16, 16)), (8, (4, 8, 8, 8))])
+def test_strides(deep_stem, output_stride, strides, ratio):
+    config = replace(SMALL, deep_stem=deep_stem, output_stride=output_stride, context_ratio=ratio)
+    backbone = randomise(config.build()).eval()
+    image = torch.randn(1, 3, 97, 65)
+    features = backbone(image)
+    for feature, stride, channels in zip(features, strides, config.channels, strict=True):
+        assert feature.shape == (1, channels, -(-97 // stride), -(-65 // stride))
+    folded = optimise_for_inference(backbone)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    for feature, fast in zip(features, folded(image), strict=True):
+        torch.testing.assert_close(fast, feature, rtol=1e-3, atol=1e-3)
+
+
+def test_context_blocks_sit_in_all_but_the_first_layer_and_change_nothing_at_first():
+    plain, context = SMALL.build().eval(), replace(SMALL, context_ratio=0.25).build().eval()
+    blocks = [name for name, module in context.named_modules() if isinstance(module, ContextBlock)]
+    assert len(blocks) == 4 + 6 + 3
+    assert not any(name.startswith("layer1") for name in blocks)
+    context.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.randn(1, 3, 64, 64)
+    for a, b in zip(plain(image), context(image), strict=True):
+        assert a.equal(b)
+
+
+@pytest.mark.parametrize(("output_stride", "replaced"), [(8, (False, True, True)), (16, (False, False, True))])
+def test_dilation_is_torchvisions(output_stride, replaced):
+    theirs = torchvision.models.resnet50(replace_stride_with_dilation=list(replaced))
+    theirs = randomise(theirs).eval()
+    ours = ResNetConfig(norm="batch", output_stride=output_stride, frozen_stages=0).build().eval()
+    ours.load_state_dict({key: x for key, x in theirs.state_dict().items() if not key.startswith("fc.")})
+    image = torch.randn(1, 3, 97, 65)
+    x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))
+    with torch.no_grad():
+        for layer, found in zip((theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), ours(image), strict=True):
+            x = layer(x)
+            assert found.equal(x)
+
+
+def test_multi_grid():
+    config = replace(SMALL, output_stride=16, multi_grid=(2, 4, 8))
+    assert [block.conv2.dilation for block in config.build().layer4] == [(2, 2), (4, 4), (8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"multi_grid": (1, 2)}, r"multi-grid \(1, 2\): give one for each of 3 blocks"),
+        ({"depth": 18, "context_ratio": 0.25}, "context-ratio: depth 18 has no bottlenecks; take 50 or more"),
+        ({"deform": "v2", "output_stride": 8}, "deformable convolutions are not dilated; take output-stride 32"),
+    ],
+)
+def test_what_cannot_be_built(options, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **options)
+
+
+def test_resizing_to_the_same_size_does_nothing():
+    x = torch.randn(1, 2, 3, 4)
+    assert resize(x, (3, 4)) is x
