@@ -101,6 +101,8 @@ def test_show_prints_the_resolved_recipe(capsys: pytest.CaptureFixture[str]) -> 
     assert recipe["run"]["precision"] == "bf16"
     assert "M parameters" in out
     assert "1708.02002" in out
+    assert main(["show", "atss_r50_fpn_1x"]) == 0
+    assert "--weights mmdetection: box_AP 0.394 (https://" in capsys.readouterr().out
 
 
 def test_recipe_file_stands_for_a_row(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
