@@ -138,7 +138,7 @@ def fcos_r18_fpn_shapes() -> Recipe:
         backbone=settings.narrow_resnet(depth=18, width=32),
         fpn=FPNConfig(channels=64),
         tower_convs=2,
-        ranges=(16, 32, 64, 128),
+        ranges=(32, 64, 128, 256),
     )
     return settings.shapes("fcos_r18_fpn_shapes", model)
 
