@@ -295,7 +295,8 @@ def _reppoints_shapes(row: str, points_to_box: PointsToBox) -> Recipe:
         tower_convs=2,
         points_to_box=points_to_box,
     )
-    return settings.shapes(row, model)
+    recipe = settings.shapes(row, model)
+    return replace(recipe, schedule=replace(recipe.schedule, iterations=1000))
 
 
 def reppoints_minmax_r18_fpn_shapes() -> Recipe:
