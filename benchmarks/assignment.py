@@ -16,10 +16,10 @@ from typing import Literal
 
 import torch
 import tyro
-from common import alternate, report
+from common import alternate, our_step, report
 from paste_masks import boxes_in
 from side_by_side import batch_of, picture
-from training_vs_retinanet import Detector, random_model, step_of
+from training_vs_retinanet import Detector, random_model
 
 from cvzoo.models.dense.decode import anchors_of
 from cvzoo.models.freeanchor import Bags, FreeAnchor, Localised
@@ -56,7 +56,7 @@ def shares(system: System, batch: Batch, rounds: int, steps: int) -> dict[str, f
     """Cost of the assignment relative to a whole step's. The model is gone when it returns."""
     model = random_model(system)
     alone = alternate({"assignment": assignment(model, batch)}, rounds)["assignment"]
-    step = alternate({"step": step_of(model, batch)}, steps)["step"]
+    step = alternate({"step": our_step(model, batch)}, steps)["step"]
     return {
         "share_cpu": alone["cpu"] / step["cpu"],
         "share_wall": alone["wall"] / step["wall"],

@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cvzoo.engine.place import memory_format, place
+from cvzoo.recipes import Run
 from cvzoo.recipes.results import commit, hardware, machine_slug, versions
+from cvzoo.structures import Batch
 
 DATA = Path(os.environ.get("CVZOO_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -59,6 +62,14 @@ def ratios(times: dict[str, dict[str, float]], ours: str = "ours", theirs: str =
         f"{ours}_cpu_s": times[ours]["cpu"],
         f"{theirs}_cpu_s": times[theirs]["cpu"],
     }
+
+
+def our_step(model: nn.Module, batch: Batch) -> Callable[[], None]:
+    """A training step of one of our models, laid out in memory as `cvzoo train` does it."""
+    cpu = torch.device("cpu")
+    model = model.to(memory_format=memory_format(Run(), cpu)).train()  # type: ignore[call-overload]
+    placed = place(batch, Run(), cpu)
+    return training_step(model, lambda: model(placed))
 
 
 def training_step(model: nn.Module, losses: Callable[[], dict[str, Tensor]]) -> Callable[[], None]:

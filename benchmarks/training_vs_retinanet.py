@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 import tyro
-from common import alternate, ratios, report, training_step
+from common import alternate, our_step, ratios, report
 from side_by_side import batch_of, picture
 from torch import nn
 
@@ -46,14 +46,10 @@ def random_model(system: str) -> Detector:
     return model
 
 
-def step_of(model: nn.Module, batch: Batch) -> Callable[[], None]:
-    return training_step(model, lambda: model(batch))
-
-
 def compare(system: System, batch: Batch, rounds: int) -> dict[str, float]:
     """Cost of a step relative to RetinaNet's. The two models are gone when it returns."""
     sides: dict[str, Callable[[], object]] = {
-        name: step_of(random_model(name), batch) for name in (system, "retinanet")
+        name: our_step(random_model(name), batch) for name in (system, "retinanet")
     }
     return ratios(alternate(sides, rounds), system, "retinanet")
 

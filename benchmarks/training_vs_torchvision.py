@@ -17,7 +17,7 @@ from typing import Literal
 
 import torch
 import tyro
-from common import alternate, ratios, report, training_step
+from common import alternate, our_step, ratios, report, training_step
 from side_by_side import System, batch_of, pair, picture, torchvision_inputs
 
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
@@ -29,10 +29,9 @@ Side = Literal["ours", "torchvision"]
 def steps(system: System, batch: Batch) -> dict[Side, Callable[[], None]]:
     theirs, ours = pair(system, batch)
     pictures, targets = torchvision_inputs(system, batch, ours.config.class_ids)
-    ours.train()
     theirs.train()
     return {
-        "ours": training_step(ours, lambda: ours(batch)),
+        "ours": our_step(ours, batch),
         "torchvision": training_step(theirs, lambda: theirs(pictures, targets)),
     }
 

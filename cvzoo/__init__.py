@@ -50,7 +50,11 @@ def _saved_recipe(path: Path) -> Recipe[Any]:
     values = json.loads(path.read_text())
     if not isinstance(values, dict) or "row" not in values:
         raise ValueError(f"{path} is not a recipe; give the recipe.json of a run folder")
-    return from_json(values, recipe(values["row"]))
+    try:
+        return from_json(values, recipe(values["row"]))
+    except ValueError as error:
+        hint = "correct it, or, if another version of cvzoo wrote the file, remove the field"
+        raise ValueError(f"{path}: {error}; {hint}") from error
 
 
 def __getattr__(name: str) -> Any:

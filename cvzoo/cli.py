@@ -119,8 +119,10 @@ class Predict(Generic[Model]):
 
 
 def show(recipe: Recipe) -> None:
-    """Show the resolved recipe, its parameters, references and results."""
+    """Show the resolved recipe, its parameters, references, published weights and results."""
     import torch
+
+    from cvzoo.weights.published import PUBLISHED
 
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
@@ -128,11 +130,16 @@ def show(recipe: Recipe) -> None:
     print(json.dumps(to_json(recipe), indent=1))
     print(f"{row.system} (https://arxiv.org/abs/{row.paper}), {parameters / 1e6:.2f} M parameters")
     for reference in row.references:
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in reference.results.items())
-        print(f"{reference.name}: {figures} ({reference.source})")
+        print(f"{reference.name}: {_figures(reference.results)} ({reference.source})")
+    for name, weights in PUBLISHED.get(recipe.row, {}).items():
+        print(f"--weights {name}: {_figures(weights.results)} ({weights.file.url})")
     for file in load_rows():
         if file.row == recipe.row:
             print(_line(file))
+
+
+def _figures(results: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in results.items())
 
 
 def train(recipe: Recipe) -> None:

@@ -101,6 +101,8 @@ def test_show_prints_the_resolved_recipe(capsys: pytest.CaptureFixture[str]) -> 
     assert recipe["run"]["precision"] == "bf16"
     assert "M parameters" in out
     assert "1708.02002" in out
+    assert main(["show", "atss_r50_fpn_1x"]) == 0
+    assert "--weights mmdetection: box_AP 0.394 (https://" in capsys.readouterr().out
 
 
 def test_recipe_file_stands_for_a_row(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -110,6 +112,10 @@ def test_recipe_file_stands_for_a_row(capsys: pytest.CaptureFixture[str], tmp_pa
     assert json.JSONDecoder().raw_decode(capsys.readouterr().out)[0] == wanted
     (tmp_path / "other.json").write_text("[]")
     assert "other.json is not a recipe" in refused(["show", "other.json"], capsys)
+    Path("old.json").write_text(json.dumps({"row": ROW, "model": {"tower_conv": 3}}))
+    said = refused(["show", "old.json"], capsys)
+    assert "old.json: unknown field model.tower_conv; did you mean model.tower_convs?" in said
+    assert "another version of cvzoo" in said
     assert "nothing.json" in refused(["show", "nothing.json"], capsys)
 
 

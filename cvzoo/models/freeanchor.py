@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import box_iou
 
 from cvzoo.models.dense.decode import anchors_of, decode, moved_anchors
 from cvzoo.models.dense.head import DenseHead, DenseOutput
@@ -27,7 +26,7 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.anchors import AnchorConfig, octave_sizes, per_anchor
 from cvzoo.ops.assigners import BACKGROUND
-from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes, pairwise_iou
 from cvzoo.ops.classes import outputs_of
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
@@ -36,8 +35,8 @@ from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 MAX_LOSS = 100.0
 """Of one object; the reference's log ends there. Beyond it no anchor comes near the object, and none is drawn to it."""
-BOXES_AT_ONCE = 64
-"""Of an image with hundreds of boxes; each has an IoU with every anchor."""
+BOXES_AT_ONCE = 16
+"""Each has an IoU with every anchor: so many stay in the processor's cache, and hundreds do not fill its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +159,7 @@ class FreeAnchor(nn.Module):
         images, anchors = [anchors_M4.new_zeros(0, 1).long()], [anchors_M4.new_zeros(0, size).long()]
         for n, target in enumerate(targets):
             for boxes in target.boxes.split(BOXES_AT_ONCE):
-                best = box_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
+                best = pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
                 images.append(torch.full_like(best.indices[:, :1], n))
                 anchors.append(best.indices)
         labels_B = outputs_of(torch.cat([target.labels for target in targets]), self.config.class_ids)
@@ -177,7 +176,7 @@ class FreeAnchor(nn.Module):
             predicted_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
             labels_G = outputs_of(target.labels, c.class_ids)
             for boxes, labels in zip(target.boxes.split(BOXES_AT_ONCE), labels_G.split(BOXES_AT_ONCE)):
-                iou_GM = box_iou(boxes, predicted_M4)
+                iou_GM = pairwise_iou(boxes, predicted_M4)
                 box, anchor = torch.where(iou_GM > c.localised_from)
                 top_G = iou_GM.amax(dim=1).clamp(min=c.localised_from + torch.finfo(iou_GM.dtype).eps)
                 excess = (iou_GM[box, anchor] - c.localised_from) / (top_G[box] - c.localised_from)

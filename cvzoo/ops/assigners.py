@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
+from cvzoo.ops.boxes import pairwise_iou
 from cvzoo.ops.classes import outputs_of
 from cvzoo.structures import Target
 
@@ -69,7 +69,7 @@ def match_boxes(
     Without ground truth every candidate is negative.
     Candidates that are not `valid_A` take no part: they are ignored.
     """
-    iou_GA = box_iou(truth_G4, candidates_A4)
+    iou_GA = pairwise_iou(truth_G4, candidates_A4)
     if valid_A is None:
         return match_iou(iou_GA, negative_below, positive_from, best_match, best_match_from)
     iou_GA = iou_GA.masked_fill(~valid_A, -1)
@@ -170,7 +170,7 @@ def match_adaptive(anchors: tuple[Tensor, ...], truth_G4: Tensor, nearest: int) 
     anchors_M4 = torch.cat(anchors)
     if not len(truth_G4):
         return _no_truth(len(anchors_M4), anchors_M4.device)
-    iou_GM = box_iou(truth_G4, anchors_M4)
+    iou_GM = pairwise_iou(truth_G4, anchors_M4)
     centre_M2 = (anchors_M4[:, :2] + anchors_M4[:, 2:]) / 2
     distance_GM = torch.cdist((truth_G4[:, :2] + truth_G4[:, 2:]) / 2, centre_M2, compute_mode=EXACT)
     candidates, start = [], 0

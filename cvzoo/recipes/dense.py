@@ -138,7 +138,7 @@ def fcos_r18_fpn_shapes() -> Recipe:
         backbone=settings.narrow_resnet(depth=18, width=32),
         fpn=FPNConfig(channels=64),
         tower_convs=2,
-        ranges=(16, 32, 64, 128),
+        ranges=(32, 64, 128, 256),
     )
     return settings.shapes("fcos_r18_fpn_shapes", model)
 
@@ -295,7 +295,8 @@ def _reppoints_shapes(row: str, points_to_box: PointsToBox) -> Recipe:
         tower_convs=2,
         points_to_box=points_to_box,
     )
-    return settings.shapes(row, model)
+    recipe = settings.shapes(row, model)
+    return replace(recipe, schedule=replace(recipe.schedule, iterations=1000))
 
 
 def reppoints_minmax_r18_fpn_shapes() -> Recipe:
