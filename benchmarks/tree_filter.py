@@ -1,0 +1,62 @@
+"""The learnable tree filter on the CPU: its cost, and what twice the pixels cost (forward and backward, tree included).
+
+    OMP_NUM_THREADS=1 python benchmarks/tree_filter.py [--groups 16] [--batch 4] [--height 128 --width 256] [--rounds 9]
+
+Guidance, feature and embedding are smooth random maps with noise, as a network's are. The cost is to be linear in the
+pixels: a ratio of at most 2.3. One JSON line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+import tyro
+from common import alternate, report
+from torch import Tensor
+
+from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
+from cvzoo.structures import Size
+
+
+def smooth(batch: int, channels: int, size: Size, seed: int) -> Tensor:
+    """(batch, channels, *size): blobs about 16 pixels large, and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(batch, channels, size[0] // 16 + 2, size[1] // 16 + 2, generator=generator)
+    return F.interpolate(coarse, size, mode="bilinear") + 0.1 * torch.randn(batch, channels, *size, generator=generator)
+
+
+def filtering(batch: int, channels: int, size: Size, groups: int) -> dict[str, Callable[[], object]]:
+    """The tree alone, and tree, filter and gradients, on maps of `size`."""
+    guidance, feature, embedding, grad = (smooth(batch, channels, size, seed) for seed in range(4))
+    inputs = feature.requires_grad_(), embedding.requires_grad_()
+
+    def everything() -> None:
+        out = tree_filter(*inputs, minimum_spanning_tree(guidance), groups)
+        torch.autograd.grad(out, inputs, grad)
+
+    return {"tree": lambda: minimum_spanning_tree(guidance), "all": everything}
+
+
+def main(
+    groups: int = 16, batch: int = 4, channels: int = 64, height: int = 128, width: int = 256, rounds: int = 9
+) -> None:
+    sides = {
+        f"{name}_{pixels}": side
+        for pixels, size in (("once", (height, width)), ("twice", (2 * height, width)))
+        for name, side in filtering(batch, channels, size, groups).items()
+    }
+    times = alternate(sides, rounds, warmup=2)
+    report(
+        "tree_filter",
+        **{f"{name}_{clock}_s": seconds for name, taken in times.items() for clock, seconds in taken.items()},
+        ratio_cpu=times["all_twice"]["cpu"] / times["all_once"]["cpu"],
+        ratio_wall=times["all_twice"]["wall"] / times["all_once"]["wall"],
+        size=[batch, channels, height, width],
+        groups=groups,
+    )
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
