@@ -2,7 +2,7 @@
 
 The kernels take one image, or one group of its channels, and let go of Python's lock: `each` runs them side by side.
 Shape suffixes: V vertices, S edges in the order of their cost, T = V - 1 edges of a tree, D channels of the feature and
-F of the embedding in a group, K = 1 + channels of a block: the last one sums up the similarities, which divide the rest.
+F of the embedding in a group, K = 1 + channels of a block: the last one is the similarities' sum.
 """
 
 from __future__ import annotations
