@@ -88,15 +88,13 @@ def breadth_first(tree_T2: Array, order_V: Array, parent_V: Array) -> tuple[int,
 
 @_compiled
 def _edge_weights(embedding_FV: Array, parent_V: Array) -> Array:
-    """(V,): exp(-squared difference) between each vertex and its parent, and 0 at the root."""
+    """(V,): exp(-squared difference) between each vertex and its parent; the root's is not used."""
     cost_V = np.zeros(len(parent_V))
     for x_V in embedding_FV:
         for i in range(len(parent_V)):
             step = x_V[i] - x_V[parent_V[i]]
             cost_V[i] += step * step
-    weight_V = np.exp(-cost_V)
-    weight_V[0] = 0
-    return weight_V
+    return np.exp(-cost_V)
 
 
 @_compiled
