@@ -21,9 +21,8 @@ from paste_masks import boxes_in
 from side_by_side import batch_of, picture
 from training_vs_retinanet import Detector, random_model
 
-from cvzoo.models.dense.decode import anchors_of
 from cvzoo.models.freeanchor import Bags, FreeAnchor, Localised
-from cvzoo.ops.anchors import per_anchor
+from cvzoo.ops.anchors import anchors_of, per_anchor
 from cvzoo.structures import Batch, Sample, Size, Target, size_of
 
 System = Literal["fcos", "freeanchor", "reppoints", "atss", "retinanet"]

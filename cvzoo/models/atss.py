@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import anchors_of, decode, moved_anchors
+from cvzoo.models.dense.decode import decode, moved_anchors
 from cvzoo.models.dense.head import DenseHead, DenseOutput
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -22,7 +22,7 @@ from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.ops.anchors import AnchorConfig, per_anchor
+from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.assigners import Match, match_adaptive, point_distances, targets_of_batch
 from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.detect import DetectConfig

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import ScoreRule, decode, points_of
+from cvzoo.models.dense.decode import ScoreRule, decode
 from cvzoo.models.dense.head import DenseHead, DenseOutput
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -29,7 +29,7 @@ from cvzoo.ops.assigners import Match, match_locations, point_distances, targets
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
-from cvzoo.ops.points import PointConfig, per_level
+from cvzoo.ops.points import PointConfig, per_level, points_of
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import decode, points_of
+from cvzoo.models.dense.decode import decode
 from cvzoo.nn.deform import deform_convs
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -30,7 +30,7 @@ from cvzoo.ops.assigners import Match, match_boxes, match_nearest, targets_of_ba
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
-from cvzoo.ops.points import PointConfig, cells_of_image, per_level
+from cvzoo.ops.points import PointConfig, cells_of_image, per_level, points_of
 from cvzoo.structures import Batch, Prediction, Size, Target, size_of
 
 PointsToBox = Literal["minmax", "partial_minmax", "moment"]
@@ -216,9 +216,8 @@ class RepPoints(nn.Module):
         """`loss_first` on the first boxes, `loss_cls` and `loss_refined` on what becomes of them."""
         c = self.config
         first, refined = self.matches(raw, targets, sizes, canvas)
-        loss_first, _ = self._box_loss(raw.first, first, targets, canvas)
-        loss_refined, count = self._box_loss(raw.refined, refined, targets, canvas)
-        labels_NM, _ = targets_of_batch(refined, targets, c.class_ids)
+        loss_first, _, _ = self._box_loss(raw.first, first, targets, canvas)
+        loss_refined, labels_NM, count = self._box_loss(raw.refined, refined, targets, canvas)
         cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
         return {
             "loss_cls": cls_N.sum() / count,
@@ -228,11 +227,13 @@ class RepPoints(nn.Module):
 
     def _box_loss(
         self, maps: list[Tensor], matches: list[Match], targets: list[Target], canvas: Size
-    ) -> tuple[Tensor, Tensor]:
-        """The error of the boxes around sets of points, in units of the level, and the number it was divided by."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The error of the boxes around sets of points, in units of the level, what each location learns (see
+        `targets_of_batch`), and the number the error was divided by.
+        """
         c = self.config
         points = points_of(c.points, maps, canvas)
-        labels_NM, truth_P4 = targets_of_batch(matches, targets)
+        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         image_P, row_P = torch.where(labels_NM >= 0)
         stride_P1 = per_level(c.points.strides, points)[row_P, None]
         points_PD = torch.cat([per_anchor(x, 2 * POINTS) for x in maps], dim=1)[image_P, row_P]
@@ -241,7 +242,7 @@ class RepPoints(nn.Module):
         error_P4 = smooth_l1(boxes_P4 / unit_P1, truth_P4 / unit_P1, c.smooth_l1_beta)
         counts_N = torch.stack([match.positive_A.sum() for match in matches])
         count = mean_over_processes(counts_N.clamp(min=1).sum())
-        return error_P4.sum() / count, count
+        return error_P4.sum() / count, labels_NM, count
 
     def decode(
         self, raw: RepPointsOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size

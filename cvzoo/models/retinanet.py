@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import anchors_of, decode, moved_anchors
+from cvzoo.models.dense.decode import decode, moved_anchors
 from cvzoo.models.dense.head import DenseHead, DenseOutput
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.inference import optimise_for_inference
@@ -23,7 +23,7 @@ from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.ops.anchors import AnchorConfig, octave_sizes, per_anchor
+from cvzoo.ops.anchors import AnchorConfig, anchors_of, octave_sizes, per_anchor
 from cvzoo.ops.assigners import Match, match_boxes, targets_of_batch
 from cvzoo.ops.boxes import Weights
 from cvzoo.ops.detect import DetectConfig

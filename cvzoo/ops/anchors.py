@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.ops.points import Grid, grid_points
-from cvzoo.structures import Size
+from cvzoo.structures import Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,11 @@ def pyramid_anchors(
         points_P2 = grid_points(grid, stride, input_size, config.offset, config.stride_from_input, device)
         anchors.append((points_P2.repeat(1, 2).unsqueeze(1) + cell_anchors(config, level).to(device)).reshape(-1, 4))
     return tuple(anchors)
+
+
+def anchors_of(config: AnchorConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
+    """L of (H * W * A, 4): the anchors of the cells of some maps."""
+    return pyramid_anchors(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
 def per_anchor(x_NCHW: Tensor, columns: int) -> Tensor:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from cvzoo.structures import Size
+from cvzoo.structures import Size, size_of
 
 Grid = tuple[int, int]
 """(rows, columns) of a level."""
@@ -46,6 +46,11 @@ def pyramid_points(
     """Per level (H * W, 2): the points of all cells. Cached: do not write into the result."""
     how = input_size, config.offset, config.stride_from_input, device
     return tuple(grid_points(grid, stride, *how) for grid, stride in zip(grids, config.strides))
+
+
+def points_of(config: PointConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
+    """L of (H * W, 2): the points of the cells of some maps."""
+    return pyramid_points(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
 def per_level(values: tuple[int, ...], levels: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

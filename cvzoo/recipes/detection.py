@@ -59,21 +59,14 @@ def faster_rcnn_lite0_fpn_320_mini() -> Recipe:
     from cvzoo.models.faster_rcnn import FasterRCNNConfig
     from cvzoo.nn.pixels import HALF
 
-    return Recipe(
-        row="faster_rcnn_lite0_fpn_320_mini",
-        model=FasterRCNNConfig(
-            backbone=settings.lite0(),
-            fpn=settings.rcnn_fpn(norm="group"),
-            pixels=HALF,
-            rpn=settings.rcnn_rpn(sizes=(20, 40, 80, 160, 320)),
-            box_head=settings.rcnn_box_head(),
-        ),
-        backbone_weights="imagenet",
-        data=settings.COCO_320,
-        optim=settings.MINI_OPTIM,
-        schedule=settings.MINI_SCHEDULE,
-        run=settings.MINI_RUN,
+    model = FasterRCNNConfig(
+        backbone=settings.lite0(),
+        fpn=settings.rcnn_fpn(norm="group"),
+        pixels=HALF,
+        rpn=settings.rcnn_rpn(sizes=(20, 40, 80, 160, 320)),
+        box_head=settings.rcnn_box_head(),
     )
+    return settings.mini("faster_rcnn_lite0_fpn_320_mini", model)
 
 
 def faster_rcnn_r50_c4_320_mini() -> Recipe:
@@ -91,20 +84,14 @@ def faster_rcnn_r18_fpn_shapes() -> Recipe:
     """Faster R-CNN on drawn shapes from random weights; a few minutes on 2 CPU cores."""
     from cvzoo.models.faster_rcnn import FasterRCNNConfig
 
-    return Recipe(
-        row="faster_rcnn_r18_fpn_shapes",
-        model=FasterRCNNConfig(
-            num_classes=3,
-            backbone=settings.narrow_resnet(depth=18, width=32),
-            fpn=settings.rcnn_fpn(),
-            rpn=settings.rcnn_rpn(sizes=(8, 16, 32, 64, 128)),
-            box_head=settings.rcnn_box_head(),
-        ),
-        data=settings.SHAPES,
-        optim=settings.SHAPES_OPTIM,
-        schedule=settings.SHAPES_SCHEDULE,
-        run=settings.SHAPES_RUN,
+    model = FasterRCNNConfig(
+        num_classes=3,
+        backbone=settings.narrow_resnet(depth=18, width=32),
+        fpn=settings.rcnn_fpn(),
+        rpn=settings.rcnn_rpn(sizes=(8, 16, 32, 64, 128)),
+        box_head=settings.rcnn_box_head(),
     )
+    return settings.shapes("faster_rcnn_r18_fpn_shapes", model)
 
 
 def faster_rcnn_r50_c4_shapes() -> Recipe:
@@ -112,21 +99,15 @@ def faster_rcnn_r50_c4_shapes() -> Recipe:
     from cvzoo.models.faster_rcnn import FasterRCNNConfig
     from cvzoo.models.rcnn.c4 import C4_PIXELS
 
-    return Recipe(
-        row="faster_rcnn_r50_c4_shapes",
-        model=FasterRCNNConfig(
-            num_classes=3,
-            backbone=settings.narrow_resnet(depth=50, width=16),
-            fpn=None,
-            pixels=C4_PIXELS,
-            rpn=settings.c4_rpn(sizes=(16, 32, 64)),
-            box_head=settings.c4_box_head(),
-        ),
-        data=settings.SHAPES,
-        optim=settings.SHAPES_OPTIM,
-        schedule=settings.SHAPES_SCHEDULE,
-        run=settings.SHAPES_RUN,
+    model = FasterRCNNConfig(
+        num_classes=3,
+        backbone=settings.narrow_resnet(depth=50, width=16),
+        fpn=None,
+        pixels=C4_PIXELS,
+        rpn=settings.c4_rpn(sizes=(16, 32, 64)),
+        box_head=settings.c4_box_head(),
     )
+    return settings.shapes("faster_rcnn_r50_c4_shapes", model)
 
 
 # Cascade R-CNN
@@ -179,16 +160,12 @@ def tridentnet_r50_c4_shapes() -> Recipe:
     from cvzoo.models.tridentnet import TridentNetConfig
 
     box_head = settings.c4_box_head()
-    return Recipe(
-        row="tridentnet_r50_c4_shapes",
-        model=TridentNetConfig(
-            num_classes=3,
-            backbone=settings.narrow_resnet(depth=50, width=16),
-            rpn=settings.c4_rpn(sizes=(16, 32, 64)),
-            box_head=replace(box_head, samples=box_head.samples // 2, positive_fraction=0.5, append_truth=False),
-        ),
-        data=settings.SHAPES,
-        optim=settings.SHAPES_OPTIM,
-        schedule=replace(settings.SHAPES_SCHEDULE, batch=8, base_batch=8),  # every branch sees every picture
-        run=settings.SHAPES_RUN,
+    model = TridentNetConfig(
+        num_classes=3,
+        backbone=settings.narrow_resnet(depth=50, width=16),
+        rpn=settings.c4_rpn(sizes=(16, 32, 64)),
+        box_head=replace(box_head, samples=box_head.samples // 2, positive_fraction=0.5, append_truth=False),
     )
+    recipe = settings.shapes("tridentnet_r50_c4_shapes", model)
+    # every branch sees every picture
+    return replace(recipe, schedule=replace(recipe.schedule, batch=8, base_batch=8))

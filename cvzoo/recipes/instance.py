@@ -53,43 +53,30 @@ def mask_rcnn_lite0_fpn_320_mini() -> Recipe:
     from cvzoo.models.mask_rcnn import MaskRCNNConfig
     from cvzoo.nn.pixels import HALF
 
-    return Recipe(
-        row="mask_rcnn_lite0_fpn_320_mini",
-        model=MaskRCNNConfig(
-            backbone=settings.lite0(),
-            fpn=settings.rcnn_fpn(norm="group"),
-            pixels=HALF,
-            rpn=settings.rcnn_rpn(sizes=(20, 40, 80, 160, 320)),
-            box_head=settings.rcnn_box_head(),
-            mask_head=settings.rcnn_mask_head(),
-        ),
-        backbone_weights="imagenet",
-        data=replace(settings.COCO_320, masks=True),
-        optim=settings.MINI_OPTIM,
-        schedule=settings.MINI_SCHEDULE,
-        run=settings.MINI_RUN,
+    model = MaskRCNNConfig(
+        backbone=settings.lite0(),
+        fpn=settings.rcnn_fpn(norm="group"),
+        pixels=HALF,
+        rpn=settings.rcnn_rpn(sizes=(20, 40, 80, 160, 320)),
+        box_head=settings.rcnn_box_head(),
+        mask_head=settings.rcnn_mask_head(),
     )
+    return settings.mini("mask_rcnn_lite0_fpn_320_mini", model, masks=True)
 
 
 def mask_rcnn_r18_fpn_shapes() -> Recipe:
     """Mask R-CNN on drawn shapes from random weights; a few minutes on 2 CPU cores."""
     from cvzoo.models.mask_rcnn import MaskRCNNConfig
 
-    return Recipe(
-        row="mask_rcnn_r18_fpn_shapes",
-        model=MaskRCNNConfig(
-            num_classes=3,
-            backbone=settings.narrow_resnet(depth=18, width=32),
-            fpn=settings.rcnn_fpn(),
-            rpn=settings.rcnn_rpn(sizes=(8, 16, 32, 64, 128)),
-            box_head=settings.rcnn_box_head(),
-            mask_head=settings.rcnn_mask_head(),
-        ),
-        data=replace(settings.SHAPES, masks=True),
-        optim=settings.SHAPES_OPTIM,
-        schedule=settings.SHAPES_SCHEDULE,
-        run=settings.SHAPES_RUN,
+    model = MaskRCNNConfig(
+        num_classes=3,
+        backbone=settings.narrow_resnet(depth=18, width=32),
+        fpn=settings.rcnn_fpn(),
+        rpn=settings.rcnn_rpn(sizes=(8, 16, 32, 64, 128)),
+        box_head=settings.rcnn_box_head(),
+        mask_head=settings.rcnn_mask_head(),
     )
+    return settings.shapes("mask_rcnn_r18_fpn_shapes", model, masks=True)
 
 
 # Cascade Mask R-CNN

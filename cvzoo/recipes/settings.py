@@ -5,6 +5,7 @@ Model classes are imported inside the functions, so that listing the rows needs 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,22 +63,29 @@ MINI_SCHEDULE = Schedule(
 MINI_RUN = Run(log_every=20, checkpoint_every=250, channels_last=True)
 
 
-def mini(row: str, model: Any) -> Recipe:
+def mini(row: str, model: Any, masks: bool = False) -> Recipe:
     """Half an hour at most on COCO_320, from ImageNet features."""
     return Recipe(
         row=row,
         model=model,
         backbone_weights="imagenet",
-        data=COCO_320,
+        data=replace(COCO_320, masks=masks),
         optim=MINI_OPTIM,
         schedule=MINI_SCHEDULE,
         run=MINI_RUN,
     )
 
 
-def shapes(row: str, model: Any) -> Recipe:
+def shapes(row: str, model: Any, masks: bool = False) -> Recipe:
     """A few minutes on SHAPES, from random weights."""
-    return Recipe(row=row, model=model, data=SHAPES, optim=SHAPES_OPTIM, schedule=SHAPES_SCHEDULE, run=SHAPES_RUN)
+    return Recipe(
+        row=row,
+        model=model,
+        data=replace(SHAPES, masks=masks),
+        optim=SHAPES_OPTIM,
+        schedule=SHAPES_SCHEDULE,
+        run=SHAPES_RUN,
+    )
 
 
 def narrow_resnet(depth: int, width: int) -> ResNetConfig:

@@ -15,16 +15,14 @@ from torchvision.models.detection import (
     RetinaNet_ResNet50_FPN_Weights,
 )
 
+from cvzoo.recipes.row import DETECTRON2_ZOO, MMDETECTION, TORCHVISION_ZOO
 from cvzoo.weights import dialects
 from cvzoo.weights.download import Remote, torchvision_file
 from cvzoo.weights.systems import Detector
 
-DETECTRON2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
 TRIDENTNET_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/projects/TridentNet/README.md"
 DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2"
-MMDETECTION_CONFIGS = "https://github.com/open-mmlab/mmdetection/tree/main/configs"
 MMDETECTION_STORE = "https://download.openmmlab.com/mmdetection/v2.0"
-TORCHVISION_ZOO = "https://docs.pytorch.org/vision/stable/models.html#object-detection"
 TORCHVISION_MASK_ZOO = "https://docs.pytorch.org/vision/stable/models.html#instance-segmentation"
 
 
@@ -60,7 +58,7 @@ def _mmdetection(path: str, config: Detector, **results: float) -> Published:
     # tools/model_converters/publish_model.py ends the name of a file with the first digits of its sha256
     folder, sha256 = path.split("/")[0], path.removesuffix(".pth").rpartition("-")[2]
     file = Remote(url=f"{MMDETECTION_STORE}/{path}", algorithm="sha256", digest=sha256)
-    return Published(file=file, config=config, results=results, source=f"{MMDETECTION_CONFIGS}/{folder}")
+    return Published(file=file, config=config, results=results, source=f"{MMDETECTION}/{folder}")
 
 
 PUBLISHED: dict[str, dict[str, Published]] = {

@@ -22,15 +22,14 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from cvzoo.models.atss import ATSS
-from cvzoo.models.dense.decode import anchors_of, points_of
 from cvzoo.models.fcos import FCOS
 from cvzoo.models.freeanchor import FreeAnchor
 from cvzoo.models.reppoints import POINTS, RepPoints
 from cvzoo.models.retinanet import RetinaNet
-from cvzoo.ops.anchors import per_anchor
+from cvzoo.ops.anchors import anchors_of, per_anchor
 from cvzoo.ops.assigners import IGNORED, Match, point_distances, targets_of_batch
 from cvzoo.ops.boxes import encode_boxes
-from cvzoo.ops.points import per_level
+from cvzoo.ops.points import per_level, points_of
 from cvzoo.structures import Batch, Size, Target, size_of
 from cvzoo.weights.load import load_state, to_ours
 

@@ -1,7 +1,6 @@
 """From the scores of all candidates to detections, for detectors that score every cell of a pyramid.
 
-Shape suffixes: L levels, A anchors per cell, H W cells, K classes, M candidates of one level of one image, P the best
-pairs of candidate and class.
+Shape suffixes: K classes, M candidates of one level of one image, P the best pairs of candidate and class.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ import torch
 from torch import Tensor
 
 from cvzoo.nn.towers import logit
-from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
+from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.detect import DetectConfig, best_pairs, detect
-from cvzoo.ops.points import PointConfig, pyramid_points
-from cvzoo.structures import Prediction, Size, size_of
+from cvzoo.structures import Prediction, Size
 
 ScoreRule = Literal["product", "root"]
 """`product`: pairs are thresholded and ranked by class score, then scored times centreness (mmdetection). `root`: the
@@ -37,16 +35,6 @@ class DenseConfig(Protocol):
     def candidates(self) -> int: ...
     @property
     def detect(self) -> DetectConfig: ...
-
-
-def anchors_of(config: AnchorConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
-    """L of (H * W * A, 4): the anchors of the cells of some maps."""
-    return pyramid_anchors(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
-
-
-def points_of(config: PointConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
-    """L of (H * W, 2): the points of the cells of some maps."""
-    return pyramid_points(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
 def moved_anchors(

@@ -15,7 +15,7 @@ from torchvision.ops import batched_nms
 
 from cvzoo.nn.towers import init_normal, tower
 from cvzoo.nn.windows import tower_at
-from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
+from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.assigners import Match, match_boxes
 from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, longer_than
 from cvzoo.ops.distributed import mean_over_processes
@@ -134,10 +134,6 @@ class RPN(nn.Module):
         order = torch.cat(place).argsort()
         return torch.cat(logits).index_select(0, order), torch.cat(deltas).index_select(0, order)
 
-    def anchors(self, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
-        """L of (H * W * A, 4): the anchors of the cells of some maps, features or raw outputs."""
-        return pyramid_anchors(self.config.anchors, tuple(size_of(x) for x in maps), canvas, maps[0].device)
-
     def assign(self, anchors_M4: Tensor, target: Target, size: Size, grids: tuple[Size, ...]) -> Match:
         """What each anchor of one image learns, before sampling; `grids` are the sizes of the maps."""
         c, valid_M = self.config, None
@@ -157,7 +153,7 @@ class RPN(nn.Module):
         The head is evaluated at the sampled anchors only: its gradient is zero at all others.
         """
         c = self.config
-        anchors_M4, grids = torch.cat(self.anchors(features, canvas)), tuple(size_of(x) for x in features)
+        anchors_M4, grids = torch.cat(anchors_of(c.anchors, features, canvas)), tuple(size_of(x) for x in features)
         images, sampled, is_object, truths = [], [], [], []
         for n, (target, size, image_id) in enumerate(zip(batch.targets, batch.sizes, batch.image_ids)):
             match = self.assign(anchors_M4, target, size, grids)
@@ -202,7 +198,7 @@ class RPN(nn.Module):
         c = self.config
         count = c.pre_nms_train if self.training else c.pre_nms_test
         boxes, logits, levels = [], [], []
-        for level, anchors_M4 in enumerate(self.anchors(raw.logits, canvas)):
+        for level, anchors_M4 in enumerate(anchors_of(c.anchors, raw.logits, canvas)):
             logits_NM = per_anchor(raw.logits[level], 1).squeeze(-1).float()
             best_NP, index_NP = logits_NM.topk(min(count, logits_NM.shape[1]), dim=1)
             deltas_NM4 = per_anchor(raw.deltas[level], 4)
