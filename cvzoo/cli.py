@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 import tyro
 
 import cvzoo
-from cvzoo.data.config import Data, Split
+from cvzoo.data.config import Data, LabelMaps, Split
 from cvzoo.recipes import ROWS, Recipe
 from cvzoo.recipes.recipe import Model
 from cvzoo.recipes.results import RowFile, load_rows, to_json
@@ -190,7 +190,7 @@ def _line(file: RowFile) -> str:
     results = [
         f"{'' if split == 'val' else split + ' '}{name.replace('_', ' ')} {figures[name]:.3f}"
         for split, figures in sorted(file.results.items(), reverse=True)
-        for name in ("box_AP", "box_AP50", "box_AP75", "mask_AP")
+        for name in ("box_AP", "box_AP50", "box_AP75", "mask_AP", "mIoU", "mAcc", "aAcc")
         if name in figures
     ]
     costs = [
@@ -256,22 +256,26 @@ def report(run: tyro.conf.Positional[Path]) -> None:
 def data(
     action: tyro.conf.Positional[Literal["check"]],
     root: tyro.conf.Positional[Path],
+    source: Literal["coco", "label_maps"] = "coco",
     train: Split = Data.train,
     val: Split = Data.val,
     masks: bool = False,
+    label_maps: LabelMaps = Data.label_maps,
 ) -> int:
-    """Check a COCO-format data set: `cvzoo data check DIR` lists all its problems.
+    """Check a data set of COCO's format or of label maps: `cvzoo data check DIR` lists all its problems.
 
     Args:
         action: what to do.
         root: folder of the data set.
+        source: a COCO-format JSON for each split, or label maps.
         train: the training split.
         val: the validation split.
         masks: check the objects' segmentations too.
+        label_maps: what the numbers of label maps mean.
     """
     from cvzoo.data.check import check
 
-    found = check(Data(root=root, train=train, val=val, masks=masks))
+    found = check(Data(source=source, root=root, train=train, val=val, masks=masks, label_maps=label_maps))
     print(found)
     return 2 if found.errors else 0
 

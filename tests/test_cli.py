@@ -53,9 +53,9 @@ def test_module_runs_like_the_command(tmp_path: Path) -> None:
 
 
 def test_list_filters_and_sorts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "--task", "detection", "--sort", "ref_AP"]) == 0
+    assert main(["list", "--task", "detection", "--sort", "reference"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    column = header.split().index("ref_AP")
+    column = header.split().index("reference")
     assert column == 4
     shown = {line.split()[0]: number.group() for line in lines if (number := re.search(r" 0\.\d{3} ", line))}
     figures = [float(number) for number in shown.values()]

@@ -7,6 +7,7 @@ import numpy as np
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
+from cvzoo.data.label_maps import LabelMapDataset
 from cvzoo.data.problems import DataError, Problem
 from cvzoo.data.shapes import ShapesDataset, SplitName
 
@@ -23,7 +24,7 @@ def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
         try:
             built.append(build_dataset(data, split))
         except DataError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
+            problems = list(dict.fromkeys([*problems, *error.problems]))
     if problems:
         raise DataError(problems)
     train, val = built
@@ -36,11 +37,13 @@ def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
 def build_dataset(data: Data, split: SplitName) -> Dataset:
     """One split, restricted as the recipe says.
 
-    `data.limit` takes the first training images with 2 to 12 objects for both splits. Otherwise training leaves
-    images without objects out, unless `data.keep_empty`; the evaluation uses every image.
+    `data.limit` takes the first training images, of objects those with 2 to 12, for both splits. Otherwise training
+    leaves images without objects out, unless `data.keep_empty`; the evaluation uses every image.
 
     Raises: DataError listing every problem of the split.
     """
+    if data.semantic:
+        return _semantic(data, "train" if data.limit else split)
     if data.source == "shapes":
         dataset = ShapesDataset(data.shapes, "train" if data.limit else split, masks=data.masks)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
@@ -57,6 +60,21 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         remedy = "annotate some, or train on background alone with --data.keep-empty"
         raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
     return dataset.select(kept)
+
+
+def _semantic(data: Data, split: SplitName) -> LabelMapDataset | ShapesDataset:
+    """One split of label maps, or its first `data.limit` pictures."""
+    if data.source == "shapes":
+        dataset = ShapesDataset(data.shapes, split)
+    else:
+        part = data.train if split == "train" else data.val
+        dataset = LabelMapDataset.open(data.root, part, data.label_maps, data.limit)
+    if data.limit is None:
+        return dataset
+    if len(dataset) < data.limit:
+        source = data.root / data.train.images
+        raise DataError([Problem(source, f"there are only {len(dataset)} pictures", "lower --data.limit")])
+    return dataset.select(np.arange(data.limit))
 
 
 def _limited(dataset: CocoDataset | ShapesDataset, limit: int, data: Data) -> Dataset:

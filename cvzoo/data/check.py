@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
+from cvzoo.data.images import read_image
+from cvzoo.data.label_maps import read_split
 from cvzoo.data.problems import DataError, Findings, Problem, listing
+from cvzoo.structures import Size, size_of
 
 
 @dataclass
@@ -18,9 +22,9 @@ class Report:
     errors: list[Problem] = field(default_factory=list)
     """What stops a training."""
     warnings: list[Problem] = field(default_factory=list)
-    """Objects that training skips."""
+    """Objects or label maps that training skips."""
     summary: list[str] = field(default_factory=list)
-    """One line per split: images, objects, classes."""
+    """One line per sound split, or COCO-format file: images, objects or pixels, classes."""
 
     def __str__(self) -> str:
         parts = list(self.summary)
@@ -31,7 +35,7 @@ class Report:
 
 
 def check(data: Data) -> Report:
-    """Check both splits of a COCO-format data set: the annotations, and every picture by decoding it.
+    """Check both splits of a data set: the annotations or label maps, and every picture by decoding it.
 
     Segmentations are checked with `data.masks`.
     """
@@ -42,12 +46,33 @@ def check(data: Data) -> Report:
         problem = Problem(data.root, "the folder of the data set is missing", "name another one")
         report.errors.append(problem)
     else:
+        check_split = _check_label_maps if data.source == "label_maps" else _check_coco
         for split in (data.train, data.val):
-            _check_split(data, split, report)
+            check_split(data, split, report)
     return report
 
 
-def _check_split(data: Data, split: Split, report: Report) -> None:
+def _check_label_maps(data: Data, split: Split, report: Report) -> None:
+    findings = Findings()
+    dataset = read_split(data.root, split, data.label_maps, findings, measure=_decoded_size)
+    report.warnings += findings.warnings
+    report.errors = list(dict.fromkeys([*report.errors, *findings.errors]))  # both splits have the classes' problems
+    if dataset is None:
+        return
+    pixels, every = dataset.pixels.sum(axis=0), int(dataset.sizes.astype("int64").prod(axis=1).sum())
+    absent = [name for name, count in zip(dataset.classes, pixels) if not count]
+    report.summary.append(
+        f"{data.root / split.images}: {len(dataset)} images, {len(dataset.classes)} classes"
+        + (f" (without a pixel: {', '.join(absent)})" if absent else "")
+        + f", {1 - pixels.sum() / every:.1%} of the pixels without a class"
+    )
+
+
+def _decoded_size(path: Path) -> Size:
+    return size_of(read_image(path))
+
+
+def _check_coco(data: Data, split: Split, report: Report) -> None:
     annotations, folder = data.root / split.annotations, data.root / split.images
     findings = Findings()
     index = read_index(annotations, folder, findings, data.masks)

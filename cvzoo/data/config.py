@@ -14,7 +14,11 @@ class Split:
     images: str
     """Folder of the pictures, relative to the root."""
     annotations: str
-    """COCO-format JSON, relative to the root."""
+    """COCO-format JSON, or the folder of the label maps, relative to the root. Of several folders, separated by commas,
+    the first that has a picture's label map counts."""
+    lists: tuple[str, ...] = ()
+    """Label maps: text files, relative to the root, that name the pictures, one a line: a name without suffix, or picture
+    and label map. None takes every picture of the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +33,33 @@ class Shapes:
     """Unseen pictures for the evaluation."""
     max_objects: int = 5
     """Each picture shows 1 to this many objects."""
+    label_maps: bool = False
+    """Give every pixel a class, the background's among them, instead of every object a box."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMaps:
+    """Label maps: pictures whose pixels are class numbers, each named like the picture it belongs to."""
+
+    classes: tuple[str, ...] = ()
+    """Name of each class, in the order of their numbers. None reads `classes.txt` in the root, a name a line."""
+    ignored: tuple[int, ...] = (255,)
+    """Numbers of pixels without a class: they are not learnt and not counted."""
+    reduce_zero: bool = False
+    """0 means without a class, and the classes count from 1 (ADE20K)."""
+    image_suffix: str = ".jpg"
+    """What follows the common name of picture and label map in the picture's file ..."""
+    label_suffix: str = ".png"
+    """... and in the label map's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """Source and preparation of the pictures."""
 
-    source: Literal["coco", "shapes"] = "coco"
-    """`coco`: pictures and a COCO-format JSON under `root`. `shapes`: drawn on the fly, nothing to download."""
+    source: Literal["coco", "label_maps", "shapes"] = "coco"
+    """`coco`: pictures and a COCO-format JSON under `root`. `label_maps`: pictures and label maps under `root`. `shapes`:
+    drawn on the fly, nothing to download."""
     root: Path = Path("data/coco")
     """Folder of the data set."""
     train: Split = Split(images="train2017", annotations="annotations/instances_train2017.json")
@@ -45,8 +68,11 @@ class Data:
     """The split that is evaluated."""
     shapes: Shapes = Shapes()
     """Settings of the drawn pictures; used by source `shapes` only."""
+    label_maps: LabelMaps = LabelMaps()
+    """What the numbers of label maps mean; used by source `label_maps` only."""
     limit: int | None = None
-    """Train and evaluate on this many training images with 2 to 12 boxes (a check that a model can learn at all)."""
+    """Train and evaluate on this many training images, of objects those with 2 to 12 boxes (a check that a model can
+    learn at all)."""
     masks: bool = False
     """Read the objects' segmentations, and evaluate masks too."""
 
@@ -58,14 +84,22 @@ class Data:
     """Evaluation: look at every picture at each of these short sides instead, and merge (test-time augmentation)."""
     test_flip: bool = False
     """Evaluation: look at every picture mirrored, too, and merge (test-time augmentation)."""
+    test_window: tuple[int, int] | None = None
+    """Evaluation of label maps: slide a (height, width) window over the picture in steps of two thirds of it, and merge."""
     max_long_side: int = 1333
     """The long side never exceeds this; the short side shrinks instead."""
     canvas: tuple[int, int] | None = None
     """Fixed (height, width) every picture is padded to; None pads to the largest picture of the batch."""
     scale_jitter: tuple[float, float] | None = None
     """Training: zoom by a factor drawn from this range around the size above, then crop to fit; keep what is inside."""
+    crop: tuple[int, int] | None = None
+    """Training: (height, width) that is cut out of the zoomed picture, and that a smaller one is padded to."""
+    crop_max_share: float = 1.0
+    """Training on label maps: look up to ten times for a crop where no class has more than this share of the pixels."""
     colour_jitter: float = 0.0
     """Training: brightness, contrast and saturation change by up to this share."""
+    distort_colours: bool = False
+    """Training: brightness, contrast, saturation and hue change, each in every second picture (SSD's distortion)."""
     flip: float = 0.5
     """Training: probability of a horizontal flip."""
     keep_empty: bool = False
@@ -99,7 +133,18 @@ class Data:
             problems.append(f"data.colour-jitter must be at least 0 and below 1, not {self.colour_jitter}")
         if self.canvas is not None and min(self.canvas) < 32:
             problems.append(f"data.canvas must be at least 32 pixels high and wide, not {self.canvas}")
+        if self.crop is not None and min(self.crop) < 32:
+            problems.append(f"data.crop must be at least 32 pixels high and wide, not {self.crop}")
+        if self.test_window is not None and min(self.test_window) < 32:
+            problems.append(f"data.test-window must be at least 32 pixels high and wide, not {self.test_window}")
+        if not 0 < self.crop_max_share <= 1:
+            problems.append(f"data.crop-max-share is a share above 0 and at most 1, not {self.crop_max_share}")
         if self.workers < 0:
             problems.append(f"data.workers must be 0 or more, not {self.workers}")
         if problems:
             raise ValueError("; ".join(problems))
+
+    @property
+    def semantic(self) -> bool:
+        """Whether every pixel has a class, instead of every object a box."""
+        return self.source == "label_maps" or (self.source == "shapes" and self.shapes.label_maps)

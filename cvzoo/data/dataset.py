@@ -10,16 +10,16 @@ from cvzoo.structures import Sample
 
 
 class Dataset(Protocol):
-    """Pictures with their objects, by position 0..len-1."""
+    """Pictures with their objects, or with a label map, by position 0..len-1."""
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes; the label of an object is a position in this list."""
+        """Names of the classes; the label of an object or pixel is a position in this list."""
         ...
 
     @property
     def category_ids(self) -> list[int]:
-        """The data set's own category id of each class, ascending."""
+        """The data set's own id of each class, ascending."""
         ...
 
     @property
@@ -35,14 +35,27 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample:
-        """The decoded picture with its objects (crowds left out), in the picture's pixels."""
+        """The decoded picture with its target, in the picture's pixels."""
         ...
 
     def labels(self, index: int) -> np.ndarray:
-        """(G,) int64 labels of the objects of a picture, without decoding it."""
+        """Int64 labels of a picture's objects, or the classes of its pixels, without decoding it."""
         ...
+
+
+class ObjectDataset(Dataset, Protocol):
+    """Pictures with their objects, crowds left out."""
 
     @property
     def ground_truth(self) -> dict[str, Any]:
         """The pictures in COCO's format (images, annotations with crowds, categories), as the evaluation reads it."""
+        ...
+
+
+class LabelMapPictures(Dataset, Protocol):
+    """Pictures with a label map each."""
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each picture, without suffix: a relative path, with which files are written about it."""
         ...

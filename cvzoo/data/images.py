@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import io
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from cvzoo.data.problems import DataError, Problem
+from cvzoo.structures import Size
 
 EXIF_ORIENTATION = 0x0112
+
+
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+"""PIL spreads grey levels of 2 and 4 bits over 0..255."""
+Decoded = TypeVar("Decoded")
 
 
 def read_image(path: Path) -> Tensor:
@@ -22,21 +31,50 @@ def read_image(path: Path) -> Tensor:
     Returns: (3, H, W) uint8 RGB, channels-last in memory.
     Raises: DataError naming the file, the reason and the remedy.
     """
+    return _read(path, from_pil)
+
+
+def read_size(path: Path) -> Size:
+    """Height and width that `read_image` would give, from the header of the file.
+
+    Raises: DataError naming the file, the reason and the remedy.
+    """
+    return _read(path, _upright_size)
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """The numbers that a picture file of 1 to 16 bits, grey or with a palette, holds.
+
+    Returns: (H, W) uint8, uint16 or int32.
+    Raises: DataError naming the file, the reason and the remedy.
+    """
+    return _read(path, _numbers)
+
+
+class _NoNumbersError(ValueError):
+    """A picture of colours where numbers should be."""
+
+
+def _read(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+    """What `decode` makes of a file; no more of it is read than that needs."""
     try:
-        content = path.read_bytes()
+        file = path.open("rb")
     except OSError as error:
         raise DataError([Problem(path, f"cannot be read ({error.strerror})", "put the picture there")]) from None
-    if not content:
-        raise DataError([Problem(path, "the file is empty (0 bytes)", "copy or download it again")])
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return from_pil(image)
-    except Exception as error:  # decoders raise anything on damaged bytes: OSError, SyntaxError, struct.error ...
-        raise DataError([Problem(path, *_explain(error))]) from None
+    with file:
+        if not os.fstat(file.fileno()).st_size:
+            raise DataError([Problem(path, "the file is empty (0 bytes)", "copy or download it again")])
+        try:
+            with Image.open(file) as image:
+                return decode(image)
+        except Exception as error:  # decoders raise anything on damaged bytes: OSError, SyntaxError, struct.error ...
+            raise DataError([Problem(path, *_explain(error))]) from None
 
 
 def _explain(error: Exception) -> tuple[str, str]:
     """Reason and remedy, in the user's words, for what PIL raised."""
+    if isinstance(error, _NoNumbersError):
+        return str(error), "save the class number of every pixel, as a PNG of 8-bit grey or with a palette"
     if isinstance(error, Image.UnidentifiedImageError):
         return "is not a picture in a known format", "remove it or replace it by a JPEG or PNG"
     if isinstance(error, Image.DecompressionBombError):
@@ -65,3 +103,21 @@ def from_pil(image: Image.Image) -> Tensor:
             image = image.convert("RGBA")
         pixels = np.array(image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _upright_size(image: Image.Image) -> Size:
+    exif = Image.Image.getexif(image)  # that of PNGs decodes the picture, to look behind it too
+    width, height = image.size
+    return (width, height) if exif.get(EXIF_ORIENTATION, 1) >= 5 else (height, width)
+
+
+def _numbers(image: Image.Image) -> np.ndarray:
+    if image.format == "JPEG":
+        raise _NoNumbersError("is a JPEG, which does not keep numbers as they are")
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        raise _NoNumbersError(f"holds colours or alpha ({image.mode}), not class numbers")
+    layout = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
+    numbers = np.array(image)
+    if numbers.dtype == bool:
+        return numbers.astype(np.uint8)
+    return numbers // GREY_STEPS[layout] if isinstance(layout, str) and layout in GREY_STEPS else numbers

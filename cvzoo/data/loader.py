@@ -32,7 +32,7 @@ class _TrainingPictures(TorchDataset["Sample | DataError"]):
 
     def __init__(self, dataset: Dataset, data: Data, seed: int) -> None:
         self.dataset, self.data, self.seed = dataset, data, seed
-        self.resized_alike = data.scale_jitter is None and len(data.short_sides) == 1
+        self.resized_alike = data.scale_jitter is None and len(data.short_sides) == 1 and data.crop is None
         # Filled before the workers start, so that they share one copy (fork copies no memory on write-free pages).
         self.cached = [self._load(index) for index in range(len(dataset))] if data.cache else None
 
@@ -90,13 +90,14 @@ def training_batches(
     if batch % world:
         raise ValueError(f"schedule.batch {batch} must be a multiple of the {world} processes; change either")
     share = batch // world
-    grouping = data.aspect_grouping and data.canvas is None  # on a fixed canvas there is no padding to save
+    canvas = data.crop or data.canvas
+    grouping = data.aspect_grouping and canvas is None  # on a fixed canvas there is no padding to save
     order = global_batches(dataset, batch=batch, seed=seed, grouping=grouping, threshold=data.repeat_threshold)
     keys = (
         [(step * batch + i, indices[i]) for i in range(rank * share, (rank + 1) * share)]
         for step, indices in enumerate(islice(order, steps))
     )
-    loader = _loader(_TrainingPictures(dataset, data, seed), islice(keys, start_step, None), data, pin)
+    loader = _loader(_TrainingPictures(dataset, data, seed), islice(keys, start_step, None), data, canvas, pin)
     return _raising(loader)
 
 
@@ -109,7 +110,7 @@ def evaluation_batches(
     """
     positions = range(len(dataset) * rank // world, len(dataset) * (rank + 1) // world)
     batches = (list(positions[start : start + batch]) for start in range(0, len(positions), batch))
-    return _raising(_loader(_EvaluationPictures(dataset, data), batches, data, pin))
+    return _raising(_loader(_EvaluationPictures(dataset, data), batches, data, data.canvas, pin))
 
 
 def position_generator(seed: int, position: int) -> Generator:
@@ -119,13 +120,17 @@ def position_generator(seed: int, position: int) -> Generator:
 
 
 def _loader(
-    pictures: TorchDataset[Sample | DataError], batches: Iterator[list[Any]], data: Data, pin: bool
+    pictures: TorchDataset[Sample | DataError],
+    batches: Iterator[list[Any]],
+    data: Data,
+    canvas: Size | None,
+    pin: bool,
 ) -> DataLoader[Any]:
     return DataLoader(
         pictures,
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]  (any iterable of key lists serves)
         num_workers=data.workers,
-        collate_fn=partial(_collate, canvas=data.canvas),
+        collate_fn=partial(_collate, canvas=canvas),
         pin_memory=pin,
         prefetch_factor=4 if data.workers else None,
         generator=Generator(),  # of its own, or starting workers would draw from the run's random numbers

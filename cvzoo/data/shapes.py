@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,12 +16,13 @@ from numpy.random import Generator
 
 from cvzoo.data.config import Shapes
 from cvzoo.ops.masks import encode, mask_json
-from cvzoo.structures import Mask, Sample, Target
+from cvzoo.structures import IGNORE, Mask, Sample, Target
 
 SplitName = Literal["train", "val"]
 
 MIN_VISIBLE = 0.25
-"""Objects of which later ones leave less than this share visible are not ground truth: nobody could name them."""
+"""Objects of which later ones leave less than this share visible are not ground truth: nobody could name them.
+In label maps their pixels are ignored."""
 
 
 def _rectangle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -41,10 +43,15 @@ CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "triangle": _triangle,
 }
 """Each shape as the points (u, v) of the square -1..1 that it covers."""
+BACKGROUND = "background"
+"""The class 0 of label maps; the shapes follow."""
 
 
 class ShapesDataset:
-    """The drawn pictures of one split, with masks if asked for; see `Dataset` for the attributes."""
+    """The drawn pictures of one split, with masks if asked for, or label maps if `settings` ask for them.
+
+    See `ObjectDataset` and `LabelMapPictures` for the attributes.
+    """
 
     def __init__(
         self, settings: Shapes, split: SplitName, indices: np.ndarray | None = None, masks: bool = False
@@ -53,8 +60,9 @@ class ShapesDataset:
         self._settings = settings
         self._split: SplitName = split
         self._masks = masks
-        self.classes = list(CLASSES)
-        self.category_ids = list(range(1, len(CLASSES) + 1))
+        self.classes = [BACKGROUND, *CLASSES] if settings.label_maps else list(CLASSES)
+        first = 0 if settings.label_maps else 1
+        self.category_ids = list(range(first, first + len(self.classes)))
         self.image_ids = np.arange(count) if indices is None else indices
         self.sizes = np.full((len(self.image_ids), 2), settings.size, np.int32)
         self._ground_truth: dict[str, Any] | None = None
@@ -70,15 +78,24 @@ class ShapesDataset:
         return self._draw(index)[0]
 
     def labels(self, index: int) -> np.ndarray:
-        """(G,) int64 labels of the objects of a picture; draws it."""
-        return self[index].target.labels.numpy()
+        """(G,) int64 labels of the objects of a picture, or the classes of its label map; draws it."""
+        target = self[index].target
+        if target.label_map is None:
+            return target.labels.numpy()
+        classes = np.unique(target.label_map.numpy()).astype(np.int64)
+        return classes[classes != IGNORE]
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each picture: its split and number."""
+        return [f"{self._split}_{image_id}" for image_id in self.image_ids.tolist()]
 
     def _draw(self, index: int) -> tuple[Sample, np.ndarray]:
         image_id = int(self.image_ids[index])
         rng = np.random.default_rng((0 if self._split == "train" else 1, image_id))
         count = int(rng.integers(1, self._settings.max_objects + 1))
-        image, objects = paint(self._settings.size, self._settings.size, count, rng)
-        sample, areas = _annotate(image, objects, self._masks)
+        painting = paint(self._settings.size, self._settings.size, count, rng)
+        sample, areas = _annotate(painting, self._masks, self._settings.label_maps)
         sample.image_id = image_id
         return sample, areas
 
@@ -108,37 +125,68 @@ class ShapesDataset:
                     }
                 )
         size = self._settings.size
-        ids = self.image_ids.tolist()
+        files = [(image_id, f"{name}.png") for image_id, name in zip(self.image_ids.tolist(), self.names)]
         return {
-            "images": [{"id": i, "file_name": f"{self._split}_{i}.png", "height": size, "width": size} for i in ids],
+            "images": [{"id": i, "file_name": file, "height": size, "width": size} for i, file in files],
             "annotations": annotations,
             "categories": [{"id": i, "name": name} for i, name in zip(self.category_ids, self.classes)],
         }
 
 
-def draw(height: int, width: int, objects: int, seed: int, masks: bool = False) -> Sample:
-    """Draw one picture of any size, with up to `objects` objects: those that others hide are not annotated."""
-    return _annotate(*paint(height, width, objects, np.random.default_rng(seed)), masks)[0]
+def draw(height: int, width: int, objects: int, seed: int, masks: bool = False, label_maps: bool = False) -> Sample:
+    """Draw one picture of any size, with up to `objects` objects: those that others hide are not annotated.
 
-
-def paint(height: int, width: int, count: int, rng: Generator) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """Paint `count` objects, later ones over earlier ones.
-
-    Returns: the picture, (3, H, W) uint8, and of each object that can be seen its label and its visible pixels,
-    (H, W) bool.
+    Args:
+        masks: annotate masks too.
+        label_maps: annotate a label map instead of objects.
     """
+    return _annotate(paint(height, width, objects, np.random.default_rng(seed)), masks, label_maps)[0]
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A picture and what it shows."""
+
+    image: np.ndarray
+    """(3, H, W) uint8."""
+    owner: np.ndarray
+    """(H, W) int16: which object a pixel shows, counted from 1; 0 is the background."""
+    labels: np.ndarray
+    """(G,) int64: the label of each object."""
+    areas: np.ndarray
+    """(G,) int64: the pixels of each object before others hid it."""
+
+    def shown(self) -> np.ndarray:
+        """The numbers, from 1, of the objects that can be seen."""
+        visible = np.bincount(self.owner.ravel(), minlength=len(self.labels) + 1)[1:]
+        return np.flatnonzero(visible >= np.maximum(MIN_VISIBLE * self.areas, 1)) + 1
+
+    def objects(self) -> list[tuple[int, np.ndarray]]:
+        """Label and visible pixels, (H, W) bool, of each object that can be seen."""
+        return [(int(self.labels[number - 1]), self.owner == number) for number in self.shown().tolist()]
+
+    def label_map(self) -> np.ndarray:
+        """(H, W) uint8: 0 for the background, the shapes from 1, IGNORE where an object shows that cannot be named."""
+        shown = self.shown()
+        table = np.full(len(self.labels) + 1, IGNORE, np.uint8)
+        table[0] = 0
+        table[shown] = self.labels[shown - 1] + 1
+        return table[self.owner]
+
+
+def paint(height: int, width: int, count: int, rng: Generator) -> Painting:
+    """Paint `count` objects, later ones over earlier ones."""
     image = _background(height, width, rng)
-    owner = np.zeros((height, width), np.int16)  # which object a pixel shows; 0 is the background
+    owner = np.zeros((height, width), np.int16)
     shapes = list(CLASSES.values())
-    drawn: list[tuple[int, int]] = []
-    for number in range(1, count + 1):
-        label = int(rng.integers(len(CLASSES)))
-        window, inside = _place(shapes[label], height, width, rng)
+    labels, areas = np.zeros((2, count), np.int64)
+    for index in range(count):
+        labels[index] = rng.integers(len(CLASSES))
+        window, inside = _place(shapes[labels[index]], height, width, rng)
         image[:, *window][:, inside] = _colour(rng)[:, None]
-        owner[window][inside] = number
-        drawn.append((label, int(np.count_nonzero(inside))))
-    masks = [(label, owner == number, area) for number, (label, area) in enumerate(drawn, start=1)]
-    return image, [(label, mask) for label, mask, area in masks if np.count_nonzero(mask) >= max(MIN_VISIBLE * area, 1)]
+        owner[window][inside] = index + 1
+        areas[index] = np.count_nonzero(inside)
+    return Painting(image, owner, labels, areas)
 
 
 def _place(
@@ -183,8 +231,13 @@ def _colour(rng: Generator) -> np.ndarray:
     return rng.permuted(rng.integers((0, 0, 170), (80, 256, 256))).astype(np.uint8)
 
 
-def _annotate(image: np.ndarray, objects: list[tuple[int, np.ndarray]], masks: bool) -> tuple[Sample, np.ndarray]:
-    """The sample with tight boxes and, if asked for, masks of what is visible of each object; and their areas."""
+def _annotate(painting: Painting, masks: bool, label_maps: bool) -> tuple[Sample, np.ndarray]:
+    """The sample with its objects or its label map; and the objects' areas."""
+    sample = Sample(torch.from_numpy(painting.image), original_size=painting.owner.shape)
+    if label_maps:
+        sample.target = replace(Target.empty(), label_map=torch.from_numpy(painting.label_map()))
+        return sample, np.zeros(0, np.int64)
+    objects = painting.objects()
     boxes = np.zeros((len(objects), 4), np.float32)
     for box, (_, mask) in zip(boxes, objects):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -192,5 +245,5 @@ def _annotate(image: np.ndarray, objects: list[tuple[int, np.ndarray]], masks: b
     labels = np.array([label for label, _ in objects], np.int64)
     areas = np.array([np.count_nonzero(mask) for _, mask in objects], np.int64)
     codes: list[Mask] | None = [encode(mask) for _, mask in objects] if masks else None
-    target = Target(torch.from_numpy(boxes), torch.from_numpy(labels), codes)
-    return Sample(torch.from_numpy(image), target, original_size=(image.shape[1], image.shape[2])), areas
+    sample.target = Target(torch.from_numpy(boxes), torch.from_numpy(labels), codes)
+    return sample, areas

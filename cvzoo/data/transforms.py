@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional
 
 from cvzoo.data.config import Data
 from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.masks import crop_mask, flip_mask, scale_mask
-from cvzoo.structures import Mask, Sample, Size, Target
+from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
 
+CROPS = 10
+"""Places that are tried for a crop of several classes."""
 MIN_SIDE = 1.0
 """Boxes that a crop leaves narrower than this, in pixels, are dropped (torchvision's SanitizeBoundingBoxes)."""
 
@@ -39,7 +45,8 @@ def resize(sample: Sample, size: Size) -> Sample:
     if size == (height, width):
         return sample
     factors = torch.tensor([size[1] / width, size[0] / height]).repeat(2)
-    target = _moved(sample.target, sample.target.boxes * factors, lambda mask: scale_mask(mask, sample.size, size))
+    boxes, scale = sample.target.boxes * factors, lambda mask: scale_mask(mask, sample.size, size)
+    target = _moved(sample.target, boxes, scale, lambda label_map: resize_label_map(label_map, size))
     return _changed(sample, resize_image(sample.image, size), target)
 
 
@@ -48,10 +55,16 @@ def resize_image(image: Tensor, size: Size) -> Tensor:
     return functional.resize(image, list(size), antialias=True)
 
 
+def resize_label_map(label_map_HW: Tensor, size: Size) -> Tensor:
+    """Resize (H, W) classes: each pixel is the one that its top left corner falls into (OpenCV's nearest)."""
+    return F.interpolate(label_map_HW[None, None], size=size, mode="nearest")[0, 0]
+
+
 def flip(sample: Sample) -> Sample:
     """Mirror left and right: x becomes W - x."""
     width = sample.size[1]
-    target = _moved(sample.target, flip_boxes(sample.target.boxes, width), lambda mask: flip_mask(mask, width))
+    boxes, mirror = flip_boxes(sample.target.boxes, width), lambda mask: flip_mask(mask, width)
+    target = _moved(sample.target, boxes, mirror, lambda label_map: label_map.flip(-1))
     return _changed(sample, sample.image.flip(-1), target)
 
 
@@ -62,8 +75,10 @@ def crop(sample: Sample, top: int, left: int, size: Size) -> Sample:
     boxes = sample.target.boxes - torch.tensor([left, top]).repeat(2)
     boxes = torch.stack([boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)], -1).flatten(1)
     kept = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE).all(1)
-    target = Target(boxes, sample.target.labels, sample.target.masks)[kept]
-    return _changed(sample, image, _moved(target, target.boxes, lambda mask: crop_mask(mask, top, left, size)))
+    target = replace(sample.target, boxes=boxes)[kept]
+    window = slice(top, top + height), slice(left, left + width)
+    cut = lambda mask: crop_mask(mask, top, left, size)  # noqa: E731
+    return _changed(sample, image, _moved(target, target.boxes, cut, lambda label_map: label_map[window]))
 
 
 def colour_jitter(sample: Sample, strength: float, generator: Generator) -> Sample:
@@ -76,24 +91,77 @@ def colour_jitter(sample: Sample, strength: float, generator: Generator) -> Samp
     return _changed(sample, functional.adjust_saturation(image, saturation), sample.target)
 
 
+def distort_colours(sample: Sample, generator: Generator) -> Sample:
+    """SSD's photometric distortion (1512.02325), as mmsegmentation does it; each step has a chance of one half.
+
+    Brightness moves by up to 32 grey levels; contrast is multiplied by 0.5 to 1.5, before or after the colours; saturation
+    by 0.5 to 1.5; hue turns by up to 36 degrees.
+    """
+    happens = (torch.rand(5, generator=generator) < 0.5).tolist()
+    draws = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()
+    brightness, contrast = 32 * draws[0], 1 + 0.5 * draws[1]
+    saturation, hue = 1 + 0.5 * draws[2], round(256 / 10 * draws[3])
+    contrast_first = happens[4]
+    values = np.arange(256, dtype=np.float64)
+    # what happens to single grey levels is one look-up table before the colours and one after them
+    before = values + brightness if happens[0] else values
+    if happens[1] and contrast_first:
+        before = before.clip(0, 255) * contrast
+    after = values * contrast if happens[1] and not contrast_first else values
+    pixels = _looked_up(sample.image.permute(1, 2, 0).numpy(), before)
+    if happens[2] or happens[3]:
+        hsv = np.array(Image.fromarray(pixels).convert("HSV"))
+        if happens[2]:
+            hsv[..., 1] = _looked_up(hsv[..., 1], values * saturation)
+        if happens[3]:
+            hsv[..., 0] += np.uint8(hue % 256)  # the circle has 256 steps, and bytes wrap around
+        pixels = np.array(Image.frombytes("HSV", hsv.shape[1::-1], hsv.tobytes()).convert("RGB"))
+    pixels = _looked_up(pixels, after)
+    return _changed(sample, torch.from_numpy(pixels).permute(2, 0, 1), sample.target)
+
+
+def _looked_up(pixels: np.ndarray, table_256: np.ndarray) -> np.ndarray:
+    return table_256.clip(0, 255).astype(np.uint8)[pixels]
+
+
 def train_resize(sample: Sample, data: Data, generator: Generator) -> Sample:
     """Resize for training: a short side drawn from the choice, zoomed by the scale jitter and cropped to fit.
 
-    The jitter is large-scale jitter (Ghiasi et al. 2021): the zoomed picture is cut at a random place to the
-    canvas, or to the size it would have had unzoomed; a picture that is smaller is left as it is.
+    The jitter is large-scale jitter (Ghiasi et al. 2021): the zoomed picture is cut at a random place to the crop, to
+    the canvas, or to the size it would have had unzoomed; a picture that is smaller is left as it is.
     """
     choice = int(torch.randint(len(data.short_sides), (), generator=generator))
     height, width = shortest_edge_size(sample.size, data.short_sides[choice], data.max_long_side, data.canvas)
-    if data.scale_jitter is None:
-        return resize(sample, (height, width))
-    low, high = data.scale_jitter
-    draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-    zoom = low + (high - low) * draws[0]
-    zoomed = max(int(height * zoom + 0.5), 1), max(int(width * zoom + 0.5), 1)
-    frame = data.canvas or (height, width)
-    window = min(zoomed[0], frame[0]), min(zoomed[1], frame[1])
-    top, left = (int(draw * (full - part + 1)) for draw, full, part in zip(draws[1:], zoomed, window))
-    return crop(resize(sample, zoomed), top, left, window)
+    zoom = 1.0
+    if data.scale_jitter is not None:
+        low, high = data.scale_jitter
+        zoom = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+    zoomed = resize(sample, (max(int(height * zoom + 0.5), 1), max(int(width * zoom + 0.5), 1)))
+    return random_crop(zoomed, data.crop or data.canvas or (height, width), data.crop_max_share, generator)
+
+
+def random_crop(sample: Sample, size: Size, max_share: float, generator: Generator) -> Sample:
+    """Cut a window of at most `size` out at a random place.
+
+    With `max_share` below 1, up to ten places are tried until no class has more than this share of the labelled pixels,
+    and there are two classes at least (mmsegmentation's cat_max_ratio); the last one counts.
+    """
+    window = min(sample.size[0], size[0]), min(sample.size[1], size[1])
+    if window == sample.size:
+        return sample
+    label_map = sample.target.label_map
+    top = left = 0
+    for _ in range(CROPS if max_share < 1 and label_map is not None else 1):
+        draws = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+        top, left = (int(draw * (full - part + 1)) for draw, full, part in zip(draws, sample.size, window))
+        if label_map is None or _is_varied(label_map[top : top + window[0], left : left + window[1]], max_share):
+            break
+    return crop(sample, top, left, window)
+
+
+def _is_varied(label_map_HW: Tensor, max_share: float) -> bool:
+    counts = torch.bincount(label_map_HW.flatten(), minlength=IGNORE + 1)[:IGNORE]
+    return int(counts.count_nonzero()) > 1 and float(counts.max()) < max_share * float(counts.sum())
 
 
 def train_augment(sample: Sample, data: Data, generator: Generator) -> Sample:
@@ -102,17 +170,24 @@ def train_augment(sample: Sample, data: Data, generator: Generator) -> Sample:
         sample = flip(sample)
     if data.colour_jitter > 0:
         sample = colour_jitter(sample, data.colour_jitter, generator)
+    if data.distort_colours:
+        sample = distort_colours(sample, generator)
     return sample
 
 
 def eval_resize(sample: Sample, data: Data) -> Sample:
-    """Resize for evaluation and prediction."""
-    return resize(sample, shortest_edge_size(sample.size, data.test_short_side, data.max_long_side, data.canvas))
+    """Resize for evaluation and prediction. A label map stays as it is: predictions are compared in original pixels."""
+    size = shortest_edge_size(sample.size, data.test_short_side, data.max_long_side, data.canvas)
+    if sample.target.label_map is None:
+        return resize(sample, size)
+    return _changed(sample, resize_image(sample.image, size), sample.target)
 
 
-def _moved(target: Target, boxes: Tensor, move: Callable[[Mask], Mask]) -> Target:
-    """The same objects with new boxes, and their masks moved where they have any."""
-    return Target(boxes, target.labels, None if target.masks is None else [move(mask) for mask in target.masks])
+def _moved(target: Target, boxes: Tensor, move: Callable[[Mask], Mask], move_map: Callable[[Tensor], Tensor]) -> Target:
+    """The same objects with new boxes, and their masks or the label map moved where there are any."""
+    masks = None if target.masks is None else [move(mask) for mask in target.masks]
+    label_map = None if target.label_map is None else move_map(target.label_map)
+    return Target(boxes, target.labels, masks, label_map)
 
 
 def _changed(sample: Sample, image: Tensor, target: Target) -> Sample:

@@ -62,7 +62,8 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
 def _training(recipe: Recipe, model: nn.Module, batch: int, device: torch.device, warmup: int, iterations: int) -> Cost:
     """Seconds and memory of whole optimiser steps, without loading data."""
     state = State.begin(recipe, model, device)
-    batches = cycle([_drawn(recipe, batch, seed) for seed in range(4)])
+    size = recipe.data.crop or picture_size(recipe.data)
+    batches = cycle([_drawn(recipe, size, batch, seed) for seed in range(4)])
     reset_peak_memory(device)
 
     def iterate() -> None:
@@ -80,13 +81,14 @@ def _inference(recipe: Recipe, model: nn.Module, device: torch.device, warmup: i
             for prediction in model.predict(place(batch, recipe.run, device)):  # pyright: ignore[reportCallIssue]
                 prediction.to("cpu")
 
-    single = _drawn(recipe, 1, seed=0)
+    canvas = picture_size(recipe.data)
+    single = _drawn(recipe, canvas, 1, seed=0)
     with FlopCounterMode(display=False) as counter:
         predict(single)
     gflops = counter.get_total_flops() / 1e9
     rates: list[float] = []
     for size in THROUGHPUT_BATCHES:
-        pictures = _drawn(recipe, size, seed=0)
+        pictures = _drawn(recipe, canvas, size, seed=0)
         try:
             seconds = median_seconds(lambda: predict(pictures), device, warmup=warmup, iterations=iterations)  # noqa: B023
         except torch.OutOfMemoryError:
@@ -127,10 +129,9 @@ def picture_size(data: Data) -> Size:
     return data.canvas or (data.test_short_side, data.max_long_side)
 
 
-def _drawn(recipe: Recipe, count: int, seed: int) -> Batch:
-    height, width = picture_size(recipe.data)
-    masks = recipe.data.masks
-    samples: list[Sample] = [draw(height, width, objects=8, seed=seed * count + i, masks=masks) for i in range(count)]
+def _drawn(recipe: Recipe, size: Size, count: int, seed: int) -> Batch:
+    truth = {"masks": recipe.data.masks, "label_maps": recipe.data.semantic}
+    samples: list[Sample] = [draw(*size, objects=8, seed=seed * count + i, **truth) for i in range(count)]
     for number, sample in enumerate(samples):
         sample.image_id, sample.original_size = number, sample.size
         sample.target.labels %= recipe.model.num_classes

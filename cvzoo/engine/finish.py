@@ -16,14 +16,13 @@ from cvzoo.data.build import build_dataset
 from cvzoo.data.dataset import Dataset
 from cvzoo.engine import dist
 from cvzoo.engine.checkpoint import WEIGHTS, save_weights
-from cvzoo.engine.evaluate import Evaluation, evaluate
+from cvzoo.engine.evaluate import Evaluation, evaluate, read_evaluation
 from cvzoo.engine.log import read_metrics, say
 from cvzoo.engine.prepare import build_model, check_classes, open_run
 from cvzoo.engine.state import State
-from cvzoo.metrics.coco import CocoResult
 from cvzoo.recipes import Recipe, Run
 from cvzoo.recipes.results import machine_slug, to_json, update_row, write_json
-from cvzoo.structures import RLE, Prediction, Target
+from cvzoo.structures import Prediction, Segmentation, Target
 
 SMALL = 1000
 """Training splits of at most this many pictures are evaluated too, to tell learning from generalising."""
@@ -46,12 +45,12 @@ class Result:
     row_file: Path | None = None
     """In the main process only."""
 
-    def pictures(self, count: int = 12) -> list[tuple[torch.Tensor, Target, Prediction]]:
+    def pictures(self, count: int = 12) -> list[tuple[torch.Tensor, Target, Prediction | Segmentation]]:
         """Validation pictures (3, H, W) evenly spread over the split, with their truth and prediction."""
-        dataset, predictions = self.datasets["val"], self.evaluations["val"].predictions
+        dataset, evaluation = self.datasets["val"], self.evaluations["val"]
         positions = sorted({len(dataset) * i // count for i in range(count)})
         samples = [dataset[position] for position in positions]
-        return [(sample.image, sample.target, predictions[sample.image_id]) for sample in samples]
+        return [(sample.image, sample.target, evaluation.prediction(sample.image_id)) for sample in samples]
 
 
 def finish(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
@@ -112,9 +111,8 @@ def read_run(folder: Path, recipe: Recipe) -> Result:
     if not (folder / "metrics.json").exists():
         raise ValueError(f"{folder} has no metrics.json; finish the run with `cvzoo train {folder}/recipe.json`")
     val = build_dataset(recipe.data, "val")
-    coco = CocoResult(**json.loads((folder / "metrics.json").read_text())["val"])
-    detections = json.loads((folder / "predictions_val.json").read_text())
-    return Result(folder, recipe, {"val": val}, {"val": Evaluation(coco, _predictions(detections, val), detections)})
+    figures = json.loads((folder / "metrics.json").read_text())["val"]
+    return Result(folder, recipe, {"val": val}, {"val": read_evaluation(folder, "val", val, recipe, figures)})
 
 
 def machine(device: torch.device) -> str:
@@ -136,17 +134,17 @@ def parameters_m(model: nn.Module) -> float:
 def _evaluate(
     recipe: Recipe, model: nn.Module, datasets: dict[str, Dataset], folder: Path, device: torch.device
 ) -> Result:
-    """Evaluate each split; write predictions_<split>.json, and metrics.json with the figures of all."""
+    """Evaluate each split; write the predictions of each, and metrics.json with the figures of all."""
     evaluations = {split: evaluate(model, dataset, recipe, device) for split, dataset in datasets.items()}
     if dist.is_main():
         for split, evaluation in evaluations.items():
-            write_json(folder / f"predictions_{split}.json", evaluation.detections)
-        write_json(folder / "metrics.json", {split: found.coco.to_json() for split, found in evaluations.items()})
+            evaluation.write(folder, split)
+        write_json(folder / "metrics.json", {split: found.figures.to_json() for split, found in evaluations.items()})
     return Result(folder, recipe, datasets, evaluations)
 
 
 def _record(result: Result, device: torch.device, **measured: Any) -> Path:
-    results = {split: evaluation.coco.stats for split, evaluation in result.evaluations.items()}
+    results = {split: evaluation.figures.stats for split, evaluation in result.evaluations.items()}
     return update_row(result.recipe, machine=machine(device), results=results, **measured)
 
 
@@ -159,25 +157,3 @@ def _cost(recipe: Recipe, state: State, memory_gb: float, device: torch.device) 
         "precision": precision(recipe.run, device),
         "params_m": parameters_m(state.model),
     }
-
-
-def _predictions(detections: list[dict[str, Any]], dataset: Dataset) -> dict[int, Prediction]:
-    """The inverse of `to_coco`."""
-    found: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in dataset.image_ids.tolist()}
-    for detection in detections:
-        found[detection["image_id"]].append(detection)
-    labels = {category_id: label for label, category_id in enumerate(dataset.category_ids)}
-    with_masks = any("segmentation" in detection for detection in detections)
-    return {
-        image_id: Prediction(
-            boxes=torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (d["bbox"] for d in ds)]).reshape(-1, 4),
-            scores=torch.tensor([d["score"] for d in ds]),
-            labels=torch.tensor([labels[d["category_id"]] for d in ds], dtype=torch.int64),
-            masks=[_rle(d["segmentation"]) for d in ds] if with_masks else None,
-        )
-        for image_id, ds in found.items()
-    }
-
-
-def _rle(segmentation: dict[str, Any]) -> RLE:
-    return {"size": segmentation["size"], "counts": segmentation["counts"].encode()}

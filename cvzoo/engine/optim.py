@@ -10,6 +10,9 @@ from torch import nn
 
 from cvzoo.recipes import Optim, Schedule
 
+POWER = 0.9
+"""Of the schedule `poly`."""
+
 
 def peak_lr(optim: Optim, schedule: Schedule) -> float:
     """`optim.lr` scaled linearly from `base_batch` to the real batch (Goyal et al., 1706.02677, section 2.1)."""
@@ -21,12 +24,16 @@ def lr_factor(schedule: Schedule, iteration: int) -> float:
 
     Warm-up from share f over w iterations: f (1 - t/w) + t/w, as detectron2. It multiplies the policy's own factor, so
     that a milestone inside the warm-up counts. The cosine starts after the warm-up and reaches 0 as the run ends.
+    `poly` is (1 - floor) (1 - t/T)^0.9 + floor, from the start (1606.00915, equation 3; the floor is mmsegmentation's).
     """
     warmup = schedule.warmup_iterations
     progress = iteration / warmup if iteration < warmup else 1.0
     rise = schedule.warmup_factor * (1 - progress) + progress
     if schedule.policy == "step":
         return rise * schedule.gamma ** sum(iteration >= milestone for milestone in schedule.milestones)
+    if schedule.policy == "poly":
+        left = 1 - min(1.0, iteration / schedule.iterations)
+        return rise * ((1 - schedule.floor) * left**POWER + schedule.floor)
     done = max(0, iteration - warmup) / max(1, schedule.iterations - warmup)
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 

@@ -92,7 +92,7 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
                 state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
                 log.write(state.line())
             if run.eval_every and state.iteration % run.eval_every == 0 and not last:
-                stats = evaluate(state.result, datasets["val"], recipe, device).coco.stats
+                stats = evaluate(state.result, datasets["val"], recipe, device).figures.stats
                 log.write({"iteration": state.iteration} | {f"val/{name}": value for name, value in stats.items()})
             if last or stopped or state.iteration % run.checkpoint_every == 0:
                 state.save(recipe, folder)

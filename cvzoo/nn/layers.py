@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.deform import DeformConv
+from cvzoo.ops.distributed import added_up, processes
 from cvzoo.structures import Size, size_of
 
 Norm = Literal["frozen", "affine", "batch", "group"]
-"""`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained.
+"""`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained, with
+the statistics of the whole batch, over all processes (SyncBN).
 `group`: group norm of 32 groups; layers with fewer than 64 channels have groups of 4."""
 
 
@@ -53,6 +55,34 @@ class FixedBatchNorm2d(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm whose statistics are those of all processes' images together, as if one process had them all (SyncBN).
+
+    On one process it is torch's; torch's own nn.SyncBatchNorm knows no CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not self.training or processes() == 1:
+            return super().forward(x)
+        x_wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        count = added_up(x_wide.new_tensor(x[:, 0].numel()))
+        mean = added_up(x_wide.sum(dim=(0, 2, 3))) / count
+        centred = x_wide - mean[:, None, None]
+        var = added_up(centred.square().sum(dim=(0, 2, 3))) / count
+        self._remember(mean.detach(), var.detach() * count / (count - 1).clamp(min=1))
+        scale = self.weight * (var + self.eps).rsqrt()
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    def _remember(self, mean: Tensor, unbiased_var: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased_var, self.momentum)
+
+
 def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module | None:
     """The norm layer of that name for `channels` channels; None for None."""
     match norm:
@@ -63,7 +93,7 @@ def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module 
         case "affine":
             return FixedBatchNorm2d(channels, eps, trainable=True)
         case "batch":
-            return nn.BatchNorm2d(channels, eps)
+            return BatchNorm2d(channels, eps)
         case "group":
             return nn.GroupNorm(32 if channels >= 64 else channels // 4, channels, eps)
 

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig:
-    """A timm model that yields features at strides 4, 8, 16 and 32."""
+    """A timm model that yields features at strides 4, 8, 16 and 32, or less."""
 
     name: str
     """timm's model name, e.g. `tf_efficientnet_lite0`."""
     norm: Literal["affine", "batch"] = "affine"
     """Batch norm with fixed statistics and trained affine, or trained altogether."""
+    output_stride: Literal[8, 16, 32] = 32
+    """Coarsest stride: later layers are dilated instead of subsampled; timm must be able to do so for the model."""
     frozen_outputs: int = 0
     """What leads up to the first this many outputs does not train: 1 holds all up to C2 fixed."""
 
@@ -30,11 +32,14 @@ class TimmBackbone(nn.Module):
 
     def __init__(self, config: TimmConfig) -> None:
         super().__init__()
-        self.body = timm.create_model(config.name, features_only=True, out_indices=(1, 2, 3, 4))
+        # asked for only where it is needed: most transformers have no such option
+        stride = {} if config.output_stride == 32 else {"output_stride": config.output_stride}
+        self.body = timm.create_model(config.name, features_only=True, out_indices=(1, 2, 3, 4), **stride)
         self.norm = config.norm
         strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]
-        if list(strides) != [4, 8, 16, 32]:
-            raise ValueError(f"{config.name} yields features at strides {strides}; a backbone must yield 4, 8, 16, 32")
+        wanted = [min(stride, config.output_stride) for stride in (4, 8, 16, 32)]
+        if list(strides) != wanted:
+            raise ValueError(f"{config.name} yields features at strides {strides}; a backbone must yield {wanted}")
         self._freeze(config.frozen_outputs)
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
 

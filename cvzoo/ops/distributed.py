@@ -1,4 +1,4 @@
-"""The one thing an operator must know about other processes: normalisers are those of the whole batch.
+"""The one thing an operator must know about other processes: normalisers and norms are those of the whole batch.
 
 A loss divided by `mean_over_processes(count)`, averaged by DDP, equals the loss of one process with the whole batch.
 The references divide by their own process' count instead; with one process the two are the same.
@@ -6,6 +6,9 @@ The references divide by their own process' count instead; with one process the 
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -22,6 +25,27 @@ def sum_over_processes(value: Tensor) -> Tensor:
     total = value.detach().clone().float()
     dist.all_reduce(total)
     return total
+
+
+def added_up(value: Tensor) -> Tensor:
+    """Sum of a tensor over all training processes, through which gradients flow back to every one of them."""
+    return _AddedUp.apply(value) if processes() > 1 else value  # pyright: ignore[reportReturnType]
+
+
+class _AddedUp(torch.autograd.Function):
+    """Every process' loss depends on every process' value, so the gradients are added up, too."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = grad_outputs[0].clone()
+        dist.all_reduce(total)
+        return total
 
 
 def mean_over_processes(value: Tensor) -> Tensor:

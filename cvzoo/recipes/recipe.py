@@ -58,12 +58,15 @@ class Schedule:
     """Images per optimiser step, over all processes."""
     base_batch: int = 16
     """The batch that `optim.lr` is meant for."""
-    policy: Literal["step", "cosine"] = "step"
-    """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up."""
+    policy: Literal["step", "cosine", "poly"] = "step"
+    """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up. `poly`: what is left of
+    the run, to the power of 0.9, down to `floor`."""
     milestones: tuple[int, ...] = (60_000, 80_000)
     """Policy `step`: iterations at which the learning rate drops."""
     gamma: float = 0.1
     """Policy `step`: the factor of a drop."""
+    floor: float = 0.0
+    """Policy `poly`: the share of the peak learning rate that the run ends with."""
     warmup_iterations: int = 1000
     """The learning rate rises linearly over this many iterations ..."""
     warmup_factor: float = 0.001

@@ -51,4 +51,5 @@ DETECTRON2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL
 TORCHVISION_ZOO = "https://docs.pytorch.org/vision/stable/models.html#object-detection"
 TRIDENTNET_PROJECT = "https://github.com/facebookresearch/detectron2/tree/main/projects/TridentNet"
 MMDETECTION = "https://github.com/open-mmlab/mmdetection/tree/main/configs"
+MMSEGMENTATION = "https://github.com/open-mmlab/mmsegmentation/tree/main/configs"
 CVPODS = "https://github.com/Megvii-BaseDetection/cvpods/tree/master/playground"

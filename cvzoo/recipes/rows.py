@@ -5,6 +5,7 @@ from __future__ import annotations
 from cvzoo.recipes import detection, instance
 from cvzoo.recipes.row import CVPODS, DETECTRON2_ZOO, MMDETECTION, TORCHVISION_ZOO, TRIDENTNET_PROJECT, Reference, Row
 from cvzoo.recipes.rows_dense import DENSE_ROWS
+from cvzoo.recipes.rows_semantic import SEMANTIC_ROWS
 
 
 def _table(*rows: Row) -> dict[str, Row]:
@@ -194,5 +195,29 @@ ROWS = _table(
         backbone="R-18-FPN",
         lr_schd="500 it",
     ),
+    Row(
+        recipe=instance.mask_rcnn_r50_fpn_gcb_r16_1x,
+        task="instance",
+        system="GCNet, Mask R-CNN",
+        paper="1904.11492",
+        backbone="R-50-FPN, GC blocks 1/16",
+        lr_schd="1x",
+        references=(
+            Reference(name="mmdetection", results={"box_AP": 0.397, "mask_AP": 0.359}, source=f"{MMDETECTION}/gcnet"),
+            Reference(
+                name="authors", results={"box_AP": 0.385, "mask_AP": 0.351}, source="https://github.com/xvjiarui/GCNet"
+            ),
+        ),
+        parity=("mmdetection",),
+    ),
+    Row(
+        recipe=instance.mask_rcnn_r50_fpn_gcb_shapes,
+        task="instance",
+        system="GCNet, Mask R-CNN",
+        paper="1904.11492",
+        backbone="R-50-FPN, 1/4 width, GC blocks 1/4",
+        lr_schd="500 it",
+    ),
+    *SEMANTIC_ROWS,
 )
 """Every row of the zoo in the order of the table."""

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#db2777", "#ca8a04", "#0891b2", "#4b5563")
 GREY = "#64748b"
 NOT_LOSSES = {"iteration", "lr", "seconds", "data_seconds", "memory_gb", "loss"}
+NUMBER_SIZE = 14
+"""Points; smaller cells of a confusion matrix have no numbers."""
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -71,18 +74,36 @@ def precision_recall_chart(curves: Mapping[str, Sequence[float]]) -> str:
         return _svg(figure, "pr")
 
 
-def class_chart(per_class: Mapping[str, float]) -> str:
-    """AP of each class that has ground truth, the best on top."""
-    found = sorted(((ap, name) for name, ap in per_class.items() if ap >= 0))
+def class_chart(per_class: Mapping[str, float], measure: str) -> str:
+    """The AP or IoU of each class that occurs, the best on top."""
+    found = sorted(((value, name) for name, value in per_class.items() if value >= 0))
     with mpl.rc_context(STYLE):
-        figure, axes = _axes(xlabel="AP", height=0.8 + 0.24 * max(len(found), 3))
-        bars = axes.barh([name for _, name in found], [ap for ap, _ in found], color=PALETTE[0], height=0.7)
+        figure, axes = _axes(xlabel=measure, height=0.8 + 0.24 * max(len(found), 3))
+        bars = axes.barh([name for _, name in found], [value for value, _ in found], color=PALETTE[0], height=0.7)
         axes.grid(visible=False, axis="y")
-        axes.bar_label(bars, [f"{ap:.3f}" for ap, _ in found], padding=4, color=GREY, fontsize=9)
+        axes.bar_label(bars, [f"{value:.3f}" for value, _ in found], padding=4, color=GREY, fontsize=9)
         axes.set(
-            xlim=(0, min(1.0, 1.15 * max((ap for ap, _ in found), default=1) + 0.01)), ylim=(-0.6, len(found) - 0.4)
+            xlim=(0, min(1.0, 1.15 * max((value for value, _ in found), default=1) + 0.01)),
+            ylim=(-0.6, len(found) - 0.4),
         )
         return _svg(figure, "classes")
+
+
+def confusion_chart(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """The share of each class's pixels (a row) that was taken for each class (a column); a row is blank without any."""
+    pixels = np.array(counts, float)
+    share = pixels / np.where(pixels.any(1), pixels.sum(1), np.nan)[:, None]
+    names, cell = range(len(classes)), 300 / len(classes)  # in points
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(xlabel="predicted, in % of the true class", ylabel="true", height=5.6)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+        axes.set_xticks(names, classes, rotation=90, fontsize=min(9, 0.8 * cell))
+        axes.set_yticks(names, classes, fontsize=min(9, 0.8 * cell))
+        axes.grid(visible=False)
+        for row, column in np.argwhere(share >= 0.005) if cell >= NUMBER_SIZE else ():
+            colour, text = "white" if share[row, column] > 0.5 else GREY, f"{100 * share[row, column]:.0f}"
+            axes.text(column, row, text, color=colour, fontsize=min(9, 0.45 * cell), ha="center", va="center")
+        return _svg(figure, "confusion")
 
 
 def smoothed(values: Sequence[float]) -> list[float]:

@@ -15,10 +15,14 @@ from torchvision.transforms.functional import to_pil_image
 from cvzoo.ops.masks import decode, scale_mask
 from cvzoo.structures import Prediction, Size, Target
 
+AnyImage: TypeAlias = Image.Image | Tensor | np.ndarray
+"""A PIL image, a (3, H, W) uint8 RGB tensor or an (H, W, 3) uint8 RGB array."""
 Colour = tuple[int, int, int]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GOLDEN = 0.618034
-"""Steps of the golden ratio around the colour wheel keep any number of neighbours apart."""
+"""Steps of the golden ratio around the colour wheel keep any number of neighbours apart ..."""
+TONES = ((0.85, 0.95), (0.85, 0.55), (0.4, 0.95))
+"""... and every eighth step, as hues come close again, another saturation and brightness: vivid, dark, pale."""
 ALPHA = 0.45
 """Opacity of a mask."""
 HUES = 0.16
@@ -28,7 +32,7 @@ SHADES = (1.0, 0.75)
 
 
 def draw(
-    image: Image.Image | Tensor | np.ndarray,
+    image: AnyImage,
     objects: Target | Prediction,
     classes: Sequence[str],
     min_score: float = 0.0,
@@ -37,16 +41,15 @@ def draw(
     """A copy of the picture with its objects drawn on it, the best detection on top.
 
     Args:
-        image: a PIL image, a (3, H, W) uint8 RGB tensor or an (H, W, 3) uint8 RGB array.
+        image: the picture.
         objects: in the image's pixels; scores are written where there are any.
         classes: name of each label.
         min_score: leave out detections below this score.
         long_side: scale the picture to this size in pixels first, so that labels stay legible on small pictures.
     """
-    picture = image.convert("RGB") if isinstance(image, Image.Image) else to_pil_image(image)
+    picture = as_pil(image)
     size = (picture.height, picture.width)
-    scale = long_side / max(picture.size) if long_side else 1.0
-    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+    picture, scale = scaled(picture, long_side)
     if isinstance(objects, Prediction):
         objects = objects[objects.scores >= min_score]
     labels, line = objects.labels.tolist(), max(2, round(max(picture.size) / 250))
@@ -61,15 +64,32 @@ def draw(
     canvas = ImageDraw.Draw(picture)
     for box, colour in reversed(list(zip(boxes, colours))):
         canvas.rectangle(box, outline=colour, width=line)
-    font = ImageFont.load_default(max(11, round(max(picture.size) / 40)))
+    font = font_for(picture)
     for caption, box, colour in reversed(list(zip(captions, boxes, colours))):
         _write(canvas, caption, box, colour, font)
     return picture
 
 
+def as_pil(image: AnyImage) -> Image.Image:
+    """The picture as PIL's, in RGB."""
+    return image.convert("RGB") if isinstance(image, Image.Image) else to_pil_image(image)
+
+
+def scaled(picture: Image.Image, long_side: int | None) -> tuple[Image.Image, float]:
+    """A copy of the picture with this long side, or its own, and the factor between them."""
+    scale = long_side / max(picture.size) if long_side else 1.0
+    return picture.resize((round(picture.width * scale), round(picture.height * scale))), scale
+
+
+def font_for(picture: Image.Image) -> Font:
+    """A font of a size that suits the picture's."""
+    return ImageFont.load_default(max(11, round(max(picture.size) / 40)))
+
+
 def colour_of(label: int) -> Colour:
     """The colour of a class, the same in every picture."""
-    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN % 1, 0.85 if label % 2 else 0.65, 0.95)
+    saturation, value = TONES[label // 8 % len(TONES)]
+    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN % 1, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
@@ -127,11 +147,21 @@ def _inside(box: list[float], picture: Image.Image) -> tuple[float, float, float
 
 
 def _write(canvas: ImageDraw.ImageDraw, text: str, box: tuple[float, ...], colour: Colour, font: Font) -> None:
-    """Text on a plate of the box's colour: on top of the box, or within it where the picture ends."""
-    _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
-    width, height = right + 6, bottom + 4
+    """Text on top of the box, or within it where the picture ends."""
+    width, height = plate_size(text, font)
     x = max(0, min(box[0], canvas.im.size[0] - width))
     y = box[1] - height if box[1] >= height else box[1]
+    write_plate(canvas, text, (x, y), colour, font)
+
+
+def plate_size(text: str, font: Font) -> tuple[float, float]:
+    """Width and height of the plate that `write_plate` draws; the height is that of any text."""
+    return font.getbbox(text)[2] + 6, font.getbbox("Ag")[3] + 4
+
+
+def write_plate(canvas: ImageDraw.ImageDraw, text: str, at: tuple[float, float], colour: Colour, font: Font) -> None:
+    """Text on a plate of the colour, whose top left corner is at this place."""
+    (x, y), (width, height) = at, plate_size(text, font)
     canvas.rectangle((x, y, x + width, y + height), fill=colour)
     is_light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
     canvas.text((x + 3, y + 1), text, fill="black" if is_light else "white", font=font)

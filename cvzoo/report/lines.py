@@ -14,7 +14,7 @@ METRICS = {
     "segmentation": ("mIoU",),
     "pose": ("box_AP", "GPS_AP"),
 }
-"""The columns of AP that each task has; `cvzoo list` shows them in one, `box / mask`, and sorts it by the first."""
+"""What each task is judged by; `cvzoo list` shows it in one column, `box / mask`, and sorts it by the first."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def _cells(line: ZooLine) -> dict[str, str]:
         "system": line.row.system,
         "backbone": line.row.backbone,
         "schedule": line.row.lr_schd,
-        "ref_AP": _joined([results.get(metric) for results in published for metric in metrics]),
-        "AP": _joined([line.result(metric) for metric in metrics]),
+        "reference": _joined([results.get(metric) for results in published for metric in metrics]),
+        "result": _joined([line.result(metric) for metric in metrics]),
         "mem_GB": number(line.cost("mem_gb"), 2),
         "train_s/it": number(line.cost("train_s_per_iter")),
         "inf_s/im": number(line.cost("inf_s_per_im")),

@@ -1,4 +1,4 @@
-"""What each toolbox means by the same system: full-width configs under which its published weights give its outputs.
+"""What each toolbox means by the same detector: full-width configs under which its published weights give its outputs.
 
 Sources: torchvision 0.29 `models/detection/{retinanet,fcos,faster_rcnn,mask_rcnn,rpn,roi_heads}.py`; detectron2 0.6
 `configs/{COCO-Detection,COCO-InstanceSegmentation,Misc}`, `configs/common/models/fcos.py` and `projects/TridentNet`;
@@ -31,7 +31,7 @@ from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.points import PointConfig
-from cvzoo.weights.systems import Detector, System
+from cvzoo.weights.systems import DetectorConfig, ModelConfig, System
 
 UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 """COCO's category ids are 1..90 without these; class k of the zoo is the k-th of them."""
@@ -236,7 +236,7 @@ def tridentnet_detectron2() -> TridentNetConfig:
     return TridentNetConfig(backbone=CAFFE_BODY, pixels=CAFFE_C4)
 
 
-def on_resnext(detectron2: Detector) -> Detector:
+def on_resnext(detectron2: DetectorConfig) -> DetectorConfig:
     """detectron2's `X_101_32x8d` variant of a system: that body is Caffe2's, not the MSRA's."""
     pixels = replace(detectron2.pixels, std=(57.375, 57.12, 58.395))
     return replace(detectron2, backbone=replace(detectron2.backbone, stride_in_1x1=False), pixels=pixels)
@@ -323,7 +323,7 @@ def cascade_mask_rcnn_mmdetection() -> CascadeRCNNConfig:
     return replace(cascade_rcnn_mmdetection(), mask_head=MaskHeadConfig(target="bitmap"), mask_stages=3)
 
 
-Dialects = Mapping[System, Callable[[], Detector]]
+Dialects = Mapping[System, Callable[[], ModelConfig]]
 DIALECTS: dict[str, Dialects] = {
     "torchvision": {
         "RetinaNet": retinanet_torchvision,
@@ -350,6 +350,7 @@ DIALECTS: dict[str, Dialects] = {
         "RepPoints with moments": reppoints_mmdetection,
         "Faster R-CNN": faster_rcnn_mmdetection,
         "Mask R-CNN": mask_rcnn_mmdetection,
+        "Mask R-CNN with context blocks": mask_rcnn_mmdetection,  # their ratio is the row's
         "Cascade R-CNN": cascade_rcnn_mmdetection,
         "Cascade Mask R-CNN": cascade_mask_rcnn_mmdetection,
     },

@@ -28,8 +28,8 @@ def recognise(state: Collection[str]) -> Toolbox:
             return toolbox
     some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
     raise WeightsError(
-        f"these are not weights of a detector that cvzoo knows; {len(state)} keys: {some}. It reads detectors of"
-        " torchvision, detectron2, cvpods, mmdetection and its own; a backbone alone goes to --backbone-weights"
+        f"these are not weights of a model that cvzoo knows; {len(state)} keys: {some}. It reads models of torchvision,"
+        " detectron2, cvpods, mmdetection, mmsegmentation and its own; a backbone alone goes to --backbone-weights"
     )
 
 

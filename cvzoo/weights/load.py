@@ -20,7 +20,7 @@ from cvzoo.weights.keys import recognise, to_ours
 from cvzoo.weights.published import PUBLISHED
 from cvzoo.weights.rename import State
 from cvzoo.weights.strict import load_state
-from cvzoo.weights.systems import Detector, check_system, system_of, systems_of_state
+from cvzoo.weights.systems import ModelConfig, check_system, system_of, systems_of_state
 
 __all__ = ["WeightsError", "build_with_weights", "load_state", "recognise", "to_ours"]
 
@@ -54,7 +54,7 @@ class _Found(NamedTuple):
     path: Path
     state: State
     """Under our keys."""
-    config: Detector
+    config: ModelConfig
 
 
 def _find(recipe: Recipe[Any]) -> _Found:
@@ -74,7 +74,7 @@ def _find(recipe: Recipe[Any]) -> _Found:
     return _Found(str(path), path, state, config_for(state, file.state, recipe.model, str(path)))
 
 
-def _recorded(file: WeightsFile, state: State, recipe: Recipe[Any], path: Path) -> Detector:
+def _recorded(file: WeightsFile, state: State, recipe: Recipe[Any], path: Path) -> ModelConfig:
     """The model config that one of our own files was saved with."""
     assert file.recipe is not None
     row = file.recipe["row"]
@@ -88,7 +88,7 @@ def _recorded(file: WeightsFile, state: State, recipe: Recipe[Any], path: Path) 
     return as_row(config, recipe.model)
 
 
-def _with_changes(found: _Found, recipe: Recipe[Any]) -> Detector:
+def _with_changes(found: _Found, recipe: Recipe[Any]) -> ModelConfig:
     """The weights' config with what sets the recipe's model apart from its row's own."""
     own = ROWS[recipe.row].recipe() if recipe.row in ROWS else recipe
     changed = {name: value for name, value in changes(recipe, own).items() if name.startswith("model.")}

@@ -18,7 +18,7 @@ from torchvision.models.detection import (
 from cvzoo.recipes.row import DETECTRON2_ZOO, MMDETECTION, TORCHVISION_ZOO
 from cvzoo.weights import dialects
 from cvzoo.weights.download import Remote, torchvision_file
-from cvzoo.weights.systems import Detector
+from cvzoo.weights.systems import ModelConfig
 
 TRIDENTNET_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/projects/TridentNet/README.md"
 DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2"
@@ -31,7 +31,7 @@ class Published:
     """One file of published weights."""
 
     file: Remote
-    config: Detector
+    config: ModelConfig
     """The model they belong to, conventions included."""
     results: dict[str, float]
     """Metric name to value in 0..1 on COCO val2017, as the authors state it."""
@@ -39,7 +39,7 @@ class Published:
     """The page that states it."""
 
 
-def _torchvision(weights: WeightsEnum, config: Detector) -> Published:
+def _torchvision(weights: WeightsEnum, config: ModelConfig) -> Published:
     stated = weights.meta["_metrics"]["COCO-val2017"]
     names = {"box_map": "box_AP", "mask_map": "mask_AP"}
     results = {ours: stated[theirs] / 100 for theirs, ours in names.items() if theirs in stated}
@@ -47,14 +47,14 @@ def _torchvision(weights: WeightsEnum, config: Detector) -> Published:
     return Published(file=torchvision_file(weights), config=config, results=results, source=source)
 
 
-def _detectron2(path: str, config: Detector, source: str = DETECTRON2_ZOO, **results: float) -> Published:
+def _detectron2(path: str, config: ModelConfig, source: str = DETECTRON2_ZOO, **results: float) -> Published:
     # "any model on this page contains its md5 prefix in its file name" (MODEL_ZOO.md)
     md5 = path.removesuffix(".pkl").rpartition("_")[2]
     file = Remote(url=f"{DETECTRON2_STORE}/{path}", algorithm="md5", digest=md5)
     return Published(file=file, config=config, results=results, source=source)
 
 
-def _mmdetection(path: str, config: Detector, **results: float) -> Published:
+def _mmdetection(path: str, config: ModelConfig, **results: float) -> Published:
     # tools/model_converters/publish_model.py ends the name of a file with the first digits of its sha256
     folder, sha256 = path.split("/")[0], path.removesuffix(".pth").rpartition("-")[2]
     file = Remote(url=f"{MMDETECTION_STORE}/{path}", algorithm="sha256", digest=sha256)

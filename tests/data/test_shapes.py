@@ -28,10 +28,10 @@ def test_a_picture_is_a_function_of_split_and_index() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_boxes_are_those_of_the_visible_pixels(seed: int) -> None:
     """Paint twice, with and without the last object: what changes are that object's pixels, none of them hidden."""
-    full, objects = paint(96, 128, 4, np.random.default_rng(seed))
-    less, _ = paint(96, 128, 3, np.random.default_rng(seed))
+    painting = paint(96, 128, 4, np.random.default_rng(seed))
+    full, less = painting.image, paint(96, 128, 3, np.random.default_rng(seed)).image
     rows, columns = np.nonzero((full != less).any(0))
-    label, mask = objects[-1]
+    label, mask = painting.objects()[-1]
     assert 0 <= label < len(CLASSES)
     assert np.array_equal(np.argwhere(mask), np.argwhere((full != less).any(0)))
     box = draw(96, 128, 4, seed).target.boxes[-1].tolist()
@@ -43,9 +43,7 @@ def test_boxes_are_those_of_the_visible_pixels(seed: int) -> None:
 def test_hidden_objects_are_not_annotated() -> None:
     shown = [len(draw(64, 64, 40, seed).target) for seed in range(5)]
     assert all(0 < count < 40 for count in shown)
-    rng = np.random.default_rng(0)
-    _, objects = paint(64, 64, 40, rng)
-    masks = np.stack([mask for _, mask in objects])
+    masks = np.stack([mask for _, mask in paint(64, 64, 40, np.random.default_rng(0)).objects()])
     assert masks.sum(0).max() == 1  # a pixel shows one object
     assert 0 < MIN_VISIBLE < 1
 
@@ -69,7 +67,7 @@ def test_ground_truth_agrees_with_the_samples() -> None:
 def test_masks_are_the_visible_pixels() -> None:
     for seed in range(5):
         sample = draw(96, 128, 4, seed, masks=True)
-        _, objects = paint(96, 128, 4, np.random.default_rng(seed))
+        objects = paint(96, 128, 4, np.random.default_rng(seed)).objects()
         assert sample.target.masks is not None
         for code, (_, mask) in zip(sample.target.masks, objects, strict=True):
             assert np.array_equal(decode(code, (96, 128)), mask)

@@ -88,7 +88,7 @@ def test_evaluation_at_several_scales_and_flipped(tmp_path: Path, row: str) -> N
     recipe = tiny(tmp_path, row, **more, data__masks="mask" in row)
     evaluation = evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU)
     assert len(evaluation.predictions) == 4
-    assert ("mask_AP" in evaluation.coco.stats) == ("mask" in row)
+    assert ("mask_AP" in evaluation.figures.stats) == ("mask" in row)
 
 
 def test_other_systems_say_that_they_cannot(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_boxes_and_masks_are_evaluated_and_recorded(run: Result) -> None:
 
 def test_a_run_is_read_back_with_its_masks(run: Result) -> None:
     again, ours = (result.evaluations["val"] for result in (read_run(run.folder, run.recipe), run))
-    assert again.coco == ours.coco
+    assert again.figures == ours.figures
     assert list(again.predictions) == list(ours.predictions)
     for one, other in zip(again.predictions.values(), ours.predictions.values()):
         assert one.masks == other.masks
@@ -67,7 +67,7 @@ def test_the_command_line_shows_mask_ap(run: Result, tmp_path: Path, capsys: pyt
         wanted.write_text(json.dumps(to_json(run.recipe)))
         assert main(["eval", str(wanted)]) == 0
         line, _, report = capsys.readouterr().out.splitlines()
-        figures = run.evaluations["val"].coco.stats
+        figures = run.evaluations["val"].figures.stats
         assert f"  box AP75 {figures['box_AP75']:.3f}  mask AP {figures['mask_AP']:.3f}  " in line
         assert "Precision and recall of masks, val" in Path(report).read_text()
 

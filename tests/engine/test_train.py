@@ -54,7 +54,7 @@ def test_small_training_split_is_evaluated_too(tmp_path: Path) -> None:
     assert len(result.evaluations["train"].predictions) == 6
     truth = result.datasets["train"].ground_truth
     detections = json.loads((result.folder / "predictions_train.json").read_text())
-    assert evaluate_coco(truth, detections).stats == result.evaluations["train"].coco.stats
+    assert evaluate_coco(truth, detections).stats == result.evaluations["train"].figures.stats
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -12,18 +12,29 @@ from cvzoo.models.gcnet import GCNetConfig
 from cvzoo.models.pspnet import PSPNetConfig
 from cvzoo.models.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.models.semantic.pixels import PixelLossConfig, pixel_loss
+from cvzoo.models.treefilter import TreeFilterConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.structures import IGNORE, Batch, Sample, Segmentation, Target
 
 BODY = replace(DILATED, depth=18, width=4)
 COMMON = {"num_classes": 3, "backbone": BODY, "channels": 8, "dropout": 0.0}
 COMMON["aux"] = AuxiliaryConfig(channels=4, dropout=0.0)
+TREE = TreeFilterConfig(
+    num_classes=3,
+    backbone=replace(BODY, output_stride=32),
+    channels=8,
+    embed_channels=8,
+    groups=2,
+    aux=AuxiliaryConfig(channels=4, dropout=0.0),
+)
 CONFIGS = {
     "fcn": FCNConfig(**COMMON),
     "pspnet": PSPNetConfig(**COMMON),
     "gcnet": GCNetConfig(**COMMON),
     "deeplabv3plus": DeepLabV3PlusConfig(**COMMON, dilations=(2, 4), low_channels=4),
     "deeplabv3": DeepLabV3PlusConfig(**COMMON, dilations=(2, 4), separable=False, low_channels=0, decoder_convs=0),
+    "treefilter": TREE,
+    "treefilter_extra": replace(TREE, decoder="extra"),
 }
 SIZES = ((65, 97), (40, 71))
 

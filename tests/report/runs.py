@@ -1,4 +1,4 @@
-"""A run folder like those that training leaves, made of real evaluations of made-up detections."""
+"""A run folder like those that training leaves, made of real evaluations of made-up detections and label maps."""
 
 import json
 import math
@@ -8,11 +8,12 @@ import torch
 
 from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.metrics.predictions import to_coco
+from cvzoo.metrics.semantic import confusion, evaluate_semantic
 from cvzoo.ops.masks import mask_json, to_rle
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json, write_json
 from cvzoo.recipes.results import commit, hardware, versions
-from cvzoo.structures import Prediction, Target
+from cvzoo.structures import IGNORE, Prediction, Segmentation, Target
 
 CLASSES = ["rectangle", "ellipse", "triangle <&>"]
 
@@ -44,8 +45,41 @@ def filled(box):
     return [np.array([x1, y1, x2, y1, x2, y2, x1, y2])]
 
 
+def make_label_maps(count=4, seed=0):
+    """Grey noise with a rectangle of class 1 on class 0, its left edge ignored, found a little too far right."""
+    rng = torch.Generator().manual_seed(seed)
+    pictures = []
+    for n in range(count):
+        height, width = (128, 200) if n % 2 else (160, 120)
+        image = torch.randint(90, 160, (3, height, width), generator=rng, dtype=torch.uint8)
+        truth = torch.zeros(height, width, dtype=torch.uint8)
+        truth[30:80, 20:70] = 1
+        labels = truth.roll(10 + n, 1)
+        truth[30:80, 18:22] = IGNORE
+        pictures.append((image, Target(torch.zeros(0, 4), torch.zeros(0).long(), None, truth), Segmentation(labels)))
+    return pictures
+
+
 def make_run(folder, pictures, trained=True):
     """recipe.json, env.json, metrics.json and, if `trained`, metrics.jsonl."""
+    semantic = isinstance(pictures[0][2], Segmentation)
+    figures = (_figures_of_pixels if semantic else _figures_of_objects)(pictures)
+    write_json(folder / "metrics.json", {"val": figures.to_json()})
+    write_json(folder / "recipe.json", to_json(ROWS["retinanet_r18_fpn_shapes"].recipe()))
+    write_json(folder / "env.json", {"commit": commit(), "hardware": hardware(), "versions": versions()})
+    if trained:
+        noise = torch.rand(200, generator=torch.Generator().manual_seed(0)).tolist()
+        lines = [_line(10 * (i + 1), value) for i, value in enumerate(noise)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def _figures_of_pixels(pictures):
+    counts = [confusion(found.labels, target.label_map, len(CLASSES)) for _, target, found in pictures]
+    return evaluate_semantic(torch.stack(counts).sum(0), CLASSES)
+
+
+def _figures_of_objects(pictures):
     annotations = [
         {
             **{"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y)},
@@ -63,14 +97,7 @@ def make_run(folder, pictures, trained=True):
     result = evaluate_coco(truth, detections)
     if pictures[0][1].masks is not None:
         result |= evaluate_coco(truth, detections, "mask")
-    write_json(folder / "metrics.json", {"val": result.to_json()})
-    write_json(folder / "recipe.json", to_json(ROWS["retinanet_r18_fpn_shapes"].recipe()))
-    write_json(folder / "env.json", {"commit": commit(), "hardware": hardware(), "versions": versions()})
-    if trained:
-        noise = torch.rand(200, generator=torch.Generator().manual_seed(0)).tolist()
-        lines = [_line(10 * (i + 1), value) for i, value in enumerate(noise)]
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
+    return result
 
 
 def _line(iteration, noise):

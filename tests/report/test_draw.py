@@ -114,3 +114,9 @@ def test_objects_of_a_class_have_colours_of_their_own_near_its_own():
     assert len(set(colours)) == 13
     neighbours = np.abs(np.diff(np.array(colours[:12]), axis=0)).max(1)
     assert neighbours.min() > 40
+
+
+def test_colours_of_street_scenes_can_be_told_apart():
+    colours = np.array([colour_of(label) for label in range(19)])
+    apart = np.abs(colours[:, None] - colours[None]).sum(-1) + 1000 * np.eye(19, dtype=int)
+    assert apart.min() > 60

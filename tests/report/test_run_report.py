@@ -8,10 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from report.runs import CLASSES, make_pictures, make_run
+from report.runs import CLASSES, make_label_maps, make_pictures, make_run
 
-from cvzoo.report.charts import smoothed
-from cvzoo.report.run_report import score_threshold, write_report
+from cvzoo.report.charts import class_chart, confusion_chart, smoothed
+from cvzoo.report.draw import colour_of
+from cvzoo.report.objects import score_threshold
+from cvzoo.report.run_report import write_report
 from cvzoo.structures import Prediction, Target
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -96,6 +98,65 @@ def test_as_many_detections_are_drawn_as_there_are_objects(pictures):
     assert score_threshold([]) == 0
 
 
+@pytest.fixture(scope="module")
+def pixel_page(tmp_path_factory):
+    pictures = make_label_maps()
+    return write_report(make_run(tmp_path_factory.mktemp("run"), pictures), pictures, CLASSES)
+
+
+def test_label_maps_have_their_own_figures_and_charts(pixel_page):
+    text = pixel_page.read_text()
+    stats = json.loads((pixel_page.parent / "metrics.json").read_text())["val"]["stats"]
+    ((compared, cells),) = re.findall(r"<tr><td>val</td><td>(\w+)</td>(.*?)</tr>", text)
+    assert compared == "pixels"
+    assert re.findall("<td>(.*?)</td>", cells) == [f"{value:.3f}" for value in stats.values()]
+    for name in ("mIoU", "mAcc", "aAcc"):
+        assert f'<div class="card">{name}<b>{stats[name]:.3f}</b>' in text
+        assert f"<th>{name}</th>" in text
+    assert re.findall("<h3>(.*?)</h3>", text) == [
+        *("Losses", "Learning rate", "IoU by class, val", "Classes taken for others, val"),
+    ]
+    assert "Detections of score" not in text
+
+
+def test_label_maps_are_shown_with_a_legend_of_the_classes_that_occur(pixel_page):
+    text = pixel_page.read_text()
+    names = [f'<li><i style="background: rgb{colour_of(label)}"></i>{CLASSES[label]}</li>' for label in (0, 1)]
+    assert re.findall("<li>.*</li>", text) == names
+    assert text.count("data:image/jpeg;base64,") == 8
+    _, target, found = make_label_maps()[0]
+    right = (target.label_map == found.labels).sum() / (target.label_map != 255).sum()
+    assert f"prediction: {right:.1%} right" in text
+
+
+def test_an_evaluation_of_label_maps_alone_has_a_report_too(tmp_path):
+    text = write_report(make_run(tmp_path, make_label_maps(), trained=False), [], CLASSES).read_text()
+    assert "Losses" not in text
+    assert "IoU by class, val" in text
+    assert "Ground truth beside" not in text
+
+
+@pytest.mark.parametrize(("classes", "charted"), [(30, True), (31, False)])
+def test_confusion_of_many_classes_is_left_out(tmp_path, classes, charted):
+    make_run(tmp_path, make_label_maps(), trained=False)
+    figures = {"stats": {}, "per_class": {f"c{k}": 0.5 for k in range(classes)}}
+    figures["confusion"] = np.eye(classes, dtype=int).tolist()
+    (tmp_path / "metrics.json").write_text(json.dumps({"train": figures}))
+    text = write_report(tmp_path, [], [f"c{k}" for k in range(classes)]).read_text()
+    assert "IoU by class, train" in text
+    assert ("Classes taken for others, train" in text) is charted
+
+
+def test_confusion_is_shown_in_percent_of_the_true_class():
+    texts = re.findall(r"<text [^>]*>(.*?)</text>", confusion_chart([[3, 1, 0], [0, 0, 0], [0, 0, 7]], ["a", "b", "c"]))
+    assert texts == [*"abc", "predicted, in % of the true class", *"abc", "true", "75", "25", "100"]
+
+
+def test_classes_that_do_not_occur_have_no_bar():
+    chart = class_chart({"a": 0.25, "b": -1.0, "c": 0.5}, "IoU")
+    assert [name in chart for name in (">a<", ">b<", ">c<", ">IoU<", ">0.250<")] == [True, False, True, True, True]
+
+
 def test_smoothing_keeps_constants_and_lessens_noise():
     assert smoothed([2.0] * 100) == pytest.approx([2.0] * 100)
     noise = np.random.default_rng(0).normal(size=600)
@@ -104,8 +165,10 @@ def test_smoothing_keeps_constants_and_lessens_noise():
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("kind", ["page", "pixel_page"])
 @pytest.mark.parametrize("width", [400, 1280])
-def test_a_browser_shows_it_without_errors_or_requests(page, tmp_path, width):
+def test_a_browser_shows_it_without_errors_or_requests(kind, request, tmp_path, width):
+    page = request.getfixturevalue(kind)
     policy = re.search(r"<meta http-equiv=.*>\n", page.read_text())[0]
     probed = tmp_path / "probed.html"
     probed.write_text(page.read_text().replace(policy, PROBE))

@@ -31,7 +31,7 @@ BF16 = dataclasses.replace(MEASURED, changes={"run.precision": "bf16"}, results=
 
 def cells(page, row):
     """The cells of a row's lines by column."""
-    section = page.split("### " + ROWS[row].system)[1]
+    section = next(part for part in page.split("### ") if f'<a id="{row}">' in part)
     header = re.search(r"^\| Row .*$", section, re.M)[0].strip("| ").split(" | ")
     lines = re.findall(rf"^\| .*`{row}[ `].*$", section, re.M)
     return [dict(zip(header, line.removeprefix("| ").removesuffix(" |").split(" | "))) for line in lines]
@@ -80,7 +80,7 @@ def test_every_row_has_one_anchor_and_a_recipe_link_that_leads_to_it():
 
 def test_lists_sort_numbers_high_to_low_with_the_unmeasured_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    references = [line["ref_AP"] for line in list_lines(sort="ref_AP")]
+    references = [line["reference"] for line in list_lines(sort="reference")]
     numbers = [float(value.split(" / ")[0]) for value in references if value != "-"]
     assert numbers == sorted(numbers, reverse=True)
     assert references[len(numbers) :] == ["-"] * (len(references) - len(numbers))
@@ -104,9 +104,9 @@ def instance_rows(monkeypatch):
 
 
 def test_instance_rows_list_boxes_and_masks_and_sort_by_boxes(instance_rows):
-    found = list_lines(task="instance", sort="AP")
-    assert [line["AP"] for line in found] == ["0.374 / 0.341", "-"]
-    assert [line["ref_AP"] for line in list_lines(sort="ref_AP")] == ["0.386 / 0.352", "-"]
+    found = list_lines(task="instance", sort="result")
+    assert [line["result"] for line in found] == ["0.374 / 0.341", "-"]
+    assert [line["reference"] for line in list_lines(sort="reference")] == ["0.386 / 0.352", "-"]
     assert list_lines(task="detection") == []
 
 
@@ -118,6 +118,20 @@ def test_instance_rows_have_a_section_and_columns(instance_rows):
     own = cells(page, NAME)[0]
     assert (own["box AP"], own["mask AP"]) == ("0.374", "0.341")
     assert own["Reference mask AP"].startswith("0.352 [detectron2]")
+
+
+def test_rows_of_semantic_segmentation_are_judged_by_miou(monkeypatch):
+    figures = Reference(name="mmsegmentation", results={"mIoU": 0.7853}, source="https://example.org")
+    row = dataclasses.replace(ROWS[NAME], task="segmentation", references=(figures,))
+    monkeypatch.setattr(lines, "ROWS", {NAME: row})
+    measured = dataclasses.replace(MEASURED, results={"val": {"mIoU": 0.7712, "mAcc": 0.8, "aAcc": 0.9}})
+    monkeypatch.setattr(lines, "load_rows", lambda: [measured])
+    (line,) = list_lines(task="segmentation", sort="result")
+    assert (line["reference"], line["result"]) == ("0.785", "0.771")
+    page = zoo_markdown(files=[measured])
+    (own,) = cells(page.partition("## Semantic segmentation")[2], NAME)
+    assert (own["mIoU"], own["Reference mIoU"]) == ("0.771", "0.785 [mmsegmentation](https://example.org)")
+    assert "mIoU is the mean over classes" in page
 
 
 def test_a_file_of_no_row_is_an_error():

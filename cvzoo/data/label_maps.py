@@ -1,0 +1,246 @@
+"""Data sets of semantic segmentation: pictures, and for each a label map that gives every pixel a class number.
+
+Everything is read before a training starts: label maps are decoded, of pictures only the header is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cvzoo.data.config import LabelMaps, Split
+from cvzoo.data.images import read_image, read_numbers, read_size
+from cvzoo.data.pairs import Pair, find_pairs, read_lines
+from cvzoo.data.problems import DataError, Findings, Problem, listing
+from cvzoo.structures import IGNORE, Sample, Size, Target, size_of
+
+log = logging.getLogger(__name__)
+Read = TypeVar("Read")
+
+NUMBERS = 1 << 16
+"""Numbers that a pixel of a label map can hold."""
+OFTEN = 10
+"""A wrong number in more label maps than this is one problem, not a problem of each."""
+
+
+@dataclass(frozen=True)
+class LabelMapDataset:
+    """The pictures of one split; see `LabelMapPictures` for the attributes."""
+
+    classes: list[str]
+    image_ids: np.ndarray
+    """(N,) int64 positions in the order of the split."""
+    sizes: np.ndarray
+    pixels: np.ndarray
+    """(N, K) int64: pixels of each class in each picture."""
+    pairs: list[Pair]
+    """The files of each picture."""
+    table: np.ndarray
+    """(65536,) uint8: from the number in a file to the class, or to IGNORE."""
+
+    @staticmethod
+    def open(root: Path, split: Split, settings: LabelMaps, limit: int | None = None) -> LabelMapDataset:
+        """Read and check a split, or its first `limit` pictures.
+
+        Raises: DataError listing every problem of the folders, lists and files.
+        """
+        if not root.is_dir():
+            remedy = "name the data set's folder with --data.root"
+            raise DataError([Problem(root, "the folder of the data set is missing", remedy)])
+        findings = Findings()
+        dataset = read_split(root, split, settings, findings, limit)
+        if findings.errors or dataset is None:
+            raise DataError(findings.errors)
+        if findings.warnings:
+            log.warning("%d label maps are skipped:\n%s", len(findings.warnings), listing(findings.warnings))
+        return dataset
+
+    def select(self, rows: np.ndarray) -> LabelMapDataset:
+        """The data set of these positions only."""
+        pairs = [self.pairs[row] for row in rows.tolist()]
+        return replace(
+            self, image_ids=self.image_ids[rows], sizes=self.sizes[rows], pixels=self.pixels[rows], pairs=pairs
+        )
+
+    @property
+    def category_ids(self) -> list[int]:
+        """The numbers of the classes, which are their positions."""
+        return list(range(len(self.classes)))
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each picture, without suffix, relative to the split's folder or the root."""
+        return [pair.name for pair in self.pairs]
+
+    def path(self, index: int) -> Path:
+        """The picture's file."""
+        return self.pairs[index].picture
+
+    def labels(self, index: int) -> np.ndarray:
+        """Int64 classes that the picture shows, without decoding it."""
+        return np.flatnonzero(self.pixels[index])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The decoded picture with its label map.
+
+        Raises: DataError if one cannot be decoded, or they are not of one size.
+        """
+        pair = self.pairs[index]
+        image, numbers = read_image(pair.picture), read_numbers(pair.label_map)
+        size = size_of(image)
+        if numbers.shape != size:
+            raise DataError([_other_size(pair, numbers, size)])
+        target = replace(Target.empty(), label_map=torch.from_numpy(self.table[numbers]))
+        return Sample(image, target, int(self.image_ids[index]), size)
+
+
+def read_split(
+    root: Path,
+    split: Split,
+    settings: LabelMaps,
+    findings: Findings,
+    limit: int | None = None,
+    measure: Callable[[Path], Size] = read_size,
+) -> LabelMapDataset | None:
+    """Find and check the pictures of a split, or the first `limit`; None unless all of them are sound.
+
+    Args:
+        measure: gives the size of a picture; what it raises is a problem of the picture.
+    """
+    classes = _read_classes(root, settings, findings)
+    pairs = find_pairs(root, split, settings, findings)[:limit]
+    meaning = number_meaning(settings, len(classes))
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock, so threads serve
+        scans = list(pool.map(lambda pair: _scan(pair, len(classes), meaning, measure), pairs))
+    if classes:  # without, every number would be unknown
+        findings.errors += _unknown(pairs, scans, settings, len(classes))
+    findings.errors += [problem for scan in scans for problem in scan.problems]
+    if findings.errors:
+        return None
+    pixels = np.stack([scan.pixels for scan in scans])
+    if not pixels.any():
+        remedy = "correct --data.label-maps.ignored, or the label maps"
+        findings.errors.append(Problem(pairs[0].label_map.parent, "no pixel of any label map has a class", remedy))
+        return None
+    table = np.full(NUMBERS, IGNORE, np.uint8)
+    table[list(meaning)] = list(meaning.values())
+    sizes = np.array([scan.size for scan in scans], np.int32)
+    return LabelMapDataset(classes, np.arange(len(pairs)), sizes, pixels, pairs, table)
+
+
+def number_meaning(settings: LabelMaps, classes: int) -> dict[int, int]:
+    """The class, or IGNORE, of every number that a file may hold."""
+    first = int(settings.reduce_zero)
+    meaning = {first + label: label for label in range(classes)}
+    ignored = {IGNORE, *settings.ignored} | ({0} if settings.reduce_zero else set())
+    # Negative numbers count from the end of a table of all numbers, where everything is ignored.
+    return meaning | {number: IGNORE for number in ignored if classes - NUMBERS < number < NUMBERS}
+
+
+def _read_classes(root: Path, settings: LabelMaps, findings: Findings) -> list[str]:
+    """The names of the classes; none, with the reason in `findings`, if they cannot be used."""
+    file, classes = root, list(settings.classes)
+    if not classes:
+        file = root / "classes.txt"
+        lines = read_lines(file, findings, "name the classes with --data.label-maps.classes")
+        if lines is None:
+            return []
+        classes = list(lines.values())
+    room = IGNORE - settings.reduce_zero
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if not classes:
+        findings.errors.append(Problem(file, "names no class", "name one in each line"))
+    elif len(classes) > room:
+        reason = f"there are {len(classes)} classes, but only {room} fit into a label map"
+        findings.errors.append(Problem(file, reason, "merge or leave out some classes"))
+    elif twice:
+        reason = f"the classes {', '.join(twice)} are named more than once"
+        findings.errors.append(Problem(file, reason, "give every class its own name"))
+    else:
+        return classes
+    return []
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What there is to know of a picture and its label map; size and pixels count only where there is no problem."""
+
+    problems: list[Problem]
+    unknown: list[int]
+    """Numbers in the label map that are neither a class nor ignored."""
+    size: Size
+    pixels: np.ndarray
+
+
+def _scan(pair: Pair, classes: int, meaning: dict[int, int], measure: Callable[[Path], Size]) -> _Scan:
+    problems: list[Problem] = []
+    size = _attempt(measure, pair.picture, "the picture is missing", problems)
+    numbers = _attempt(read_numbers, pair.label_map, f"the label map of {pair.picture} is missing", problems)
+    if size is not None and numbers is not None and numbers.shape != size:
+        problems.append(_other_size(pair, numbers, size))
+    occurring = {} if numbers is None else _histogram(numbers)
+    pixels = np.zeros(IGNORE + 1, np.int64)
+    for number, count in occurring.items():
+        pixels[meaning.get(number, IGNORE)] += count
+    return _Scan(problems, [number for number in occurring if number not in meaning], size or (0, 0), pixels[:classes])
+
+
+def _attempt(read: Callable[[Path], Read], file: Path, missing: str, problems: list[Problem]) -> Read | None:
+    """What a file holds, or None with the reason in `problems`."""
+    if not file.is_file():
+        problems.append(Problem(file, missing, "put it there, or name the pictures to use in the split's lists"))
+        return None
+    try:
+        return read(file)
+    except DataError as error:
+        problems += error.problems
+        return None
+
+
+def _histogram(numbers: np.ndarray) -> dict[int, int]:
+    """The numbers that occur, ascending, and how often."""
+    if numbers.dtype == np.uint8:
+        counts = np.array(Image.fromarray(numbers).histogram())  # a third of the time of NumPy's bincount
+        values = np.flatnonzero(counts)
+        counts = counts[values]
+    else:
+        values, counts = np.unique(numbers, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist()))
+
+
+def _unknown(pairs: Sequence[Pair], scans: Sequence[_Scan], settings: LabelMaps, classes: int) -> list[Problem]:
+    """The numbers that mean nothing: those of many label maps once, the others with each label map."""
+    first = int(settings.reduce_zero)
+    there = f"there are {classes} classes ({first} to {classes - 1 + first})"
+    remedy = "name it in --data.label-maps.ignored, or correct the label maps or the classes"
+    often = {n: count for n, count in Counter(n for scan in scans for n in scan.unknown).items() if count > OFTEN}
+    problems: list[Problem] = []
+    for number, count in sorted(often.items()):
+        file = next(pair.label_map for pair, scan in zip(pairs, scans) if number in scan.unknown)
+        reason = f"holds the number {number}, as do {count - 1} other label maps, but {there}"
+        problems.append(Problem(file, reason, remedy))
+    for pair, scan in zip(pairs, scans):
+        numbers = [str(number) for number in scan.unknown if number not in often]
+        if numbers:
+            shown = ", ".join(numbers[:OFTEN]) + (", ..." if len(numbers) > OFTEN else "")
+            reason = f"holds the number{'s' if len(numbers) > 1 else ''} {shown}, but {there}"
+            problems.append(Problem(pair.label_map, reason, remedy))
+    return problems
+
+
+def _other_size(pair: Pair, numbers: np.ndarray, size: Size) -> Problem:
+    height, width = numbers.shape
+    reason = f"is {width} x {height} pixels, but its picture {pair.picture} is {size[1]} x {size[0]} once upright"
+    return Problem(pair.label_map, reason, "give both the same size")

@@ -1,0 +1,174 @@
+"""The network of the learnable tree filter (Song et al., 1909.12513), FCN-32d with it in its authors' code.
+
+A decoder adds coarse knowledge to finer maps, and blurs it on the way. Before it is added it is averaged along a tree
+that follows the outlines of the finer map: the coarse map says what is alike, the fine one where it ends.
+
+Shape suffixes: N images, C channels, K classes, H W cells, h w cells of the coarser map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cvzoo.models.semantic.head import UNPADDED, AuxiliaryConfig, Classifier, SemanticOutput, auxiliary_head
+from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.layers import ConvNorm, Norm, resize
+from cvzoo.nn.pixels import Pixels
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
+from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
+
+BODY = ResNetConfig(deep_stem=True, stem_channels=128, norm="batch", frozen_stages=0)
+"""The authors' body: a stem twice as wide as usual, nothing dilated, all of it trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeFilterConfig:
+    """Hyper-parameters; the defaults are those of the authors' ResNet-50."""
+
+    num_classes: int = 21
+    """Classes the network scores."""
+    backbone: ResNetConfig | TimmConfig = BODY
+    """The body."""
+    pixels: Pixels = UNPADDED
+    """Pixel statistics of the backbone's weights."""
+    decoder: Literal["basic", "extra"] = "basic"
+    """`extra` has residual blocks instead of convolutions, adds the mean of the whole picture, and grows its trees on
+    the body's maps instead of the decoder's."""
+    channels: int = 256
+    """Of the decoder's maps; 512 in the authors' `extra`."""
+    embed_channels: int = 256
+    """Of the embedding that says how alike neighbours are."""
+    groups: int = 16
+    """Each group of channels is averaged with similarities of its own."""
+    norm: Norm = "batch"
+    """Of the decoder."""
+    align_corners: bool = True
+    """Resize so that the centres of corner cells stay in place."""
+    aux: AuxiliaryConfig | None = None
+    """The auxiliary head; None without."""
+    loss: PixelLossConfig = field(default_factory=lambda: PixelLossConfig(count_ignored=False))
+    """Cross-entropy of the pixels."""
+
+    def __post_init__(self) -> None:
+        if self.channels % self.groups or self.embed_channels % self.groups:
+            raise ValueError(
+                f"model.groups {self.groups}: take a divisor of model.channels {self.channels} and"
+                f" model.embed-channels {self.embed_channels}"
+            )
+
+    def build(self) -> TreeFilter:
+        return TreeFilter(self)
+
+
+class Residual(nn.Module):
+    """A 1x1 convolution, and two of 3x3 that refine what it yields."""
+
+    def __init__(self, in_channels: int, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.point = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.conv1 = ConvNorm(channels, channels, norm=norm, relu=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        x = self.point(x_NCHW)
+        return F.relu(x + self.conv2(self.conv1(x)), inplace=True)
+
+
+def _block(config: TreeFilterConfig, in_channels: int, kernel: int) -> nn.Module:
+    """What the decoder is made of."""
+    if config.decoder == "extra":
+        return Residual(in_channels, config.channels, config.norm)
+    return ConvNorm(in_channels, config.channels, kernel, bias=False)
+
+
+class Scene(nn.Module):
+    """The start of the `extra` decoder: the coarsest map, and the mean of all its cells added to each.
+
+    The authors filter that mean first: the average of equal cells, so that it stays as it is.
+    """
+
+    def __init__(self, in_channels: int, config: TreeFilterConfig) -> None:
+        super().__init__()
+        self.latent = _block(config, in_channels, 3)
+        self.context = ConvNorm(in_channels, config.channels, 1, norm=config.norm, relu=True)
+        self.refine = _block(config, config.channels, 1)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.refine(self.latent(x_NCHW) + self.context(x_NCHW.mean(dim=(2, 3), keepdim=True)))
+
+
+class Finer(nn.Module):
+    """One step of the decoder: what is known so far, averaged along the tree of a finer map and added to it."""
+
+    def __init__(self, in_channels: int, config: TreeFilterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.latent = _block(config, in_channels, 3)
+        self.embed = ConvNorm(config.channels, config.embed_channels, 1, bias=False)
+        self.refine = _block(config, config.channels, 1)
+
+    def forward(self, known_NChw: Tensor, fine_NCHW: Tensor) -> Tensor:
+        known_NCHW = resize(known_NChw, size_of(fine_NCHW), self.config.align_corners)
+        latent_NCHW = self.latent(fine_NCHW)
+        tree = minimum_spanning_tree(fine_NCHW if self.config.decoder == "extra" else latent_NCHW)
+        return self.refine(latent_NCHW + tree_filter(known_NCHW, self.embed(known_NCHW), tree, self.config.groups))
+
+
+class TreeFilter(nn.Module):
+    """The whole network; see the model protocol in docs/models.md."""
+
+    def __init__(self, config: TreeFilterConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.backbone = c.backbone.build()
+        c2, c3, c4, c5 = self.backbone.channels
+        extra = c.decoder == "extra"
+        self.start = Scene(c5, c) if extra else _block(c, c5, 3)
+        self.finer = nn.ModuleList(Finer(channels, c) for channels in (c4, c3, c2))
+        self.last = _block(c, c.channels, 3) if extra else ConvNorm(c.channels, c.channels, norm=c.norm, relu=True)
+        self.classifier = Classifier(c.channels, c.num_classes, dropout=0.0)
+        self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
+        for part in (self.start, self.finer, self.last, self.classifier):
+            for module in part.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def raw(self, images_N3HW: Tensor) -> SemanticOutput:
+        """Logits for normalised images, at stride 4: a pure tensor function."""
+        c2, c3, c4, c5 = self.backbone(images_N3HW)
+        aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
+        x = self.start(c5)
+        for finer, fine in zip(self.finer, (c4, c3, c2)):
+            x = finer(x, fine)
+        return SemanticOutput(self.classifier(self.last(x)), aux)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.losses(self.raw(images), batch.targets, size_of(images))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Segmentation]:
+        images = self.config.pixels(batch.images, batch.sizes)
+        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
+
+    def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
+        """`loss_seg` of the head, `loss_aux` of the auxiliary one."""
+        return semantic_losses(raw, targets, canvas, self.config)
+
+    def decode(
+        self, raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
+    ) -> list[Segmentation]:
+        """The label map of each image in original pixels."""
+        return decode(raw, sizes, original_sizes, canvas, self.config)
+
+    def for_inference(self) -> nn.Module:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)
