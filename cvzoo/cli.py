@@ -85,7 +85,7 @@ def _help() -> str:
         f"  {name + (' ROW' if name in ROW_COMMANDS else ''):<12} {s}" for name, s in summaries.items()
     )
     return (
-        f"usage: cvzoo COMMAND ...\n\nA benchmark and model zoo for object detection.\n\n{commands}\n\n"
+        f"usage: cvzoo COMMAND ...\n\nA benchmark and model zoo for object detection and segmentation.\n\n{commands}\n\n"
         "ROW is a name from `cvzoo list`, or the recipe.json of an earlier run. `cvzoo train ROW --help` shows every\n"
         "field of that row; --precision and --device are short for --run.precision and --run.device."
     )
@@ -113,7 +113,7 @@ class Predict(Generic[Model]):
     """Picture files, or folders of them."""
     recipe: Annotated[Recipe[Model], Flat]
     output: Path = Path("predictions")
-    """Folder for the drawn pictures and predictions.json."""
+    """Folder for the drawn pictures and predictions.json, or label maps."""
     min_score: float = 0.3
     """Draw detections with at least this score; predictions.json holds them all."""
 
@@ -167,7 +167,7 @@ def bench(options: Bench) -> None:
 
 
 def predict(options: Predict) -> None:
-    """Detect in pictures: draws them and writes COCO JSON."""
+    """Predict pictures: draws them and writes COCO JSON or label maps."""
     from cvzoo.predict import predict_files
 
     for path in predict_files(options.recipe, options.images, options.output, options.min_score):
@@ -212,7 +212,7 @@ def _line(file: RowFile) -> str:
 
 
 def list_rows(task: str | None = None, sort: str | None = None) -> None:
-    """List the zoo: rows, reference AP, measured values.
+    """List the zoo: rows, reference results, measured values.
 
     Args:
         task: show the rows of this task only.

@@ -1,4 +1,4 @@
-"""Prediction from Python and for the command line: any pictures in, detections in their own pixels out."""
+"""Prediction from Python and for the command line: any pictures in, detections or label maps in their own pixels out."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from cvzoo.engine.prepare import build_model
 from cvzoo.metrics.predictions import to_coco
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.results import write_json
-from cvzoo.structures import Batch, Prediction, Sample
+from cvzoo.structures import Batch, Prediction, Sample, Segmentation
 from cvzoo.weights.adapt import class_count
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
+Found = Prediction | Segmentation
+"""Of a detector, and of a row of semantic segmentation."""
 BATCH = 8
 """Pictures of one size that are predicted together."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -67,23 +69,24 @@ class Predictor:
         self._model = model.to(self.device).for_inference()  # pyright: ignore[reportCallIssue]
 
     @overload
-    def __call__(self, images: Picture) -> Prediction: ...
+    def __call__(self, images: Picture) -> Found: ...
     @overload
-    def __call__(self, images: Sequence[Picture]) -> list[Prediction]: ...
+    def __call__(self, images: Sequence[Picture]) -> list[Found]: ...
 
-    def __call__(self, images: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
-        """Detect in one picture or in several, of any mix of kinds and sizes.
+    def __call__(self, images: Picture | Sequence[Picture]) -> Found | list[Found]:
+        """Look at one picture or at several, of any mix of kinds and sizes.
 
-        Returns: a Prediction on the CPU in the picture's own pixels, or a list of them in the order of the pictures.
+        Returns: a Prediction, or of a row of semantic segmentation a Segmentation, on the CPU in the picture's own
+            pixels; or a list of them in the order of the pictures.
         Raises: ValueError naming every picture that cannot be read.
         """
         if isinstance(images, Picture):
             return self._predict(_samples([images]))[0]
         return self._predict(_samples(images))
 
-    def _predict(self, samples: list[Sample]) -> list[Prediction]:
+    def _predict(self, samples: list[Sample]) -> list[Found]:
         resized = [eval_resize(sample, self.recipe.data) for sample in samples]
-        found: dict[int, Prediction] = {}
+        found: dict[int, Found] = {}
         # Pictures of one size share a canvas that is theirs alone, so the result does not depend on the company.
         for _, group in groupby(sorted(resized, key=lambda sample: sample.size), key=lambda sample: sample.size):
             together = list(group)
@@ -96,31 +99,56 @@ class Predictor:
 
 
 def predict_files(recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float) -> list[Path]:
-    """Detect in picture files and folders; write each drawn, and predictions.json in COCO's format.
+    """Predict picture files and folders: write each drawn, and what was found in it.
 
-    Image ids count the files from 0, category ids are labels; the JSON lists both. Returns what was written.
+    Of a detector that is predictions.json in COCO's format, whose image ids count the files from 0 and whose category ids
+    are labels; the JSON lists both. Of a row of semantic segmentation it is a label map per picture, a PNG of class
+    numbers, and classes.txt. Returns what was written.
     """
-    from cvzoo.report.draw import draw
-
     files = _files(images)
     predictor = Predictor(recipe)
-    predictions = [predictor(file) for file in files]
+    found = [predictor(file) for file in files]
     output.mkdir(parents=True, exist_ok=True)
+    if recipe.data.semantic:
+        return _write_label_maps(files, found, predictor.classes, output)
+    return _write_objects(files, found, predictor.classes, output, min_score)
+
+
+def _write_objects(
+    files: Sequence[Path], predictions: Sequence[Any], classes: list[str], output: Path, min_score: float
+) -> list[Path]:
+    from cvzoo.report.draw import draw
+
     written = []
     for file, prediction in zip(files, predictions):
         path = output / f"{file.stem}.png"
-        draw(read_image(file), prediction, predictor.classes, min_score).save(path)
+        draw(read_image(file), prediction, classes, min_score).save(path)
         written.append(path)
-    classes = list(range(len(predictor.classes)))
     write_json(
         output / "predictions.json",
         {
             "images": [{"id": number, "file_name": str(file)} for number, file in enumerate(files)],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(predictor.classes)],
-            "annotations": to_coco(predictions, range(len(files)), classes),
+            "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
+            "annotations": to_coco(predictions, range(len(files)), list(range(len(classes)))),
         },
     )
     return [*written, output / "predictions.json"]
+
+
+def _write_label_maps(
+    files: Sequence[Path], segmentations: Sequence[Any], classes: list[str], output: Path
+) -> list[Path]:
+    from cvzoo.report.draw_labels import draw_labels, label_image
+
+    written = []
+    (output / "label_maps").mkdir(exist_ok=True)
+    for file, segmentation in zip(files, segmentations):
+        drawn, labels = output / f"{file.stem}.png", output / "label_maps" / f"{file.stem}.png"
+        draw_labels(read_image(file), segmentation.labels, classes).save(drawn)
+        label_image(segmentation.labels).save(labels)
+        written += [drawn, labels]
+    (output / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return [*written, output / "classes.txt"]
 
 
 def _samples(images: Iterable[Picture]) -> list[Sample]:
@@ -157,7 +185,7 @@ def _pixels(image: Picture) -> Tensor:
 
 
 def _classes(recipe: Recipe[Any]) -> list[str]:
-    """Class names from our own weights file; published detectors know COCO's."""
+    """Class names from our own weights file; published ones are of the row's data set, or of COCO."""
     path = Path(recipe.weights or "")
     if path.suffix == ".safetensors" and path.is_file():
         with safe_open(path, "pt") as file:
@@ -165,6 +193,8 @@ def _classes(recipe: Recipe[Any]) -> list[str]:
         if "classes" in metadata:
             return json.loads(metadata["classes"])
     count, coco = class_count(recipe.model), _coco_classes()
+    if recipe.data.semantic and count == len(recipe.data.label_maps.classes):
+        return list(recipe.data.label_maps.classes)
     return coco if count == len(coco) else [f"class {label}" for label in range(count)]
 
 

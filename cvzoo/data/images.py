@@ -106,16 +106,16 @@ def from_pil(image: Image.Image) -> Tensor:
 
 
 def _upright_size(image: Image.Image) -> Size:
-    exif = Image.Image.getexif(image)  # that of PNGs decodes the picture, to look behind it too
-    width, height = image.size
-    return (width, height) if exif.get(EXIF_ORIENTATION, 1) >= 5 else (height, width)
+    exif = Image.Image.getexif(image)  # the one of PNGs decodes the picture first, to look behind it too
+    turned = exif.get(EXIF_ORIENTATION, 1) >= 5 and image.format != "TIFF"  # whose size PIL has turned already
+    return image.size if turned else (image.height, image.width)
 
 
 def _numbers(image: Image.Image) -> np.ndarray:
     if image.format == "JPEG":
-        raise _NoNumbersError("is a JPEG, which does not keep numbers as they are")
+        raise _NoNumbersError("is a JPEG, which does not keep numbers")
     if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise _NoNumbersError(f"holds colours or alpha ({image.mode}), not class numbers")
+        raise _NoNumbersError(f"is a picture ({image.mode}), not class numbers")
     layout = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
     numbers = np.array(image)
     if numbers.dtype == bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import timm
 from timm.layers.norm_act import BatchNormAct2d
@@ -33,7 +33,7 @@ class TimmBackbone(nn.Module):
     def __init__(self, config: TimmConfig) -> None:
         super().__init__()
         # asked for only where it is needed: most transformers have no such option
-        stride = {} if config.output_stride == 32 else {"output_stride": config.output_stride}
+        stride: dict[str, Any] = {} if config.output_stride == 32 else {"output_stride": config.output_stride}
         self.body = timm.create_model(config.name, features_only=True, out_indices=(1, 2, 3, 4), **stride)
         self.norm = config.norm
         strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]

@@ -24,7 +24,7 @@ SEMANTIC_ROWS = (
         system="FCN",
         paper="1411.4038",
         backbone="EfficientNet-Lite0",
-        lr_schd="1500 it, CamVid",
+        lr_schd="1000 it, CamVid",
     ),
     Row(
         recipe=semantic.fcn_r18_shapes,
@@ -66,7 +66,7 @@ SEMANTIC_ROWS = (
         system="PSPNet",
         paper="1612.01105",
         backbone="EfficientNet-Lite0",
-        lr_schd="1500 it, CamVid",
+        lr_schd="1000 it, CamVid",
     ),
     Row(
         recipe=semantic.pspnet_r18_shapes,
@@ -106,7 +106,7 @@ SEMANTIC_ROWS = (
         system="DeepLab v3+",
         paper="1802.02611",
         backbone="EfficientNet-Lite0",
-        lr_schd="1500 it, CamVid",
+        lr_schd="1000 it, CamVid",
     ),
     Row(
         recipe=semantic.deeplabv3plus_r18_shapes,
@@ -132,7 +132,7 @@ SEMANTIC_ROWS = (
         system="GCNet",
         paper="1904.11492",
         backbone="EfficientNet-Lite0",
-        lr_schd="1500 it, CamVid",
+        lr_schd="1000 it, CamVid",
     ),
     Row(
         recipe=semantic.gcnet_r18_shapes,

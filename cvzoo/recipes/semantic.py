@@ -102,7 +102,7 @@ def _camvid(row: str, model: Any) -> Recipe:
         backbone_weights="imagenet",
         data=CAMVID,
         optim=settings.MINI_OPTIM,
-        schedule=replace(_poly(iterations=1500, batch=8, floor=0.0), warmup_iterations=50),
+        schedule=replace(_poly(iterations=1000, batch=8, floor=0.0), warmup_iterations=50),
         run=settings.MINI_RUN,
     )
 

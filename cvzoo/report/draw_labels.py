@@ -47,7 +47,7 @@ def label_image(labels: Tensor) -> Image.Image:
 
     Saved as PNG it can be looked at, and read again with `np.asarray(Image.open(path))`. IGNORE is black.
     """
-    image = Image.fromarray(labels.cpu().numpy(), "L")
+    image = Image.fromarray(labels.cpu().numpy())
     image.putpalette([value for label in range(IGNORE) for value in colour_of(label)] + [0, 0, 0])
     return image
 

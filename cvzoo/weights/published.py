@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torchvision.models import WeightsEnum
 from torchvision.models.detection import (
@@ -15,7 +15,14 @@ from torchvision.models.detection import (
     RetinaNet_ResNet50_FPN_Weights,
 )
 
-from cvzoo.recipes.row import DETECTRON2_ZOO, MMDETECTION, TORCHVISION_ZOO
+from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
+from cvzoo.models.fcn import FCNConfig
+from cvzoo.models.gcnet import GCNetConfig
+from cvzoo.models.mask_rcnn import MaskRCNNConfig
+from cvzoo.models.pspnet import PSPNetConfig
+from cvzoo.models.semantic.head import DILATED
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.recipes.row import DETECTRON2_ZOO, MMDETECTION, MMSEGMENTATION, TORCHVISION_ZOO
 from cvzoo.weights import dialects
 from cvzoo.weights.download import Remote, torchvision_file
 from cvzoo.weights.systems import ModelConfig
@@ -23,6 +30,8 @@ from cvzoo.weights.systems import ModelConfig
 TRIDENTNET_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/projects/TridentNet/README.md"
 DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2"
 MMDETECTION_STORE = "https://download.openmmlab.com/mmdetection/v2.0"
+MMSEGMENTATION_STORE = "https://download.openmmlab.com/mmsegmentation/v0.5"
+R101_D8 = replace(DILATED, depth=101)
 TORCHVISION_MASK_ZOO = "https://docs.pytorch.org/vision/stable/models.html#instance-segmentation"
 
 
@@ -34,7 +43,7 @@ class Published:
     config: ModelConfig
     """The model they belong to, conventions included."""
     results: dict[str, float]
-    """Metric name to value in 0..1 on COCO val2017, as the authors state it."""
+    """Metric name to value in 0..1 on the validation set of the row's data, as the authors state it."""
     source: str
     """The page that states it."""
 
@@ -55,10 +64,23 @@ def _detectron2(path: str, config: ModelConfig, source: str = DETECTRON2_ZOO, **
 
 
 def _mmdetection(path: str, config: ModelConfig, **results: float) -> Published:
-    # tools/model_converters/publish_model.py ends the name of a file with the first digits of its sha256
+    return _openmmlab(MMDETECTION_STORE, path, MMDETECTION, config, results)
+
+
+def _mmsegmentation(path: str, config: ModelConfig, **results: float) -> Published:
+    return _openmmlab(MMSEGMENTATION_STORE, path, MMSEGMENTATION, config, results)
+
+
+def _openmmlab(store: str, path: str, configs: str, config: ModelConfig, results: dict[str, float]) -> Published:
+    # their publish_model.py ends the name of a file with the first digits of its sha256
     folder, sha256 = path.split("/")[0], path.removesuffix(".pth").rpartition("-")[2]
-    file = Remote(url=f"{MMDETECTION_STORE}/{path}", algorithm="sha256", digest=sha256)
-    return Published(file=file, config=config, results=results, source=f"{MMDETECTION}/{folder}")
+    file = Remote(url=f"{store}/{path}", algorithm="sha256", digest=sha256)
+    return Published(file=file, config=config, results=results, source=f"{configs}/{folder}")
+
+
+def _with_context_blocks(config: MaskRCNNConfig, ratio: float) -> MaskRCNNConfig:
+    assert isinstance(config.backbone, ResNetConfig)
+    return replace(config, backbone=replace(config.backbone, context_ratio=ratio))
 
 
 PUBLISHED: dict[str, dict[str, Published]] = {
@@ -221,6 +243,15 @@ PUBLISHED: dict[str, dict[str, Published]] = {
             mask_AP=0.372,
         ),
     },
+    "mask_rcnn_r50_fpn_gcb_r16_1x": {
+        "mmdetection": _mmdetection(
+            "gcnet/mask_rcnn_r50_fpn_r16_gcb_c3-c5_1x_coco"
+            "/mask_rcnn_r50_fpn_r16_gcb_c3-c5_1x_coco_20200515_211915-187da160.pth",
+            _with_context_blocks(dialects.mask_rcnn_mmdetection(), ratio=1 / 16),
+            box_AP=0.397,
+            mask_AP=0.359,
+        ),
+    },
     "cascade_mask_rcnn_r50_fpn_1x": {
         "detectron2": _detectron2(
             "Misc/cascade_mask_rcnn_R_50_FPN_1x/138602847/model_final_e9d89b.pkl",
@@ -233,6 +264,52 @@ PUBLISHED: dict[str, dict[str, Published]] = {
             dialects.cascade_mask_rcnn_detectron2(),
             box_AP=0.443,
             mask_AP=0.385,
+        ),
+    },
+    "fcn_r50_d8_cityscapes": {
+        "mmsegmentation": _mmsegmentation(
+            "fcn/fcn_r50-d8_512x1024_80k_cityscapes/fcn_r50-d8_512x1024_80k_cityscapes_20200606_113019-03aa804d.pth",
+            FCNConfig(),
+            mIoU=0.7361,
+        ),
+    },
+    "pspnet_r50_d8_cityscapes": {
+        "mmsegmentation": _mmsegmentation(
+            "pspnet/pspnet_r50-d8_512x1024_80k_cityscapes"
+            "/pspnet_r50-d8_512x1024_80k_cityscapes_20200606_112131-2376f12b.pth",
+            PSPNetConfig(),
+            mIoU=0.7855,
+        ),
+    },
+    "pspnet_r101_d8_ade20k": {
+        "mmsegmentation": _mmsegmentation(
+            "pspnet/pspnet_r101-d8_512x512_160k_ade20k/pspnet_r101-d8_512x512_160k_ade20k_20200615_100650-967c316f.pth",
+            PSPNetConfig(num_classes=150, backbone=R101_D8),
+            mIoU=0.4439,
+        ),
+    },
+    "deeplabv3plus_r50_d8_cityscapes": {
+        "mmsegmentation": _mmsegmentation(
+            "deeplabv3plus/deeplabv3plus_r50-d8_512x1024_80k_cityscapes"
+            "/deeplabv3plus_r50-d8_512x1024_80k_cityscapes_20200606_114049-f9fb496d.pth",
+            DeepLabV3PlusConfig(),
+            mIoU=0.8009,
+        ),
+    },
+    "deeplabv3plus_r101_d8_voc": {
+        "mmsegmentation": _mmsegmentation(
+            "deeplabv3plus/deeplabv3plus_r101-d8_512x512_40k_voc12aug"
+            "/deeplabv3plus_r101-d8_512x512_40k_voc12aug_20200613_205333-faf03387.pth",
+            DeepLabV3PlusConfig(num_classes=21, backbone=R101_D8),
+            mIoU=0.7862,
+        ),
+    },
+    "gcnet_r50_d8_cityscapes": {
+        "mmsegmentation": _mmsegmentation(
+            "gcnet/gcnet_r50-d8_512x1024_80k_cityscapes"
+            "/gcnet_r50-d8_512x1024_80k_cityscapes_20200618_074450-ef8f069b.pth",
+            GCNetConfig(),
+            mIoU=0.7848,
         ),
     },
 }

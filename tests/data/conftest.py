@@ -1,4 +1,4 @@
-"""A small COCO-format folder that tests may break, and the real one."""
+"""Small data sets on disk that tests may break, and the real COCO."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data.maps import Maps
 from PIL import Image
 
 from cvzoo.data.config import Data, Split
@@ -59,6 +60,11 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "set")
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Maps:
+    return Maps(tmp_path / "set")
 
 
 @pytest.fixture(scope="session")

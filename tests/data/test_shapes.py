@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.config import Data, Shapes
+from cvzoo.data.problems import DataError
 from cvzoo.data.shapes import CLASSES, MIN_VISIBLE, ShapesDataset, draw, paint
 from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.ops.masks import decode, mask_json
+from cvzoo.structures import IGNORE
 
 
 def test_a_picture_is_a_function_of_split_and_index() -> None:
@@ -116,3 +119,46 @@ def test_built_from_a_recipe() -> None:
     assert len(few) == 4
     assert all(len(few[i].target) >= 2 for i in range(4))
     assert torch.equal(few[0].image, train[int(few.image_ids[0])].image)
+
+
+# Label maps
+
+
+def test_label_maps_show_what_the_masks_show() -> None:
+    """The visible pixels of an annotated object have its class, those of a hidden one none, the rest is background."""
+    ignored = 0
+    for seed in range(10):
+        objects, pixels = draw(64, 80, 30, seed, masks=True), draw(64, 80, 30, seed, label_maps=True)
+        assert torch.equal(objects.image, pixels.image)
+        assert len(pixels.target) == 0
+        owner = paint(64, 80, 30, np.random.default_rng(seed)).owner
+        expected = np.where(owner > 0, IGNORE, 0)
+        for label, code in zip(objects.target.labels.tolist(), objects.target.masks or [], strict=True):
+            expected[decode(code, (64, 80)).astype(bool)] = label + 1
+        assert pixels.target.label_map is not None
+        assert pixels.target.label_map.dtype == torch.uint8
+        assert np.array_equal(pixels.target.label_map, expected)
+        ignored += np.count_nonzero(expected == IGNORE)
+    assert ignored > 0
+
+
+def test_label_maps_from_a_recipe() -> None:
+    settings = Shapes(val_images=5, label_maps=True)
+    data = Data(source="shapes", shapes=settings)
+    train, val = build_datasets(data)
+    assert isinstance(val, ShapesDataset)
+    assert val.classes == train.classes == ["background", "rectangle", "ellipse", "triangle"]
+    assert val.category_ids == [0, 1, 2, 3]
+    assert val.names == [f"val_{number}" for number in range(5)]
+    _, objects = build_datasets(replace(data, shapes=Shapes(val_images=5)))
+    for index in range(5):
+        sample = val[index]
+        assert sample.target.label_map is not None
+        assert sample.target.label_map.shape == sample.size == sample.original_size
+        assert torch.equal(sample.image, objects[index].image)
+        assert set(val.labels(index).tolist()) == {0, *(objects.labels(index) + 1).tolist()}
+    few = build_dataset(replace(data, limit=4), "val")
+    assert few.image_ids.tolist() == [0, 1, 2, 3]
+    assert torch.equal(few[1].image, train[1].image)
+    with pytest.raises(DataError, match=r"there are only 20000 pictures; lower --data\.limit"):
+        build_dataset(replace(data, limit=20_001), "train")
