@@ -115,7 +115,7 @@ def learn(recipe: Recipe[Any], torchvision: bool) -> dict[str, float]:
     splits = {"train": train_set} if recipe.data.limit else {"train": train_set, "val": val_set}
     figures = {}
     for name, dataset in splits.items():
-        stats = evaluate(state.result, dataset, recipe, device).coco.stats
+        stats = evaluate(state.result, dataset, recipe, device).figures.stats
         figures |= {f"{name}_AP": stats["box_AP"], f"{name}_AP50": stats["box_AP50"]}
     return figures
 

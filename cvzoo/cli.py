@@ -85,7 +85,7 @@ def _help() -> str:
         f"  {name + (' ROW' if name in ROW_COMMANDS else ''):<12} {s}" for name, s in summaries.items()
     )
     return (
-        f"usage: cvzoo COMMAND ...\n\nA benchmark and model zoo for object detection and segmentation.\n\n{commands}\n\n"
+        f"usage: cvzoo COMMAND ...\n\nA model zoo and benchmark for detection and segmentation.\n\n{commands}\n\n"
         "ROW is a name from `cvzoo list`, or the recipe.json of an earlier run. `cvzoo train ROW --help` shows every\n"
         "field of that row; --precision and --device are short for --run.precision and --run.device."
     )

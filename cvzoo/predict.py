@@ -1,4 +1,4 @@
-"""Prediction from Python and for the command line: any pictures in, detections or label maps in their own pixels out."""
+"""Prediction from Python and for the command line: pictures in, detections or label maps in their own pixels out."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ class Predictor:
 def predict_files(recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float) -> list[Path]:
     """Predict picture files and folders: write each drawn, and what was found in it.
 
-    Of a detector that is predictions.json in COCO's format, whose image ids count the files from 0 and whose category ids
-    are labels; the JSON lists both. Of a row of semantic segmentation it is a label map per picture, a PNG of class
+    Of a detector that is predictions.json in COCO's format, whose image ids count the files from 0 and whose category
+    ids are labels; the JSON lists both. Of a row of semantic segmentation it is a label map per picture, a PNG of class
     numbers, and classes.txt. Returns what was written.
     """
     files = _files(images)

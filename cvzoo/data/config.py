@@ -17,8 +17,8 @@ class Split:
     """COCO-format JSON, or the folder of the label maps, relative to the root. Of several folders, separated by commas,
     the first that has a picture's label map counts."""
     lists: tuple[str, ...] = ()
-    """Label maps: text files, relative to the root, that name the pictures, one a line: a name without suffix, or picture
-    and label map. None takes every picture of the folder."""
+    """Label maps: text files, relative to the root, that name the pictures, one a line: a name without suffix, or
+    picture and label map. None takes every picture of the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ class Data:
     """Source and preparation of the pictures."""
 
     source: Literal["coco", "label_maps", "shapes"] = "coco"
-    """`coco`: pictures and a COCO-format JSON under `root`. `label_maps`: pictures and label maps under `root`. `shapes`:
-    drawn on the fly, nothing to download."""
+    """`coco`: pictures and a COCO-format JSON under `root`. `label_maps`: pictures and label maps under `root`.
+    `shapes`: drawn on the fly, nothing to download."""
     root: Path = Path("data/coco")
     """Folder of the data set."""
     train: Split = Split(images="train2017", annotations="annotations/instances_train2017.json")
@@ -85,7 +85,7 @@ class Data:
     test_flip: bool = False
     """Evaluation: look at every picture mirrored, too, and merge (test-time augmentation)."""
     test_window: tuple[int, int] | None = None
-    """Evaluation of label maps: slide a (height, width) window over the picture in steps of two thirds of it, and merge."""
+    """Evaluation of label maps: slide a (height, width) window over the picture, by two thirds of it, and merge."""
     max_long_side: int = 1333
     """The long side never exceeds this; the short side shrinks instead."""
     canvas: tuple[int, int] | None = None

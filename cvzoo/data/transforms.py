@@ -94,8 +94,8 @@ def colour_jitter(sample: Sample, strength: float, generator: Generator) -> Samp
 def distort_colours(sample: Sample, generator: Generator) -> Sample:
     """SSD's photometric distortion (1512.02325), as mmsegmentation does it; each step has a chance of one half.
 
-    Brightness moves by up to 32 grey levels; contrast is multiplied by 0.5 to 1.5, before or after the colours; saturation
-    by 0.5 to 1.5; hue turns by up to 36 degrees.
+    Brightness moves by up to 32 grey levels; contrast is multiplied by 0.5 to 1.5, before or after the colours;
+    saturation by 0.5 to 1.5; hue turns by up to 36 degrees.
     """
     happens = (torch.rand(5, generator=generator) < 0.5).tolist()
     draws = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()

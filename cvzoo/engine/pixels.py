@@ -1,7 +1,7 @@
 """Evaluation of label maps: every pixel of every picture is predicted, and all are counted in one confusion matrix.
 
-A picture can be looked at whole, through a sliding window, at several scales and mirrored. Shape suffixes: K classes, H W
-pixels.
+A picture can be looked at whole, through a sliding window, at several scales and mirrored. Shape suffixes: K classes,
+H W pixels.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from cvzoo.models.semantic.head import (
     auxiliary_head,
 )
 from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
-from cvzoo.nn.context import PyramidPooling
+from cvzoo.nn.context import Fuse, PyramidPooling
 from cvzoo.nn.inference import optimise_for_inference
-from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
@@ -68,8 +68,8 @@ class PSPNet(nn.Module):
         self.config = c = config
         self.backbone = c.backbone.build()
         _, _, c4, c5 = self.backbone.channels
-        self.pyramid = PyramidPooling(c5, c.channels, c.bins, norm=c.norm, align_corners=c.align_corners)
-        self.fuse = ConvNorm(self.pyramid.out_channels, c.channels, norm=c.norm, relu=True)
+        self.pyramid = PyramidPooling(c5, c.channels, c.bins, norm=c.norm)
+        self.fuse = Fuse(c5 + len(c.bins) * c.channels, c.channels, norm=c.norm, relu=True)
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
         self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
 
@@ -77,7 +77,8 @@ class PSPNet(nn.Module):
         """Logits for normalised, padded images: a pure tensor function."""
         _, _, c4, c5 = self.backbone(images_N3HW)
         aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
-        return SemanticOutput(self.classifier(self.fuse(self.pyramid(c5))), aux)
+        x = self.fuse(c5, self.pyramid(c5), self.config.align_corners)
+        return SemanticOutput(self.classifier(x), aux)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)

@@ -59,8 +59,8 @@ class Schedule:
     base_batch: int = 16
     """The batch that `optim.lr` is meant for."""
     policy: Literal["step", "cosine", "poly"] = "step"
-    """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up. `poly`: what is left of
-    the run, to the power of 0.9, down to `floor`."""
+    """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up. `poly`: what is
+    left of the run, to the power of 0.9, down to `floor`."""
     milestones: tuple[int, ...] = (60_000, 80_000)
     """Policy `step`: iterations at which the learning rate drops."""
     gamma: float = 0.1

@@ -105,17 +105,20 @@ def _resnet_file(config: ResNetConfig) -> Remote | None:
 
 def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
     if remote is None:
-        hint = ""
-        if config.stride_in_1x1:
-            hint = f"; download one of {MSRA}/R-{{50,101}}.pkl by hand"
-        elif config.deep_stem and config.stem_channels == 128:
-            hint = f"; for depth 101 download {R103} by hand" if config.depth == 101 else ""
-            hint = f", whose stem is twice as wide as mmsegmentation's{hint}"
         raise WeightsError(
-            f"there are no ImageNet weights for {config}{hint}. Pass a file with {FLAG} PATH, or {FLAG} None to start"
-            " from random weights"
+            f"there are no ImageNet weights for {config}{_by_hand(config)}. Pass a file with {FLAG} PATH, or"
+            f" {FLAG} None to start from random weights"
         )
     return remote
+
+
+def _by_hand(config: ResNetConfig) -> str:
+    """Where there is a file that cannot be verified."""
+    if config.stride_in_1x1:
+        return f"; download one of {MSRA}/R-{{50,101}}.pkl by hand"
+    if config.deep_stem and (config.depth, config.stem_channels) == (101, 128):
+        return f"; download {R103} by hand"
+    return ""
 
 
 def _resnet_state(state: State) -> State:

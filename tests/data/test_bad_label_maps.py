@@ -173,9 +173,9 @@ def test_check_reads_the_pictures_too(maps: Maps) -> None:
     report = check(maps.data())
     assert report.errors == []
     assert str(report).count("images: 3 images, 3 classes, 10.8% of the pixels without a class") == 2
-    content = maps.picture("a").read_bytes()
-    maps.picture("a").write_bytes(content[:-40])
-    build_datasets(maps.data())
+    Image.effect_noise((40, 30), sigma=90).save(maps.picture("a"))
+    maps.picture("a").write_bytes(maps.picture("a").read_bytes()[:-200])
+    build_datasets(maps.data())  # the header is sound
     assert [problem.file for problem in check(maps.data()).errors] == [maps.picture("a")]
     names = (*CLASSES, "dog")
     assert "4 classes (without a pixel: dog)" in str(check(maps.data(LabelMaps(classes=names))))

@@ -37,6 +37,16 @@ def test_cosine_falls_from_the_end_of_the_warm_up_to_zero() -> None:
     assert factors == sorted(factors, reverse=True)
 
 
+def test_poly_is_mmsegmentations() -> None:
+    """Its PolyLR multiplies what is above the floor by (1 - 1 / steps left)^0.9 at every step."""
+    schedule = Schedule(iterations=50, policy="poly", floor=0.01, warmup_iterations=0)
+    lr = 1.0
+    for t in range(50):
+        assert lr_factor(schedule, t) == pytest.approx(lr)
+        lr = (lr - 0.01) * (1 - 1 / (50 - t)) ** 0.9 + 0.01
+    assert lr == pytest.approx(0.01)
+
+
 def test_no_warm_up_starts_at_the_peak() -> None:
     assert lr_factor(Schedule(warmup_iterations=0), 0) == 1.0
 

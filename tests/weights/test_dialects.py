@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parity import config_detectron2, config_mmdet
+from parity import config_detectron2, config_mmdet, config_mmseg
 from torchvision.models import detection
 from weights.narrow import FASTER_RCNN, FCOS_IMPROVED, MASK_RCNN, RETINANET
 
+from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
+from cvzoo.models.gcnet import GCNetConfig
+from cvzoo.models.pspnet import PSPNetConfig
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json
-from cvzoo.weights import dialects
+from cvzoo.weights import dialects, dialects_semantic
 from cvzoo.weights.published import PUBLISHED
 
 
@@ -135,6 +138,7 @@ MADE_SMALL = {
         "stem_channels",
         "out_channels",
     ),
+    *("low_channels", "pool_window", "dropout", "aspp_dropout"),
     *("samples", "detections", "pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test"),
     "frozen_stages",
 }
@@ -154,6 +158,11 @@ CASES = {
     "cascade_rcnn/cascade_mask_rcnn_r50_fpn": dialects.cascade_mask_rcnn_detectron2(),
     "tridentnet/tridentnet_fast_r50_c4": dialects.tridentnet_detectron2(),
     "cascade_mask_rcnn_mmdet/cascade-mask-rcnn_fpn": dialects.cascade_mask_rcnn_mmdetection(),
+    "pspnet/pspnet_d8": PSPNetConfig(),
+    "gcnet_segmentation/gcnet_d8": GCNetConfig(),
+    # mmsegmentation's for crops of 769x769
+    "deeplabv3plus/deeplabv3plus_d8": DeepLabV3PlusConfig(align_corners=True),
+    "deeplab/deeplabv3plus_r50": dialects_semantic.deeplabv3plus_detectron2(),
     "gcnet_mask_rcnn/mask-rcnn_gcb-c3-c5_fpn": replace(
         dialects.mask_rcnn_mmdetection(), backbone=replace(dialects.MMDETECTION_BODY, context_ratio=1 / 16)
     ),
@@ -178,6 +187,10 @@ READERS = {
     "reppoints": config_mmdet.reppoints,
     "cascade_mask_rcnn_mmdet": config_mmdet.cascade_rcnn,
     "gcnet_mask_rcnn": config_mmdet.mask_rcnn,
+    "pspnet": config_mmseg.pspnet,
+    "gcnet_segmentation": config_mmseg.gcnet_segmentation,
+    "deeplabv3plus": config_mmseg.deeplabv3plus,
+    "deeplab": config_detectron2.deeplab,
 }
 """By folder of the cases; the others are R-CNNs of detectron2."""
 
@@ -212,7 +225,7 @@ def test_numbers_of_proposals(config, counts):
 
 
 def test_published_files_carry_their_checksum():
-    """torchvision, mmdetection: eight digits of the sha256; detectron2: six of the md5, as its model zoo page says."""
+    """torchvision, OpenMMLab: eight digits of the sha256; detectron2: six of the md5, as its model zoo page says."""
     for row, named in PUBLISHED.items():
         assert row in ROWS
         for name, entry in named.items():
@@ -220,5 +233,8 @@ def test_published_files_carry_their_checksum():
             assert len(entry.file.digest) == digits
             assert int(entry.file.digest, 16) > 0
             assert (entry.file.algorithm == "md5") == name.startswith("detectron2")
+            if ROWS[row].task == "segmentation":
+                assert 0.4 < entry.results["mIoU"] < 0.9
+                continue
             assert 0.3 < entry.results["box_AP"] < 0.5
             assert ("mask_AP" in entry.results) == ("mask_rcnn" in row)

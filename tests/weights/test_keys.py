@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torchvision.models import detection
-from weights.narrow import SYSTEMS, narrow
+from weights.narrow import MASK_RCNN_GCB, SEGMENTERS, SYSTEMS, narrow
 
 from cvzoo.weights.load import WeightsError, recognise, to_ours
 
 
-@pytest.mark.parametrize("row", SYSTEMS)
+@pytest.mark.parametrize("row", [*SYSTEMS, MASK_RCNN_GCB, *SEGMENTERS])
 def test_our_own_keys_stay(row):
     with torch.device("meta"):
         state = narrow(row).model.build().state_dict()
@@ -222,7 +222,5 @@ def test_one_layer_under_two_names_is_an_error():
 
 
 def test_unknown_weights_are_shown():
-    with pytest.raises(
-        WeightsError, match=r"not weights of a detector.*4 keys: 0\.weight, 0\.bias.*--backbone-weights"
-    ):
+    with pytest.raises(WeightsError, match=r"not weights of a model.*4 keys: 0\.weight, 0\.bias.*--backbone-weights"):
         to_ours(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)).state_dict())

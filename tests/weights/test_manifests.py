@@ -18,6 +18,7 @@ from weights.narrow import (
     FREEANCHOR,
     MASK_RCNN,
     MASK_RCNN_C4,
+    MASK_RCNN_GCB,
     REPPOINTS,
     REPPOINTS_2X,
     REPPOINTS_DCN,
@@ -34,6 +35,7 @@ from cvzoo.weights.adapt import class_count, config_for
 from cvzoo.weights.load import WeightsError, load_state, to_ours
 from cvzoo.weights.published import PUBLISHED
 
+R50_GCB = ResNetConfig(context_ratio=1 / 16)
 R50_DCN, R101_DCN = ResNetConfig(deform="v2"), ResNetConfig(depth=101, deform="v1")
 R50, R101, R18 = ResNetConfig(), ResNetConfig(depth=101), ResNetConfig(depth=18)
 X101 = ResNetConfig(depth=101, groups=32, width=256, stem_channels=64, out_channels=256)
@@ -89,6 +91,7 @@ MANIFESTS = {
     "mmlab/faster-rcnn_r50_fpn_1x_coco": (FASTER_RCNN, R50),
     "mmlab/mask-rcnn_r50_fpn_1x_coco": (MASK_RCNN, R50),
     "mmlab/mask-rcnn_r101_fpn_1x_coco": (MASK_RCNN, R101),
+    "mmlab/mask-rcnn_r50-gcb-r16-c3-c5_fpn_1x_coco": (MASK_RCNN_GCB, R50_GCB),
     "mmlab/cascade-rcnn_r50_fpn_1x_coco": (CASCADE_RCNN, R50),
     "mmlab/cascade-mask-rcnn_r50_fpn_1x_coco": (CASCADE_MASK_RCNN, R50),
     "mmlab/cascade-mask-rcnn_r101_fpn_1x_coco": (CASCADE_MASK_RCNN, R101),
@@ -103,6 +106,7 @@ MMDETECTION = {
     (FCOS_DCN, "mmdetection"): "fcos_r50-dcn-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco",
     (REPPOINTS_DCN, "mmdetection"): "reppoints-moment_r101-dconv-c3-c5_fpn-gn_head-gn_2x_coco",
     (REPPOINTS_2X, "mmdetection"): "reppoints-moment_r50_fpn-gn_head-gn_2x_coco",
+    (MASK_RCNN_GCB, "mmdetection"): "mask-rcnn_r50-gcb-r16-c3-c5_fpn_1x_coco",
     (ATSS, "mmdetection"): "atss_r50_fpn_1x_coco",
 }
 """Published weights to the manifest of their config."""
@@ -161,7 +165,7 @@ def test_published_checkpoints_fit(golden, name):
         assert config.pixels.std == ((57.375, 57.12, 58.395) if backbone == X101 else (1, 1, 1))
 
 
-@pytest.mark.parametrize("row", [*SYSTEMS, FCOS_IMPROVED, FCOS_DCN, REPPOINTS_2X, REPPOINTS_DCN])
+@pytest.mark.parametrize("row", [*SYSTEMS, FCOS_IMPROVED, FCOS_DCN, REPPOINTS_2X, REPPOINTS_DCN, MASK_RCNN_GCB])
 def test_published_weights_bring_the_dialect_that_their_file_would_get(golden, row):
     for name, entry in PUBLISHED.get(row, {}).items():
         if name.startswith("detectron2"):
@@ -252,6 +256,12 @@ def test_what_no_file_of_reppoints_tells_is_the_rows(golden):
         ("mmlab/faster-rcnn_r50_fpn_1x_coco", MASK_RCNN, f"Faster R-CNN, .*{FASTER_RCNN}"),
         ("detectron2/mask_rcnn_R_50_C4_1x", MASK_RCNN, f"Mask R-CNN on C4, .*{MASK_RCNN_C4}"),
         ("detectron2/cascade_mask_rcnn_R_50_FPN_1x", CASCADE_RCNN, f"Cascade Mask R-CNN, .*{CASCADE_MASK_RCNN}"),
+        ("mmlab/mask-rcnn_r50_fpn_1x_coco", MASK_RCNN_GCB, f"Mask R-CNN, .*{MASK_RCNN}"),
+        (
+            "mmlab/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1x_coco",
+            MASK_RCNN,
+            rf"Mask R-CNN with context blocks, .*\({MASK_RCNN_GCB}",
+        ),
         ("mmlab/cascade-rcnn_r50_fpn_1x_coco", CASCADE_MASK_RCNN, f"Cascade R-CNN, .*{CASCADE_RCNN}"),
     ],
 )
@@ -280,6 +290,6 @@ def test_a_system_whose_conventions_are_not_known():
 )
 def test_a_system_that_is_not_known(golden, name, row):
     with pytest.raises(
-        WeightsError, match=r"not (weights of a detector|of a system) that cvzoo knows.*--backbone-weights"
+        WeightsError, match=r"not (weights of a model|of a system) that cvzoo knows.*--backbone-weights"
     ):
         loads(manifest(golden, name), row)

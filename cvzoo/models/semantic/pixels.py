@@ -89,14 +89,27 @@ def logits_of_images(
     logits_NKHW: Tensor, sizes: list[Size], original_sizes: list[Size], canvas: Size, align_corners: bool
 ) -> Iterator[Tensor]:
     """Of one image after the other the (K, H, W) logits of its original pixels, without the padding."""
-    for own_KHW, (height, width), original_size in zip(logits_NKHW, sizes, original_sizes):
-        x = resize(own_KHW[None].float(), canvas, align_corners)[:, :, :height, :width]
-        yield resize(x, original_size, align_corners)[0]
+    for own_KHW, size, original_size in zip(logits_NKHW.float(), sizes, original_sizes):
+        yield _of_image(own_KHW, size, original_size, canvas, align_corners)
+
+
+def _of_image(logits_KHW: Tensor, size: Size, original_size: Size, canvas: Size, align_corners: bool) -> Tensor:
+    x = resize(logits_KHW[None], canvas, align_corners)[:, :, : size[0], : size[1]]
+    return resize(x, original_size, align_corners)[0]
 
 
 def decode(
     raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size, config: SemanticConfig
 ) -> list[Segmentation]:
-    """The best class of every pixel of each original image."""
-    images = logits_of_images(raw.logits, sizes, original_sizes, canvas, config.align_corners)
-    return [Segmentation(logits_KHW.argmax(dim=0).to(torch.uint8)) for logits_KHW in images]
+    """The best class of every pixel of each original image; of equally good ones the first."""
+    found = []
+    # one plane after the other, so that the many classes of a large picture are never all there at its size
+    for own_KHW, *place in zip(raw.logits.float().contiguous(), sizes, original_sizes):
+        planes = (_of_image(own_HW[None], *place, canvas, config.align_corners)[0] for own_HW in own_KHW)
+        best = next(planes).clone()
+        labels = torch.zeros_like(best, dtype=torch.uint8)
+        for label, plane in enumerate(planes, start=1):
+            labels.masked_fill_(plane > best, label)
+            torch.maximum(best, plane, out=best)
+        found.append(Segmentation(labels))
+    return found

@@ -1,0 +1,143 @@
+"""Semantic segmentation beside torchvision and mmsegmentation, alternating in one process on the CPU.
+
+    python benchmarks/semantic_inference.py deeplabv3 [--precision bf16] [--rounds 5] [--height 512 --width 1024]
+
+From the decoded picture to the map of classes. Peers with the same network and weights: torchvision's
+`deeplabv3_resnet50`, and mmsegmentation's `pspnet_r50-d8` and `deeplabv3plus_r50-d8`, where it can be imported;
+`agree` is the share of pixels whose class is the same. torchvision runs beside all three, as the fastest other way to
+the same result. In bf16 only ours changes. mmsegmentation needs no compiled extension for these networks:
+
+    pip install --no-deps --target DIR mmsegmentation==1.2.2 mmcv-lite==2.1.0 mmengine==0.10.7 \\
+        addict ftfy opencv-python-headless prettytable regex rich scipy termcolor wcwidth yapf
+    PYTHONPATH=DIR python benchmarks/semantic_inference.py pspnet
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+from common import alternate, report
+from side_by_side import batch_of, picture
+from torch import Tensor, nn
+from torchvision.models.segmentation import deeplabv3_resnet50
+from torchvision.transforms.functional import normalize
+
+from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
+from cvzoo.models.pspnet import PSPNetConfig
+from cvzoo.models.semantic.head import DILATED
+from cvzoo.weights.keys import to_ours
+from cvzoo.weights.strict import load_state
+
+System = Literal["deeplabv3", "pspnet", "deeplabv3plus"]
+TORCHVISION = DeepLabV3PlusConfig(
+    num_classes=21,
+    backbone=replace(DILATED, deep_stem=False),
+    channels=256,
+    separable=False,
+    fuse_kernel=1,
+    low_channels=0,
+    decoder_convs=1,
+)
+CONFIGS: dict[System, DeepLabV3PlusConfig | PSPNetConfig] = {
+    "deeplabv3": TORCHVISION,
+    "pspnet": PSPNetConfig(),
+    "deeplabv3plus": DeepLabV3PlusConfig(),
+}
+MMSEG = "{0}/{0}_r50-d8_4xb2-40k_cityscapes-512x1024.py"
+MMCV_OPS = ("point_sample", "sigmoid_focal_loss", "CrissCrossAttention", "PSAMask")
+"""What mmsegmentation imports, and these networks do not call, of the extension that mmcv-lite has not."""
+
+
+def main(
+    system: tyro.conf.Positional[System],
+    precision: Literal["fp32", "bf16"] = "fp32",
+    rounds: int = 5,
+    height: int = 512,
+    width: int = 1024,
+) -> None:
+    batch = batch_of([picture((height, width))])
+    torch.manual_seed(0)
+    theirs = {"torchvision": spread_norms(deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True))}
+    if system != "deeplabv3":
+        if find_spec("mmseg") is None:
+            raise SystemExit(f"skipped: the peer of {system} is mmsegmentation, which cannot be imported")
+        theirs["mmsegmentation"] = spread_norms(mmsegmentation(system))
+    twin = list(theirs)[-1]
+    ours = CONFIGS[system].build()
+    load_state(ours, to_ours(theirs[twin].state_dict()), twin)
+    fast: Any = ours.for_inference()
+
+    def run_ours() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return fast.predict(batch)[0].labels
+
+    sides: dict[str, Callable[[], Tensor]] = {"ours": run_ours}
+    for name, model in theirs.items():
+        sides[name] = RUNS[name](model, batch.images[0])
+    agree = (run_ours() == sides[twin]()).float().mean().item()
+    times = alternate(sides, rounds)
+    figures = {f"{name}_{clock}_s": seconds for name, side in times.items() for clock, seconds in side.items()}
+    for name in theirs:
+        for clock in ("cpu", "wall"):
+            figures[f"ratio_{name}_{clock}"] = times["ours"][clock] / times[name][clock]
+    report(f"semantic_inference_{system}_{precision}", **figures, same_network=twin, agree=agree, size=[height, width])
+
+
+def spread_norms(model: nn.Module) -> nn.Module:
+    """In eval mode, with norms under which the activations of random weights neither vanish nor explode."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.2, 0.5)
+            nn.init.uniform_(module.bias, -0.1, 0.1)
+    return model.eval()
+
+
+def mmsegmentation(system: System) -> nn.Module:
+    """mmsegmentation's network for Cityscapes with random weights."""
+    stub = types.ModuleType("mmcv.ops")
+    for name in MMCV_OPS:
+        setattr(stub, name, None)
+    sys.modules["mmcv.ops"] = stub
+    models = import_module("mmseg.models")
+    configs = Path(models.__file__ or "").parents[1] / ".mim/configs"
+    config = import_module("mmengine.config").Config.fromfile(configs / MMSEG.format(system))
+    config.model.pretrained = None
+    import_module("mmengine.registry").init_default_scope("mmseg")
+    return import_module("mmengine.model").revert_sync_batchnorm(models.build_segmentor(config.model))
+
+
+def run_torchvision(model: nn.Module, image_3HW: Tensor) -> Callable[[], Tensor]:
+    def run() -> Tensor:
+        with torch.no_grad():
+            x = normalize(image_3HW[None] / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+            return model(x)["out"].argmax(1)[0]
+
+    return run
+
+
+def run_mmsegmentation(model: Any, image_3HW: Tensor) -> Callable[[], Tensor]:
+    """Its preprocessor takes what OpenCV reads."""
+    size = tuple(image_3HW.shape[1:])
+    sample = import_module("mmseg.structures").SegDataSample(metainfo={"ori_shape": size, "img_shape": size})
+    data = {"inputs": [image_3HW.flip(0).contiguous()], "data_samples": [sample]}
+
+    def run() -> Tensor:
+        with torch.no_grad():
+            return model.test_step(data)[0].pred_sem_seg.data[0]
+
+    return run
+
+
+RUNS = {"torchvision": run_torchvision, "mmsegmentation": run_mmsegmentation}
+
+if __name__ == "__main__":
+    tyro.cli(main)
