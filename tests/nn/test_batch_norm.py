@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -57,6 +58,11 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     for part in parts:
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             torch.testing.assert_close(part[name], whole[name])
+
+
+def test_one_value_has_no_statistics() -> None:
+    with pytest.raises(ValueError, match=r"needs two pictures at a time; raise --schedule\.batch"):
+        layer()(torch.zeros(1, 5, 1, 1, dtype=torch.float64))
 
 
 def test_one_process_is_torchs() -> None:
