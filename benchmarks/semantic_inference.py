@@ -80,7 +80,7 @@ def main(
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             return fast.predict(batch)[0].labels
 
-    sides: dict[str, Callable[[], Tensor]] = {"ours": run_ours}
+    sides: dict[str, Callable[[], Any]] = {"ours": run_ours}
     for name, model in theirs.items():
         sides[name] = RUNS[name](model, batch.images[0])
     agree = (run_ours() == sides[twin]()).float().mean().item()

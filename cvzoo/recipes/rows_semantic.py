@@ -17,6 +17,7 @@ SEMANTIC_ROWS = (
         backbone="R-50-D8",
         lr_schd="80k, Cityscapes",
         references=(Reference(name="mmsegmentation", results={"mIoU": 0.7361}, source=f"{MMSEGMENTATION}/fcn"),),
+        parity=("torchvision",),
     ),
     Row(
         recipe=semantic.fcn_lite0_camvid,

@@ -335,7 +335,7 @@ def treefilter_lite0_camvid() -> Recipe:
     """Tree filters on EfficientNet-Lite0 and 367 street scenes: real data in half an hour on 2 CPU cores."""
     from cvzoo.models.treefilter import TreeFilterConfig
 
-    options = _small_lite0(output_stride=32) | {"channels": 64}
+    options: dict[str, Any] = _small_lite0(output_stride=32) | {"channels": 64}
     return _camvid("treefilter_lite0_camvid", TreeFilterConfig(**options, embed_channels=64))
 
 
@@ -343,5 +343,5 @@ def treefilter_r18_shapes() -> Recipe:
     """Tree filters on drawn shapes from random weights; a few minutes on 2 CPU cores."""
     from cvzoo.models.treefilter import TreeFilterConfig
 
-    options = _small_resnet(output_stride=32) | {"channels": 32}
+    options: dict[str, Any] = _small_resnet(output_stride=32) | {"channels": 32}
     return _shapes("treefilter_r18_shapes", TreeFilterConfig(**options, embed_channels=32, groups=8))

@@ -102,7 +102,7 @@ def as_row(config: ModelConfig, model: ModelConfig) -> ModelConfig:
 def _dialect(
     state: Mapping[str, Tensor], toolbox: Toolbox, systems: tuple[System, ...], model: ModelConfig, source: str
 ) -> ModelConfig:
-    known = dict(dialects.DIALECTS[toolbox])
+    known = dict(dialects.DIALECTS.get(toolbox, {}))
     known.update(dialects_semantic.DIALECTS[toolbox])
     for key, variants in dialects.VARIANTS.get(toolbox, {}).items():
         if key in state:

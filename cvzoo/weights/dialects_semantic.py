@@ -19,6 +19,7 @@ from cvzoo.models.gcnet import GCNetConfig
 from cvzoo.models.pspnet import PSPNetConfig
 from cvzoo.models.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.models.semantic.pixels import PixelLossConfig
+from cvzoo.models.treefilter import TreeFilterConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.weights.dialects import Dialects
@@ -97,6 +98,7 @@ DIALECTS: dict[str, Dialects] = {
         "DeepLab v3+": DeepLabV3PlusConfig,
         "GCNet": GCNetConfig,
     },
+    "treefilter": {"TreeFilter": TreeFilterConfig},  # so are its authors'
 }
 """By toolbox; what is not here, cvzoo knows no conventions of."""
 
@@ -113,6 +115,9 @@ def as_in_file(dialect: SegmenterConfig, state: Mapping[str, Tensor]) -> Segment
             seen |= _deeplab(state)
         case GCNetConfig():
             seen["ratio"] = len(state["context.transform.0.weight"]) / seen["channels"]
+        case TreeFilterConfig():
+            seen["decoder"] = "extra" if "start.context.conv.weight" in state else "basic"
+            seen["embed_channels"] = len(state["finer.0.embed.conv.weight"])
         case PSPNetConfig():
             pass
     return replace(dialect, **seen)

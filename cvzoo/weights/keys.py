@@ -8,16 +8,17 @@ from typing import Literal
 
 from torch import Tensor
 
-from cvzoo.weights import detectron2, mmlab, torchvision
+from cvzoo.weights import detectron2, mmlab, torchvision, treefilter
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.rename import State
 
-Toolbox = Literal["cvzoo", "torchvision", "detectron2", "mmlab"]
+Toolbox = Literal["cvzoo", "torchvision", "detectron2", "mmlab", "treefilter"]
 MARKERS: dict[Toolbox, str] = {
     "cvzoo": r"^neck\.lateral\.|^rpn\.objectness\.|\bclassifier\.conv\.",
     "torchvision": rf"{torchvision.MARKER}|{torchvision.SEGMENTATION_MARKER}",
     "detectron2": detectron2.MARKER,
     "mmlab": rf"{mmlab.MARKER}|{mmlab.SEGMENTATION_MARKER}",
+    "treefilter": treefilter.MARKER,
 }
 
 
@@ -29,7 +30,8 @@ def recognise(state: Collection[str]) -> Toolbox:
     some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
     raise WeightsError(
         f"these are not weights of a model that cvzoo knows; {len(state)} keys: {some}. It reads models of torchvision,"
-        " detectron2, cvpods, mmdetection, mmsegmentation and its own; a backbone alone goes to --backbone-weights"
+        " detectron2, cvpods, mmdetection, mmsegmentation, TreeFilter-Torch and its own; a backbone alone goes to"
+        " --backbone-weights"
     )
 
 
@@ -48,6 +50,8 @@ def to_ours(state: Mapping[str, Tensor]) -> State:
             if _has(state, mmlab.SEGMENTATION_MARKER):
                 return mmlab.from_mmsegmentation(state)
             return mmlab.from_mmlab(state)
+        case "treefilter":
+            return treefilter.from_treefilter(state)
 
 
 def _has(state: Collection[str], marker: str) -> bool:

@@ -20,6 +20,7 @@ from cvzoo.models.mask_rcnn import MaskRCNNConfig
 from cvzoo.models.pspnet import PSPNetConfig
 from cvzoo.models.reppoints import RepPointsConfig
 from cvzoo.models.retinanet import RetinaNetConfig
+from cvzoo.models.treefilter import TreeFilterConfig
 from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
@@ -37,7 +38,7 @@ DetectorConfig = (
     | CascadeRCNNConfig
     | TridentNetConfig
 )
-SegmenterConfig = FCNConfig | PSPNetConfig | DeepLabV3PlusConfig | GCNetConfig
+SegmenterConfig = FCNConfig | PSPNetConfig | DeepLabV3PlusConfig | GCNetConfig | TreeFilterConfig
 ModelConfig = DetectorConfig | SegmenterConfig
 System = Literal[
     "RetinaNet",
@@ -58,6 +59,7 @@ System = Literal[
     "DeepLab v3",
     "DeepLab v3+",
     "GCNet",
+    "TreeFilter",
 ]
 """What weights are for. TridentNet's and those of Faster R-CNN on C4 are for either."""
 WITHOUT_ROWS: dict[System, str] = {"DeepLab v3": "one of DeepLab v3+ with --model.low-channels 0"}
@@ -70,6 +72,7 @@ SEGMENTERS: dict[str, System] = {
     "low": "DeepLab v3+",
     "aspp": "DeepLab v3",
     "context": "GCNet",
+    "finer": "TreeFilter",
 }
 """A part of the network that tells a system for semantic segmentation. DeepLab v3+ has v3's, too, and comes first."""
 CONTEXT = re.compile(r"^backbone\..*\.context\.")
@@ -150,6 +153,8 @@ def system_of(config: ModelConfig) -> System:
             return "DeepLab v3+" if config.low_channels else "DeepLab v3"
         case GCNetConfig():
             return "GCNet"
+        case TreeFilterConfig():
+            return "TreeFilter"
 
 
 def _has_context(body: ResNetConfig | TimmConfig) -> bool:

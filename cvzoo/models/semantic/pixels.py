@@ -104,8 +104,8 @@ def decode(
     """The best class of every pixel of each original image; of equally good ones the first."""
     found = []
     # one plane after the other, so that the many classes of a large picture are never all there at its size
-    for own_KHW, *place in zip(raw.logits.float().contiguous(), sizes, original_sizes):
-        planes = (_of_image(own_HW[None], *place, canvas, config.align_corners)[0] for own_HW in own_KHW)
+    for own_KHW, size, original_size in zip(raw.logits.float().contiguous(), sizes, original_sizes):
+        planes = (_of_image(x[None], size, original_size, canvas, config.align_corners)[0] for x in own_KHW)
         best = next(planes).clone()
         labels = torch.zeros_like(best, dtype=torch.uint8)
         for label, plane in enumerate(planes, start=1):
