@@ -14,22 +14,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import (
-    DILATED,
-    UNPADDED,
-    AuxiliaryConfig,
-    Classifier,
-    SemanticOutput,
-    auxiliary_head,
-)
-from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
+from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.models.semantic.pixels import PixelLossConfig
+from cvzoo.models.semantic.segmenter import Segmenter
 from cvzoo.nn.context import ASPP
-from cvzoo.nn.inference import optimise_for_inference
 from cvzoo.nn.layers import ConvNorm, Norm, resize, separable
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
+from cvzoo.structures import size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +64,21 @@ class DeepLabV3PlusConfig:
     loss: PixelLossConfig = field(default_factory=PixelLossConfig)
     """Cross-entropy of the pixels."""
 
-    def build(self) -> DeepLabV3Plus:
-        return DeepLabV3Plus(self)
+    def build(self) -> Segmenter:
+        backbone = self.backbone.build()
+        return Segmenter(self, backbone, DeepLabHead(self, backbone.channels))
 
 
-class DeepLabV3Plus(nn.Module):
-    """The whole network; see the model protocol in docs/models.md."""
+class DeepLabHead(nn.Module):
+    """ASPP on C5, and the decoder that brings it to C2."""
 
-    def __init__(self, config: DeepLabV3PlusConfig) -> None:
+    def __init__(self, config: DeepLabV3PlusConfig, channels: tuple[int, ...]) -> None:
+        """`channels` of C2 to C5."""
         super().__init__()
-        self.config = c = config
-        self.backbone = c.backbone.build()
-        c2, _, c4, c5 = self.backbone.channels
+        c = config
+        self.align_corners = c.align_corners
         self.aspp = ASPP(
-            c5,
+            channels[3],
             c.channels,
             c.dilations,
             norm=c.norm,
@@ -95,7 +89,7 @@ class DeepLabV3Plus(nn.Module):
             dropout=c.aspp_dropout,
             align_corners=c.align_corners,
         )
-        self.low = ConvNorm(c2, c.low_channels, 1, norm=c.norm, relu=True) if c.low_channels else None
+        self.low = ConvNorm(channels[0], c.low_channels, 1, norm=c.norm, relu=True) if c.low_channels else None
         self.decoder = nn.Sequential()
         for source in [c.channels + c.low_channels, *[c.channels] * (c.decoder_convs - 1)][: c.decoder_convs]:
             if c.separable:
@@ -103,36 +97,10 @@ class DeepLabV3Plus(nn.Module):
             else:
                 self.decoder.append(ConvNorm(source, c.channels, norm=c.norm, relu=True))
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
-        self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
 
-    def raw(self, images_N3HW: Tensor) -> SemanticOutput:
-        """Logits for normalised, padded images: a pure tensor function."""
-        c2, _, c4, c5 = self.backbone(images_N3HW)
-        aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
+    def forward(self, features: list[Tensor]) -> Tensor:
+        c2, c5 = features[0], features[-1]
         x = self.aspp(c5)
         if self.low is not None:
-            x = torch.cat([resize(x, size_of(c2), self.config.align_corners), self.low(c2)], dim=1)
-        return SemanticOutput(self.classifier(self.decoder(x)), aux)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Segmentation]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
-        """`loss_seg` of the head, `loss_aux` of the auxiliary one."""
-        return semantic_losses(raw, targets, canvas, self.config)
-
-    def decode(
-        self, raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
-    ) -> list[Segmentation]:
-        """The label map of each image in original pixels."""
-        return decode(raw, sizes, original_sizes, canvas, self.config)
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
+            x = torch.cat([resize(x, size_of(c2), self.align_corners), self.low(c2)], dim=1)
+        return self.classifier(self.decoder(x))

@@ -14,22 +14,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import (
-    DILATED,
-    UNPADDED,
-    AuxiliaryConfig,
-    Classifier,
-    SemanticOutput,
-    auxiliary_head,
-)
-from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
+from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.models.semantic.pixels import PixelLossConfig
+from cvzoo.models.semantic.segmenter import Segmenter
 from cvzoo.nn.context import ContextBlock
-from cvzoo.nn.inference import optimise_for_inference
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,51 +49,24 @@ class GCNetConfig:
     loss: PixelLossConfig = field(default_factory=PixelLossConfig)
     """Cross-entropy of the pixels."""
 
-    def build(self) -> GCNet:
-        return GCNet(self)
+    def build(self) -> Segmenter:
+        backbone = self.backbone.build()
+        return Segmenter(self, backbone, GCHead(self, backbone.channels[3]))
 
 
-class GCNet(nn.Module):
-    """The whole network; see the model protocol in docs/models.md."""
+class GCHead(nn.Module):
+    """A context block between two convolutions of C5, merged with it and classified."""
 
-    def __init__(self, config: GCNetConfig) -> None:
+    def __init__(self, config: GCNetConfig, in_channels: int) -> None:
         super().__init__()
-        self.config = c = config
-        self.backbone = c.backbone.build()
-        _, _, c4, c5 = self.backbone.channels
-        self.before = ConvNorm(c5, c.channels, norm=c.norm, relu=True)
+        c = config
+        self.before = ConvNorm(in_channels, c.channels, norm=c.norm, relu=True)
         self.context = ContextBlock(c.channels, c.ratio)
         self.after = ConvNorm(c.channels, c.channels, norm=c.norm, relu=True)
-        self.merge = ConvNorm(c5 + c.channels, c.channels, norm=c.norm, relu=True)
+        self.merge = ConvNorm(in_channels + c.channels, c.channels, norm=c.norm, relu=True)
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
-        self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
 
-    def raw(self, images_N3HW: Tensor) -> SemanticOutput:
-        """Logits for normalised, padded images: a pure tensor function."""
-        _, _, c4, c5 = self.backbone(images_N3HW)
-        aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
+    def forward(self, features: list[Tensor]) -> Tensor:
+        c5 = features[-1]
         x = self.after(self.context(self.before(c5)))
-        return SemanticOutput(self.classifier(self.merge(torch.cat([c5, x], dim=1))), aux)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Segmentation]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
-        """`loss_seg` of the head, `loss_aux` of the auxiliary one."""
-        return semantic_losses(raw, targets, canvas, self.config)
-
-    def decode(
-        self, raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
-    ) -> list[Segmentation]:
-        """The label map of each image in original pixels."""
-        return decode(raw, sizes, original_sizes, canvas, self.config)
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
+        return self.classifier(self.merge(torch.cat([c5, x], dim=1)))

@@ -10,25 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import (
-    DILATED,
-    UNPADDED,
-    AuxiliaryConfig,
-    Classifier,
-    SemanticOutput,
-    auxiliary_head,
-)
-from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
+from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.models.semantic.pixels import PixelLossConfig
+from cvzoo.models.semantic.segmenter import Segmenter
 from cvzoo.nn.context import Fuse, PyramidPooling
-from cvzoo.nn.inference import optimise_for_inference
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,49 +47,22 @@ class PSPNetConfig:
     loss: PixelLossConfig = field(default_factory=PixelLossConfig)
     """Cross-entropy of the pixels."""
 
-    def build(self) -> PSPNet:
-        return PSPNet(self)
+    def build(self) -> Segmenter:
+        backbone = self.backbone.build()
+        return Segmenter(self, backbone, PSPHead(self, backbone.channels[3]))
 
 
-class PSPNet(nn.Module):
-    """The whole network; see the model protocol in docs/models.md."""
+class PSPHead(nn.Module):
+    """C5 beside its averages, fused and classified."""
 
-    def __init__(self, config: PSPNetConfig) -> None:
+    def __init__(self, config: PSPNetConfig, in_channels: int) -> None:
         super().__init__()
-        self.config = c = config
-        self.backbone = c.backbone.build()
-        _, _, c4, c5 = self.backbone.channels
-        self.pyramid = PyramidPooling(c5, c.channels, c.bins, norm=c.norm)
-        self.fuse = Fuse(c5 + len(c.bins) * c.channels, c.channels, norm=c.norm, relu=True)
+        self.align_corners = config.align_corners
+        c = config
+        self.pyramid = PyramidPooling(in_channels, c.channels, c.bins, norm=c.norm)
+        self.fuse = Fuse(in_channels + len(c.bins) * c.channels, c.channels, norm=c.norm, relu=True)
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
-        self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
 
-    def raw(self, images_N3HW: Tensor) -> SemanticOutput:
-        """Logits for normalised, padded images: a pure tensor function."""
-        _, _, c4, c5 = self.backbone(images_N3HW)
-        aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
-        x = self.fuse(c5, self.pyramid(c5), self.config.align_corners)
-        return SemanticOutput(self.classifier(x), aux)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Segmentation]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
-        """`loss_seg` of the head, `loss_aux` of the auxiliary one."""
-        return semantic_losses(raw, targets, canvas, self.config)
-
-    def decode(
-        self, raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
-    ) -> list[Segmentation]:
-        """The label map of each image in original pixels."""
-        return decode(raw, sizes, original_sizes, canvas, self.config)
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
+    def forward(self, features: list[Tensor]) -> Tensor:
+        c5 = features[-1]
+        return self.classifier(self.fuse(c5, self.pyramid(c5), self.align_corners))

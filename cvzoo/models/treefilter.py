@@ -11,19 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import UNPADDED, AuxiliaryConfig, Classifier, SemanticOutput, auxiliary_head
-from cvzoo.models.semantic.pixels import PixelLossConfig, decode, semantic_losses
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.models.semantic.head import UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.models.semantic.pixels import PixelLossConfig
+from cvzoo.models.semantic.segmenter import Segmenter
 from cvzoo.nn.layers import ConvNorm, Norm, resize
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
-from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
+from cvzoo.structures import size_of
 
 BODY = ResNetConfig(deep_stem=True, stem_channels=128, norm="batch", frozen_stages=0)
 """The authors' body: a stem twice as wide as usual, nothing dilated, all of it trained."""
@@ -64,8 +63,9 @@ class TreeFilterConfig:
                 f" model.embed-channels {self.embed_channels}"
             )
 
-    def build(self) -> TreeFilter:
-        return TreeFilter(self)
+    def build(self) -> Segmenter:
+        backbone = self.backbone.build()
+        return Segmenter(self, backbone, TreeDecoder(self, backbone.channels))
 
 
 class Residual(nn.Module):
@@ -122,53 +122,26 @@ class Finer(nn.Module):
         return self.refine(latent_NCHW + tree_filter(known_NCHW, self.embed(known_NCHW), tree, self.config.groups))
 
 
-class TreeFilter(nn.Module):
-    """The whole network; see the model protocol in docs/models.md."""
+class TreeDecoder(nn.Module):
+    """From the coarsest map to the finest, filtered on the way, and the classifier."""
 
-    def __init__(self, config: TreeFilterConfig) -> None:
+    def __init__(self, config: TreeFilterConfig, channels: tuple[int, ...]) -> None:
+        """`channels` of C2 to C5."""
         super().__init__()
-        self.config = c = config
-        self.backbone = c.backbone.build()
-        c2, c3, c4, c5 = self.backbone.channels
+        c = config
+        c2, c3, c4, c5 = channels
         extra = c.decoder == "extra"
         self.start = Scene(c5, c) if extra else _block(c, c5, 3)
-        self.finer = nn.ModuleList(Finer(channels, c) for channels in (c4, c3, c2))
+        self.finer = nn.ModuleList(Finer(source, c) for source in (c4, c3, c2))
         self.last = _block(c, c.channels, 3) if extra else ConvNorm(c.channels, c.channels, norm=c.norm, relu=True)
         self.classifier = Classifier(c.channels, c.num_classes, dropout=0.0)
-        self.aux_head = auxiliary_head(c.aux, c4, c.num_classes, c.norm)
-        for part in (self.start, self.finer, self.last, self.classifier):
-            for module in part.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
-    def raw(self, images_N3HW: Tensor) -> SemanticOutput:
-        """Logits for normalised images, at stride 4: a pure tensor function."""
-        c2, c3, c4, c5 = self.backbone(images_N3HW)
-        aux = self.aux_head(c4) if self.training and self.aux_head is not None else None
+    def forward(self, features: list[Tensor]) -> Tensor:
+        c2, c3, c4, c5 = features
         x = self.start(c5)
         for finer, fine in zip(self.finer, (c4, c3, c2)):
             x = finer(x, fine)
-        return SemanticOutput(self.classifier(self.last(x)), aux)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Segmentation]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
-        """`loss_seg` of the head, `loss_aux` of the auxiliary one."""
-        return semantic_losses(raw, targets, canvas, self.config)
-
-    def decode(
-        self, raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
-    ) -> list[Segmentation]:
-        """The label map of each image in original pixels."""
-        return decode(raw, sizes, original_sizes, canvas, self.config)
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
+        return self.classifier(self.last(x))

@@ -97,15 +97,15 @@ def _dense_head(state: Mapping[str, Tensor]) -> Rules:
 
 
 DEEPLAB: Rules = (
-    (r"^sem_seg_head\.(?:decoder\.res5\.project_conv|aspp)\.", "aspp."),
-    (r"^aspp\.convs\.0\.", "aspp.point."),
-    *((rf"^aspp\.convs\.{i + 1}\.", f"aspp.atrous.{i}.") for i in range(3)),
-    (r"^aspp\.convs\.4\.1\.", "aspp.pooled."),
-    (r"^aspp\.project\.", "aspp.fuse."),
-    (r"^sem_seg_head\.decoder\.res2\.project_conv\.", "low."),
-    (r"^sem_seg_head\.decoder\.res2\.fuse_conv\.", "decoder."),
-    (r"^sem_seg_head\.predictor\.", "classifier.conv."),
-    (r"^((?:aspp|low|decoder)\b.*)(?<!norm)\.(weight|bias)$", r"\1.conv.\2"),
+    (r"^sem_seg_head\.(?:decoder\.res5\.project_conv|aspp)\.", "head.aspp."),
+    (r"^head\.aspp\.convs\.0\.", "head.aspp.point."),
+    *((rf"^head\.aspp\.convs\.{i + 1}\.", f"head.aspp.atrous.{i}.") for i in range(3)),
+    (r"^head\.aspp\.convs\.4\.1\.", "head.aspp.pooled."),
+    (r"^head\.aspp\.project\.", "head.aspp.fuse."),
+    (r"^sem_seg_head\.decoder\.res2\.project_conv\.", "head.low."),
+    (r"^sem_seg_head\.decoder\.res2\.fuse_conv\.", "head.decoder."),
+    (r"^sem_seg_head\.predictor\.", "head.classifier.conv."),
+    (r"^(head\.(?:aspp|low|decoder)\b.*)(?<!norm)\.(weight|bias)$", r"\1.conv.\2"),
 )
 
 
@@ -115,7 +115,7 @@ def _deeplab(state: Mapping[str, Tensor]) -> Rules:
 
 def _reordered(ours: State) -> State:
     """DeepLab v3+'s decoder sees the low-level features before ASPP's there, after them here."""
-    if "low.conv.weight" in ours:
-        fuse, low = "decoder.0.conv.weight", len(ours["low.conv.weight"])
+    if "head.low.conv.weight" in ours:
+        fuse, low = "head.decoder.0.conv.weight", len(ours["head.low.conv.weight"])
         ours[fuse] = ours[fuse].roll(-low, dims=1)
     return ours

@@ -105,8 +105,8 @@ DIALECTS: dict[str, Dialects] = {
 
 def as_in_file(dialect: SegmenterConfig, state: Mapping[str, Tensor]) -> SegmenterConfig:
     """`dialect` with the sizes and parts of the network that `state` (our keys) is of: stem, heads and their widths."""
-    classifier = "head.classifier.conv.weight" if isinstance(dialect, FCNConfig) else "classifier.conv.weight"
-    seen: dict[str, Any] = {"num_classes": len(state[classifier]), "channels": state[classifier].shape[1]}
+    classes, channels = state["head.classifier.conv.weight"].shape[:2]
+    seen: dict[str, Any] = {"num_classes": classes, "channels": channels}
     seen |= {"backbone": _body(dialect.backbone, state), "aux": _aux(dialect.aux, state)}
     match dialect:
         case FCNConfig():
@@ -114,10 +114,10 @@ def as_in_file(dialect: SegmenterConfig, state: Mapping[str, Tensor]) -> Segment
         case DeepLabV3PlusConfig():
             seen |= _deeplab(state)
         case GCNetConfig():
-            seen["ratio"] = len(state["context.transform.0.weight"]) / seen["channels"]
+            seen["ratio"] = len(state["head.context.transform.0.weight"]) / channels
         case TreeFilterConfig():
-            seen["decoder"] = "extra" if "start.context.conv.weight" in state else "basic"
-            seen["embed_channels"] = len(state["finer.0.embed.conv.weight"])
+            seen["decoder"] = "extra" if "head.start.context.conv.weight" in state else "basic"
+            seen["embed_channels"] = len(state["head.finer.0.embed.conv.weight"])
         case PSPNetConfig():
             pass
     return replace(dialect, **seen)
@@ -141,11 +141,11 @@ def _aux(aux: AuxiliaryConfig | None, state: Mapping[str, Tensor]) -> AuxiliaryC
 
 def _deeplab(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
-        "separable": "aspp.atrous.0.0.conv.weight" in state,
-        "fuse_kernel": state["aspp.fuse.conv.weight"].shape[2],
-        "pool_norm": "aspp.pooled.norm.weight" in state,
-        "low_channels": len(state["low.conv.weight"]) if "low.conv.weight" in state else 0,
-        "decoder_convs": _count(state, "decoder."),
+        "separable": "head.aspp.atrous.0.0.conv.weight" in state,
+        "fuse_kernel": state["head.aspp.fuse.conv.weight"].shape[2],
+        "pool_norm": "head.aspp.pooled.norm.weight" in state,
+        "low_channels": len(state["head.low.conv.weight"]) if "head.low.conv.weight" in state else 0,
+        "decoder_convs": _count(state, "head.decoder."),
     }
 
 

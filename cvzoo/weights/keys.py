@@ -14,7 +14,7 @@ from cvzoo.weights.rename import State
 
 Toolbox = Literal["cvzoo", "torchvision", "detectron2", "mmlab", "treefilter"]
 MARKERS: dict[Toolbox, str] = {
-    "cvzoo": r"^neck\.lateral\.|^rpn\.objectness\.|\bclassifier\.conv\.",
+    "cvzoo": r"^neck\.lateral\.|^rpn\.objectness\.|^head\.classifier\.conv\.",
     "torchvision": rf"{torchvision.MARKER}|{torchvision.SEGMENTATION_MARKER}",
     "detectron2": detectron2.MARKER,
     "mmlab": rf"{mmlab.MARKER}|{mmlab.SEGMENTATION_MARKER}",

@@ -69,44 +69,43 @@ def _outputs(state: Mapping[str, Tensor]) -> Rules:
 
 SEGMENTATION_MARKER = r"^decode_head\."
 """Keys by which mmsegmentation is known."""
-FCN: Rules = ((r"^decode_head\.", "head."), (r"^head\.conv_cat\.", "head.merge."))
 HEADS: dict[str, Rules] = {
     "psp_modules": (
-        (r"^decode_head\.psp_modules\.(\d)\.1\.", r"pyramid.branches.\1."),
-        (r"^decode_head\.bottleneck\.", "fuse."),
+        (r"\.psp_modules\.(\d)\.1\.", r".pyramid.branches.\1."),
+        (r"\.bottleneck\.", ".fuse."),
     ),
     "aspp_modules": (
-        (r"^decode_head\.aspp_modules\.0\.", "aspp.point."),
-        *((rf"^decode_head\.aspp_modules\.{i + 1}\.", f"aspp.atrous.{i}.") for i in range(3)),
-        (r"^decode_head\.image_pool\.1\.", "aspp.pooled."),
-        (r"^decode_head\.bottleneck\.", "aspp.fuse."),
-        (r"^decode_head\.c1_bottleneck\.", "low."),
-        (r"^decode_head\.sep_bottleneck\.", "decoder."),
+        (r"\.aspp_modules\.0\.", ".aspp.point."),
+        *((rf"\.aspp_modules\.{i + 1}\.", f".aspp.atrous.{i}.") for i in range(3)),
+        (r"\.image_pool\.1\.", ".aspp.pooled."),
+        (r"\.bottleneck\.", ".aspp.fuse."),
+        (r"\.c1_bottleneck\.", ".low."),
+        (r"\.sep_bottleneck\.", ".decoder."),
         (r"\.depthwise_conv\.", ".0."),
         (r"\.pointwise_conv\.", ".1."),
     ),
     "gc_block": (
         *CONTEXT,
-        (r"^decode_head\.convs\.0\.", "before."),
-        (r"^decode_head\.convs\.1\.", "after."),
-        (r"^decode_head\.conv_cat\.", "merge."),
+        (r"^head\.convs\.0\.", "head.before."),
+        (r"^head\.convs\.1\.", "head.after."),
     ),
 }
-"""What only one kind of head has, to the rules of that kind; without any of these it is FCN's."""
+"""What only one kind of head has, to the rules of that kind; FCN's has none of these."""
 
 
 def from_mmsegmentation(state: Mapping[str, Tensor]) -> State:
     """A segmentation network's state under our keys; unknown keys stay as they are."""
     parts = {key.split(".")[1] for key in state if key.startswith("decode_head.")}
-    heads = next((rules for part, rules in HEADS.items() if part in parts), FCN)
+    heads = next((rules for part, rules in HEADS.items() if part in parts), ())
     rules = (
         (r"^auxiliary_head\.", "aux_head."),
+        (r"^decode_head\.", "head."),
         *heads,
+        (r"^head\.conv_cat\.", "head.merge."),
         (r"\bconv_seg\.", "classifier.conv."),
-        (r"^(decode_head\.)(?=classifier\.|context\.)", ""),
         (r"^((?!backbone\.).*)\.bn\.", r"\1.norm."),
     )
     ours = renamed(state, rules)
-    if (fuse := "aspp.fuse.conv.weight") in ours:  # the pooling branch comes first there, last here
-        ours[fuse] = ours[fuse].roll(-len(ours["aspp.pooled.conv.weight"]), dims=1)
+    if (fuse := "head.aspp.fuse.conv.weight") in ours:  # the pooling branch comes first there, last here
+        ours[fuse] = ours[fuse].roll(-len(ours["head.aspp.pooled.conv.weight"]), dims=1)
     return ours

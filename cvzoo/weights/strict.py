@@ -13,7 +13,7 @@ from cvzoo.weights.errors import WeightsError
 COUNTERS = re.compile(r"\.num_batches_tracked$|^positives$")
 """Statistics of a training run that decide no output; other toolboxes may lack them or keep them where we do not."""
 OUTPUTS = re.compile(
-    r"^(head\.cls_out|box_heads?\.(\d\.)?(cls|box)_out|mask_heads?\.(\d\.)?out|((aux_)?head\.)?classifier\.conv)\."
+    r"^(head\.cls_out|box_heads?\.(\d\.)?(cls|box)_out|mask_heads?\.(\d\.)?out|(aux_)?head\.classifier\.conv)\."
 )
 """Layers whose size follows the number of classes."""
 SHOWN = 8

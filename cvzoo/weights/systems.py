@@ -64,17 +64,17 @@ System = Literal[
 """What weights are for. TridentNet's and those of Faster R-CNN on C4 are for either."""
 WITHOUT_ROWS: dict[System, str] = {"DeepLab v3": "one of DeepLab v3+ with --model.low-channels 0"}
 """What to do with weights of a system that has no row of its own."""
-CLASSIFIER = re.compile(r"^(head\.)?classifier\.conv\.bias$")
+CLASSIFIER = re.compile(r"^head\.classifier\.conv\.bias$")
 """Of networks for semantic segmentation: a score per class of every pixel."""
 SEGMENTERS: dict[str, System] = {
-    "head": "FCN",
+    "convs": "FCN",
     "pyramid": "PSPNet",
     "low": "DeepLab v3+",
     "aspp": "DeepLab v3",
     "context": "GCNet",
     "finer": "TreeFilter",
 }
-"""A part of the network that tells a system for semantic segmentation. DeepLab v3+ has v3's, too, and comes first."""
+"""A part of the head that tells a system for semantic segmentation. DeepLab v3+ has v3's, too, and comes first."""
 CONTEXT = re.compile(r"^backbone\..*\.context\.")
 """Global context blocks in the body."""
 NAMED: dict[System, str] = {"FCOS": r"^bbox_head\.(conv|fcos)_cls\.", "ATSS": r"^bbox_head\.atss_cls\."}
@@ -88,7 +88,7 @@ def systems_of_state(state: Mapping[str, Tensor], names: Collection[str] = ()) -
     """
     parts = {key.split(".")[0] for key in state}
     if any(CLASSIFIER.match(key) for key in state):
-        return (_segmenter(parts),)
+        return (_segmenter(state),)
     if "rpn" not in parts:
         return _dense_systems(state, names)
     if "box_heads" in parts:
@@ -100,7 +100,8 @@ def systems_of_state(state: Mapping[str, Tensor], names: Collection[str] = ()) -
     return ("Mask R-CNN with context blocks",) if any(map(CONTEXT.match, state)) else ("Mask R-CNN",)
 
 
-def _segmenter(parts: Collection[str]) -> System:
+def _segmenter(state: Mapping[str, Tensor]) -> System:
+    parts = {key.split(".")[1] for key in state if key.startswith("head.")}
     for part, system in SEGMENTERS.items():
         if part in parts:
             return system

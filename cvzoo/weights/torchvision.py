@@ -95,15 +95,15 @@ FCN: Rules = (
     (r"^classifier\.4\.", "head.classifier.conv."),
 )
 DEEPLAB: Rules = (
-    (r"^classifier\.0\.convs\.0\.", "aspp.point."),
-    *((rf"^classifier\.0\.convs\.{i + 1}\.", f"aspp.atrous.{i}.") for i in range(3)),
-    (r"^classifier\.0\.convs\.4\.1\.", "aspp.pooled.0."),  # after the pooling, which is 0
-    (r"^classifier\.0\.convs\.4\.2\.", "aspp.pooled.1."),
-    (r"^classifier\.0\.project\.", "aspp.fuse."),
-    *((rf"^(aspp\..*)\.{i}\.(?=[a-z_]+$)", rf"\1.{part}.") for i, part in enumerate(("conv", "norm"))),
-    (r"^classifier\.1\.", "decoder.0.conv."),
-    (r"^classifier\.2\.", "decoder.0.norm."),
-    (r"^classifier\.4\.", "classifier.conv."),
+    (r"^classifier\.0\.convs\.0\.", "head.aspp.point."),
+    *((rf"^classifier\.0\.convs\.{i + 1}\.", f"head.aspp.atrous.{i}.") for i in range(3)),
+    (r"^classifier\.0\.convs\.4\.1\.", "head.aspp.pooled.0."),  # after the pooling, which is 0
+    (r"^classifier\.0\.convs\.4\.2\.", "head.aspp.pooled.1."),
+    (r"^classifier\.0\.project\.", "head.aspp.fuse."),
+    *((rf"^(head\.aspp\..*)\.{i}\.(?=[a-z_]+$)", rf"\1.{part}.") for i, part in enumerate(("conv", "norm"))),
+    (r"^classifier\.1\.", "head.decoder.0.conv."),
+    (r"^classifier\.2\.", "head.decoder.0.norm."),
+    (r"^classifier\.4\.", "head.classifier.conv."),
 )
 
 

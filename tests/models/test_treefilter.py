@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from cvzoo.models import treefilter
-from cvzoo.models.treefilter import BODY, Finer, Scene, TreeFilter, TreeFilterConfig
+from cvzoo.models.semantic.segmenter import Segmenter
+from cvzoo.models.treefilter import BODY, Finer, Scene, TreeFilterConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.tree import Tree, minimum_spanning_tree, tree_filter
 from cvzoo.structures import Batch, Sample, Target, size_of
@@ -41,7 +42,7 @@ def noise(size: tuple[int, int]) -> Tensor:
     return torch.randint(256, (2, 3, *size), dtype=torch.uint8)
 
 
-def built(name: str) -> TreeFilter:
+def built(name: str) -> Segmenter:
     """In eval mode, with statistics of batch norm that scale and shift."""
     model = CONFIGS[name].build().eval()
     for module in model.modules():

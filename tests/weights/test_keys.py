@@ -32,7 +32,7 @@ def test_our_own_keys_stay(row):
         ("classifier.1.running_mean", "torchvision"),  # FCN
         ("classifier.2.running_mean", "torchvision"),  # DeepLab
         ("head.classifier.conv.weight", "cvzoo"),
-        ("classifier.conv.weight", "cvzoo"),
+        ("head.classifier.conv.weight", "cvzoo"),
     ],
 )
 def test_toolboxes_are_told_apart(key, toolbox):
@@ -157,24 +157,24 @@ def test_mmsegmentations_heads():
     """Which head it is decides what `bottleneck` and `convs` are."""
     heads = (
         {
-            "decode_head.psp_modules.3.1.bn.weight": "pyramid.branches.3.norm.weight",
-            "decode_head.bottleneck.conv.weight": "fuse.conv.weight",
-            "decode_head.conv_seg.bias": "classifier.conv.bias",
+            "decode_head.psp_modules.3.1.bn.weight": "head.pyramid.branches.3.norm.weight",
+            "decode_head.bottleneck.conv.weight": "head.fuse.conv.weight",
+            "decode_head.conv_seg.bias": "head.classifier.conv.bias",
         },
         {
-            "decode_head.image_pool.1.conv.weight": "aspp.pooled.conv.weight",
-            "decode_head.aspp_modules.0.conv.weight": "aspp.point.conv.weight",
-            "decode_head.aspp_modules.2.conv.weight": "aspp.atrous.1.conv.weight",
-            "decode_head.aspp_modules.3.depthwise_conv.bn.bias": "aspp.atrous.2.0.norm.bias",
-            "decode_head.bottleneck.bn.weight": "aspp.fuse.norm.weight",
-            "decode_head.c1_bottleneck.conv.weight": "low.conv.weight",
-            "decode_head.sep_bottleneck.1.pointwise_conv.conv.weight": "decoder.1.1.conv.weight",
+            "decode_head.image_pool.1.conv.weight": "head.aspp.pooled.conv.weight",
+            "decode_head.aspp_modules.0.conv.weight": "head.aspp.point.conv.weight",
+            "decode_head.aspp_modules.2.conv.weight": "head.aspp.atrous.1.conv.weight",
+            "decode_head.aspp_modules.3.depthwise_conv.bn.bias": "head.aspp.atrous.2.0.norm.bias",
+            "decode_head.bottleneck.bn.weight": "head.aspp.fuse.norm.weight",
+            "decode_head.c1_bottleneck.conv.weight": "head.low.conv.weight",
+            "decode_head.sep_bottleneck.1.pointwise_conv.conv.weight": "head.decoder.1.1.conv.weight",
         },
         {
-            "decode_head.gc_block.conv_mask.weight": "context.attention.weight",
-            "decode_head.gc_block.channel_add_conv.3.bias": "context.transform.3.bias",
-            "decode_head.convs.1.bn.weight": "after.norm.weight",
-            "decode_head.conv_cat.conv.weight": "merge.conv.weight",
+            "decode_head.gc_block.conv_mask.weight": "head.context.attention.weight",
+            "decode_head.gc_block.channel_add_conv.3.bias": "head.context.transform.3.bias",
+            "decode_head.convs.1.bn.weight": "head.after.norm.weight",
+            "decode_head.conv_cat.conv.weight": "head.merge.conv.weight",
         },
         {
             "decode_head.convs.1.bn.weight": "head.convs.1.norm.weight",
@@ -195,7 +195,7 @@ def test_detectron2s_deep_stem():
         "backbone.stem.conv1.weight": "backbone.stem.0.weight",
         "backbone.stem.conv2.weight": "backbone.stem.3.weight",
         "backbone.stem.conv3.norm.bias": "backbone.stem.7.bias",
-        "sem_seg_head.aspp.project.norm.weight": "aspp.fuse.norm.weight",
+        "sem_seg_head.aspp.project.norm.weight": "head.aspp.fuse.norm.weight",
     }
     assert set(to_ours(dict.fromkeys(source, torch.zeros(1)))) == set(source.values())
 
@@ -206,13 +206,13 @@ def test_where_toolboxes_concatenate_in_another_order_the_next_convolution_is_re
         "decode_head.image_pool.1.conv.weight": torch.zeros(2, 1, 1, 1),
         "decode_head.bottleneck.conv.weight": torch.arange(10.0).view(1, 10, 1, 1),
     }
-    assert to_ours(mmlab)["aspp.fuse.conv.weight"].flatten().tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert to_ours(mmlab)["head.aspp.fuse.conv.weight"].flatten().tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     detectron2 = {
         "sem_seg_head.decoder.res5.project_conv.convs.0.weight": torch.zeros(3, 1, 1, 1),
         "sem_seg_head.decoder.res2.project_conv.weight": torch.zeros(2, 1, 1, 1),
         "sem_seg_head.decoder.res2.fuse_conv.0.weight": torch.arange(5.0).view(1, 5, 1, 1),
     }
-    assert to_ours(detectron2)["decoder.0.conv.weight"].flatten().tolist() == [2, 3, 4, 0, 1]
+    assert to_ours(detectron2)["head.decoder.0.conv.weight"].flatten().tolist() == [2, 3, 4, 0, 1]
 
 
 def test_one_layer_under_two_names_is_an_error():

@@ -194,7 +194,7 @@ def test_deeplab_v3_has_no_row_but_an_option(golden):
 
 
 def test_a_segmentation_network_that_is_not_known():
-    state = {"neither.weight": torch.zeros(1), "classifier.conv.bias": torch.zeros(3)}
+    state = {"neither.weight": torch.zeros(1), "head.classifier.conv.bias": torch.zeros(3)}
     with pytest.raises(WeightsError, match=r"cvzoo does not know; it knows FCN, PSPNet, .*--backbone-weights"):
         config_for(state, state, ROWS[PSPNET].recipe().model, "the file")
 

@@ -57,7 +57,7 @@ class Classifier(nn.Module):
 
 
 class FCNHead(nn.Module):
-    """3x3 convolutions and the classifier; with `concat` another convolution sees their input and output together."""
+    """3x3 convolutions of the last map and the classifier; with `concat` another one sees their input and output."""
 
     def __init__(
         self,
@@ -76,15 +76,9 @@ class FCNHead(nn.Module):
         self.merge = ConvNorm(in_channels + channels, channels, norm=norm, relu=True) if concat else None
         self.classifier = Classifier(channels, classes, dropout)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x_NCHW = features[-1]
         y = self.convs(x_NCHW)
         if self.merge is not None:
             y = self.merge(torch.cat([x_NCHW, y], dim=1))
         return self.classifier(y)
-
-
-def auxiliary_head(config: AuxiliaryConfig | None, in_channels: int, classes: int, norm: Norm) -> FCNHead | None:
-    """None for None."""
-    if config is None:
-        return None
-    return FCNHead(in_channels, config.channels, classes, norm=norm, dropout=config.dropout)

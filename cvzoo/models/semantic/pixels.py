@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cvzoo.models.semantic.head import AuxiliaryConfig, SemanticOutput
-from cvzoo.nn.layers import resize
+from cvzoo.nn.layers import Norm, resize
+from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.structures import IGNORE, Segmentation, Size, Target, size_of
 
@@ -32,6 +33,12 @@ class PixelLossConfig:
 class SemanticConfig(Protocol):
     """What the config of a semantic segmentation model has."""
 
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def pixels(self) -> Pixels: ...
+    @property
+    def norm(self) -> Norm: ...
     @property
     def align_corners(self) -> bool: ...
     @property
