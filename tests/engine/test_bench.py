@@ -15,12 +15,16 @@ from cvzoo.recipes import Recipe
 CPU = torch.device("cpu")
 
 
-def without_data(out: Path) -> Recipe:
-    return tiny(out, data__source="coco", data__root=Path("/nowhere"))
+ROWS = {"retinanet_r18_fpn_shapes": "coco", "fcn_r18_shapes": "label_maps"}
 
 
-def test_measures_everything_without_a_data_set(tmp_path: Path) -> None:
-    cost, row_file = bench(without_data(tmp_path), iterations=2)
+def without_data(out: Path, row: str = "retinanet_r18_fpn_shapes") -> Recipe:
+    return tiny(out, row, data__source=ROWS[row], data__root=Path("/nowhere"))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_measures_everything_without_a_data_set(tmp_path: Path, row: str) -> None:
+    cost, row_file = bench(without_data(tmp_path, row), iterations=2)
     assert cost.keys() >= {"mem_gb", "train_s_per_iter", "inf_s_per_im", "throughput", "gflops", "peak_share"}
     assert cost["train_batch"] == 2
     assert cost["precision"] == "fp32"
@@ -53,6 +57,7 @@ def test_size_of_the_pictures() -> None:
 
     assert picture_size(Data()) == (800, 1333)
     assert picture_size(Data(canvas=(320, 320))) == (320, 320)
+    assert picture_size(Data(test_short_side=512, max_long_side=2048, short_sides=(512,))) == (512, 1024)
 
 
 def test_peak_memory_sees_an_allocation_and_can_be_reset() -> None:

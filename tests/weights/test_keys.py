@@ -32,7 +32,6 @@ def test_our_own_keys_stay(row):
         ("classifier.1.running_mean", "torchvision"),  # FCN
         ("classifier.2.running_mean", "torchvision"),  # DeepLab
         ("head.classifier.conv.weight", "cvzoo"),
-        ("head.classifier.conv.weight", "cvzoo"),
     ],
 )
 def test_toolboxes_are_told_apart(key, toolbox):
