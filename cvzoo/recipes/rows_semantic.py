@@ -32,8 +32,8 @@ SEMANTIC_ROWS = (
         task="segmentation",
         system="FCN",
         paper="1411.4038",
-        backbone="R-18-D8, 1/4 width",
-        lr_schd="500 it",
+        backbone="R-18-D8, 1/2 width",
+        lr_schd="600 it",
     ),
     Row(
         recipe=semantic.pspnet_r50_d8_cityscapes,
@@ -74,8 +74,8 @@ SEMANTIC_ROWS = (
         task="segmentation",
         system="PSPNet",
         paper="1612.01105",
-        backbone="R-18-D8, 1/4 width",
-        lr_schd="500 it",
+        backbone="R-18-D8, 1/2 width",
+        lr_schd="600 it",
     ),
     Row(
         recipe=semantic.deeplabv3plus_r50_d8_cityscapes,
@@ -114,8 +114,8 @@ SEMANTIC_ROWS = (
         task="segmentation",
         system="DeepLab v3+",
         paper="1802.02611",
-        backbone="R-18-D8, 1/4 width",
-        lr_schd="500 it",
+        backbone="R-18-D8, 1/2 width",
+        lr_schd="600 it",
     ),
     Row(
         recipe=semantic.gcnet_r50_d8_cityscapes,
@@ -140,8 +140,8 @@ SEMANTIC_ROWS = (
         task="segmentation",
         system="GCNet",
         paper="1904.11492",
-        backbone="R-18-D8, 1/4 width",
-        lr_schd="500 it",
+        backbone="R-18-D8, 1/2 width",
+        lr_schd="600 it",
     ),
     Row(
         recipe=semantic.treefilter_r50_voc,
@@ -174,8 +174,8 @@ SEMANTIC_ROWS = (
         task="segmentation",
         system="TreeFilter",
         paper="1909.12513",
-        backbone="R-18, 1/4 width",
-        lr_schd="500 it",
+        backbone="R-18, 1/2 width",
+        lr_schd="600 it",
     ),
 )
 """In the order of the table."""

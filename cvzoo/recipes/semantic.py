@@ -106,8 +106,9 @@ def _camvid(row: str, model: Any) -> Recipe:
 
 
 def _shapes(row: str, model: Any) -> Recipe:
-    """A few minutes on SHAPES, from random weights."""
-    return replace(settings.shapes(row, model), data=SHAPES)
+    """A few minutes on SHAPES, from random weights: a little longer than detectors need to tell ellipses apart."""
+    recipe = settings.shapes(row, model)
+    return replace(recipe, data=SHAPES, schedule=replace(recipe.schedule, iterations=600))
 
 
 def _reference(row: str, model: Any, data: Data, schedule: Schedule) -> Recipe:
@@ -142,7 +143,7 @@ def _small_resnet(output_stride: Any = 8) -> dict[str, Any]:
 
     return {
         "num_classes": 4,
-        "backbone": replace(settings.narrow_resnet(depth=18, width=16), output_stride=output_stride),
+        "backbone": replace(settings.narrow_resnet(depth=18, width=32), output_stride=output_stride),
         "channels": 64,
         "aux": AuxiliaryConfig(channels=32),
     }
