@@ -28,6 +28,7 @@ import tyro
 from common import alternate, report
 from side_by_side import batch_of, picture
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.segmentation import deeplabv3_resnet50
 from torchvision.transforms.functional import normalize
 
@@ -52,6 +53,8 @@ CONFIGS: dict[System, DeepLabV3PlusConfig | PSPNetConfig] = {
     "pspnet": PSPNetConfig(),
     "deeplabv3plus": DeepLabV3PlusConfig(),
 }
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""ImageNet's, as torchvision's presets have them."""
 MMSEG = "{0}/{0}_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 MMCV_OPS = ("point_sample", "sigmoid_focal_loss", "CrissCrossAttention", "PSAMask")
 """What mmsegmentation imports, and these networks do not call, of the extension that mmcv-lite has not."""
@@ -65,15 +68,18 @@ def main(
     width: int = 1024,
 ) -> None:
     batch = batch_of([picture((height, width))])
+    both_ways = normalize(torch.cat([batch.images, batch.images.flip(3)]) / 255, MEAN, STD)
     torch.manual_seed(0)
-    theirs = {"torchvision": spread_norms(deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True))}
+    theirs: dict[str, nn.Module] = {
+        "torchvision": deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True)
+    }
     if system != "deeplabv3":
         if find_spec("mmseg") is None:
             raise SystemExit(f"skipped: the peer of {system} is mmsegmentation, which cannot be imported")
-        theirs["mmsegmentation"] = spread_norms(mmsegmentation(system))
+        theirs["mmsegmentation"] = mmsegmentation(system)
     sides: dict[str, Callable[[], Any]] = {}
     for name, model in theirs.items():
-        sides[name] = RUNS[name](model, batch.images[0])
+        sides[name] = RUNS[name](calibrate(model, both_ways), batch.images[0])
         spread_classes(model.get_submodule(CLASSIFIERS[name]), sides[name])
     twin = list(theirs)[-1]
     ours = CONFIGS[system].build()
@@ -94,12 +100,14 @@ def main(
     report(f"semantic_inference_{system}_{precision}", **figures, same_network=twin, size=[height, width])
 
 
-def spread_norms(model: nn.Module) -> nn.Module:
-    """In eval mode, with norms under which the activations of random weights neither vanish nor explode."""
+def calibrate(model: nn.Module, images_N3HW: Tensor) -> nn.Module:
+    """In eval mode, with norms that standardise what they see in the pictures, as trained ones do."""
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.2, 0.5)
-            nn.init.uniform_(module.bias, -0.1, 0.1)
+        if isinstance(module, _BatchNorm):
+            module.momentum = 1.0
+            nn.init.constant_(module.weight, 0.1)
+    with torch.no_grad():
+        model.train()(images_N3HW)
     return model.eval()
 
 
@@ -107,7 +115,11 @@ def spread_classes(classifier: nn.Module, run: Callable[[], Tensor]) -> None:
     """Logits of random weights with mean 0 and deviation 1 in each class, so that many classes win somewhere."""
     assert isinstance(classifier, nn.Conv2d)
     seen: list[Tensor] = []
-    handle = classifier.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output)
+
+    handle = classifier.register_forward_hook(keep)
     run()
     handle.remove()
     assert classifier.bias is not None
@@ -133,7 +145,7 @@ def mmsegmentation(system: System) -> nn.Module:
 def run_torchvision(model: nn.Module, image_3HW: Tensor) -> Callable[[], Tensor]:
     def run() -> Tensor:
         with torch.no_grad():
-            x = normalize(image_3HW[None] / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+            x = normalize(image_3HW[None] / 255, MEAN, STD)
             return model(x)["out"].argmax(1)[0]
 
     return run

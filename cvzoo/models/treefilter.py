@@ -45,6 +45,9 @@ class TreeFilterConfig:
     """Of the decoder's maps; 512 in the authors' `extra`."""
     embed_channels: int = 256
     """Of the embedding that says how alike neighbours are."""
+    embed_std: float | None = None
+    """The embeddings' weights start from this standard deviation. None is the authors' start, He's, from which neighbours
+    may be so far apart that the filter does nothing and does not learn to; 0.01 is that of its second version."""
     groups: int = 16
     """Each group of channels is averaged with similarities of its own."""
     norm: Norm = "batch"
@@ -138,6 +141,9 @@ class TreeDecoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if c.embed_std is not None:
+            for step in self.finer:
+                nn.init.normal_(step.embed.conv.weight, std=c.embed_std)  # pyright: ignore[reportAttributeAccessIssue]
 
     def forward(self, features: list[Tensor]) -> Tensor:
         c2, c3, c4, c5 = features

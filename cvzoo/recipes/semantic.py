@@ -337,7 +337,7 @@ def treefilter_lite0_camvid() -> Recipe:
     from cvzoo.models.treefilter import TreeFilterConfig
 
     options: dict[str, Any] = _small_lite0(output_stride=32) | {"channels": 64}
-    return _camvid("treefilter_lite0_camvid", TreeFilterConfig(**options, embed_channels=64))
+    return _camvid("treefilter_lite0_camvid", TreeFilterConfig(**options, embed_channels=64, embed_std=0.01))
 
 
 def treefilter_r18_shapes() -> Recipe:
@@ -345,4 +345,4 @@ def treefilter_r18_shapes() -> Recipe:
     from cvzoo.models.treefilter import TreeFilterConfig
 
     options: dict[str, Any] = _small_resnet(output_stride=32) | {"channels": 32}
-    return _shapes("treefilter_r18_shapes", TreeFilterConfig(**options, embed_channels=32, groups=8))
+    return _shapes("treefilter_r18_shapes", TreeFilterConfig(**options, embed_channels=32, groups=8, embed_std=0.01))
