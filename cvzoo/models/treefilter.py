@@ -46,8 +46,9 @@ class TreeFilterConfig:
     embed_channels: int = 256
     """Of the embedding that says how alike neighbours are."""
     embed_std: float | None = None
-    """The embeddings' weights start from this standard deviation. None is the authors' start, He's, from which neighbours
-    may be so far apart that the filter does nothing and does not learn to; 0.01 is that of its second version."""
+    """The embeddings' weights start from this standard deviation. None is the authors' start, He's, from which
+    neighbours may be so far apart that the filter does nothing and does not learn to; 0.01 is that of its second
+    version (2012.03482)."""
     groups: int = 16
     """Each group of channels is averaged with similarities of its own."""
     norm: Norm = "batch"
