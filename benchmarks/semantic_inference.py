@@ -102,10 +102,10 @@ def main(
 
 def calibrate(model: nn.Module, images_N3HW: Tensor) -> nn.Module:
     """In eval mode, with norms that standardise what they see in the pictures, as trained ones do."""
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, _BatchNorm):
             module.momentum = 1.0
-            nn.init.constant_(module.weight, 0.1)
+            nn.init.constant_(module.weight, 0.1 if name.endswith("bn3") else 1.0)
     with torch.no_grad():
         model.train()(images_N3HW)
     return model.eval()

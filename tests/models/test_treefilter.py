@@ -160,3 +160,9 @@ def test_a_filter_would_leave_the_scene_as_it_is() -> None:
 def test_groups_share_the_channels_evenly() -> None:
     with pytest.raises(ValueError, match=r"model.groups 5: take a divisor of model.channels 8"):
         replace(BASIC, groups=5)
+
+
+def test_embeddings_may_start_small() -> None:
+    he, small = (replace(BASIC, embed_std=std).build().head.finer for std in (None, 0.01))
+    assert all(step.embed.conv.weight.std() > 0.2 for step in he)  # type: ignore[union-attr]
+    assert all(0.005 < step.embed.conv.weight.std() < 0.02 for step in small)  # type: ignore[union-attr]
