@@ -5,7 +5,8 @@
 From the decoded picture to the map of classes. Peers with the same network and weights: torchvision's
 `deeplabv3_resnet50`, and mmsegmentation's `pspnet_r50-d8` and `deeplabv3plus_r50-d8`, where it can be imported;
 `agree` is the share of pixels whose class is the same. torchvision runs beside all three, as the fastest other way to
-the same result. In bf16 only ours changes. mmsegmentation needs no compiled extension for these networks:
+the same result. In bf16 only ours changes. Where other processes compute, OMP_WAIT_POLICY=PASSIVE keeps threads that
+wait for each other from counting as CPU time. mmsegmentation needs no compiled extension for these networks:
 
     pip install --no-deps --target DIR mmsegmentation==1.2.2 mmcv-lite==2.1.0 mmengine==0.10.7 \\
         addict ftfy opencv-python-headless prettytable regex rich scipy termcolor wcwidth yapf
@@ -68,7 +69,7 @@ def main(
     width: int = 1024,
 ) -> None:
     batch = batch_of([picture((height, width))])
-    both_ways = normalize(torch.cat([batch.images, batch.images.flip(3)]) / 255, MEAN, STD)
+    opposites = normalize(torch.cat([batch.images, ~batch.images]) / 255, MEAN, STD)
     torch.manual_seed(0)
     theirs: dict[str, nn.Module] = {
         "torchvision": deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True)
@@ -79,7 +80,7 @@ def main(
         theirs["mmsegmentation"] = mmsegmentation(system)
     sides: dict[str, Callable[[], Any]] = {}
     for name, model in theirs.items():
-        sides[name] = RUNS[name](calibrate(model, both_ways), batch.images[0])
+        sides[name] = RUNS[name](calibrate(model, opposites), batch.images[0])
         spread_classes(model.get_submodule(CLASSIFIERS[name]), sides[name])
     twin = list(theirs)[-1]
     ours = CONFIGS[system].build()
@@ -101,7 +102,10 @@ def main(
 
 
 def calibrate(model: nn.Module, images_N3HW: Tensor) -> nn.Module:
-    """In eval mode, with norms that standardise what they see in the pictures, as trained ones do."""
+    """In eval mode, with norms that standardise what they see in the pictures, as trained ones do.
+
+    What a block adds to its shortcut is small: rounding would decide the classes of a chaotic network.
+    """
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm):
             module.momentum = 1.0

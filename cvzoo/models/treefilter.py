@@ -142,9 +142,9 @@ class TreeDecoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if c.embed_std is not None:
-            for step in self.finer:
-                nn.init.normal_(step.embed.conv.weight, std=c.embed_std)  # pyright: ignore[reportAttributeAccessIssue]
+        for name, weight in self.finer.named_parameters():
+            if c.embed_std is not None and ".embed." in name:
+                nn.init.normal_(weight, std=c.embed_std)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         c2, c3, c4, c5 = features

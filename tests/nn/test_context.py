@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from cvzoo.nn.context import ASPP, ContextBlock, PyramidPooling
+from cvzoo.nn.context import ASPP, AtrousDepthwise, ContextBlock, Fuse, PyramidPooling
 from cvzoo.nn.inference import optimise_for_inference
-from cvzoo.nn.layers import resize
+from cvzoo.nn.layers import ConvNorm, resize
 from cvzoo.nn.resnet import ResNetConfig
 
 SMALL = ResNetConfig(depth=50, width=4, norm="batch", frozen_stages=0)
@@ -31,16 +31,32 @@ def randomise(module):
 
 
 @pytest.mark.parametrize("size", ODD)
-@pytest.mark.parametrize("align_corners", [False, True])
-def test_pyramid_pooling_keeps_the_size_and_the_map(size, align_corners):
-    pool = PyramidPooling(8, 3, (1, 2, 3, 6), norm="batch", align_corners=align_corners).eval()
+def test_pyramid_pooling_averages_ever_smaller_regions(size):
+    pool = randomise(PyramidPooling(8, 3, (1, 2, 3, 6), norm="batch")).eval()
     x = torch.randn(2, 8, *size)
-    out = pool(x)
-    assert out.shape == (2, pool.out_channels, *size)
-    assert pool.out_channels == 8 + 4 * 3
-    assert out[:, :8].equal(x)
-    whole = out[:, 8:11]  # the first bin is the whole map: the same everywhere
-    torch.testing.assert_close(whole, whole[:, :, :1, :1].expand_as(whole))
+    levels = pool(x)
+    assert [level.shape for level in levels] == [(2, 3, bins, bins) for bins in (1, 2, 3, 6)]
+    torch.testing.assert_close(levels[0], pool.branches[0](x.mean(dim=(2, 3), keepdim=True)))
+
+
+@pytest.mark.parametrize("size", ODD)
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("train", [False, True])
+def test_fusing_tiny_maps_equals_fusing_them_resized(size, align_corners, kernel, train):
+    fuse = randomise(Fuse(8 + 2 * 3, 5, kernel, norm="batch", relu=True)).train(train)
+    x, *tiny = torch.randn(2, 8, *size), torch.randn(2, 3, 1, 1), torch.randn(2, 3, 6, 6)
+    resized = torch.cat([x, *(resize(part, size, align_corners) for part in tiny)], dim=1)
+    torch.testing.assert_close(fuse(x, tiny, align_corners), fuse(resized), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", ODD)
+@pytest.mark.parametrize("dilation", [1, 2, 12])
+def test_atrous_depthwise_equals_the_dilated_convolution(size, dilation):
+    layer = randomise(AtrousDepthwise(300, dilation, "batch")).eval()  # more than are done at once
+    x = torch.randn(2, 300, *size)
+    for own in (x, x.contiguous(memory_format=torch.channels_last)):
+        torch.testing.assert_close(layer(own), ConvNorm.forward(layer, own))
 
 
 @pytest.mark.parametrize("size", ODD)

@@ -1,0 +1,17 @@
+import pytest
+import torch
+
+from cvzoo.models.pspnet import PSPNetConfig
+from cvzoo.models.semantic.head import SemanticOutput
+from cvzoo.models.semantic.pixels import decode, logits_of_images
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_classes_one_after_the_other_give_the_same_map(align_corners, layout):
+    logits = torch.randn(2, 7, 5, 6).round().contiguous(memory_format=layout)  # with ties
+    places = [(33, 41), (40, 48)], [(66, 80), (40, 48)], (40, 48)
+    found = decode(SemanticOutput(logits, None), *places, PSPNetConfig(align_corners=align_corners))
+    for own, expected in zip(found, logits_of_images(logits.contiguous(), *places, align_corners), strict=True):
+        assert own.labels.dtype == torch.uint8
+        assert own.labels.equal(expected.argmax(dim=0).to(torch.uint8))
