@@ -77,8 +77,10 @@ def crop(sample: Sample, top: int, left: int, size: Size) -> Sample:
     kept = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE).all(1)
     target = replace(sample.target, boxes=boxes)[kept]
     window = slice(top, top + height), slice(left, left + width)
-    cut = lambda mask: crop_mask(mask, top, left, size)  # noqa: E731
-    return _changed(sample, image, _moved(target, target.boxes, cut, lambda label_map: label_map[window]))
+    target = _moved(
+        target, target.boxes, lambda mask: crop_mask(mask, top, left, size), lambda label_map: label_map[window]
+    )
+    return _changed(sample, image, target)
 
 
 def colour_jitter(sample: Sample, strength: float, generator: Generator) -> Sample:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -27,8 +26,9 @@ from cvzoo.engine.augmented import View, flipped
 from cvzoo.engine.checkpoint import atomic
 from cvzoo.engine.place import autocast, place
 from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
+from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Segmentation, Size, size_of
+from cvzoo.structures import Batch, Segmentation, Size
 
 STEP = 2 / 3
 """A window moves on by this share of itself (Zhao et al.'s PSPNet; mmsegmentation's 513 of 769)."""
@@ -105,7 +105,8 @@ def _look(
 def at_scale(data: Data, side: int) -> Data:
     """The settings of a picture whose short side is `side` instead of `test_short_side`; its bound grows with it."""
     long = round(data.max_long_side * side / data.test_short_side)
-    return replace(data, test_short_side=side, max_long_side=max(long, data.short_sides[-1], side), canvas=None)
+    bound = max(long, side)
+    return replace(data, short_sides=(side,), test_short_side=side, test_scales=(), max_long_side=bound, canvas=None)
 
 
 @torch.no_grad()
@@ -116,7 +117,7 @@ def predict_views(model: Any, views: list[View], window: Size | None) -> Segment
     for view in views:
         logits = window_logits(model, view.batch, window)
         logits = logits.flip(-1) if view.flipped else logits
-        probabilities = _resized(logits, original, align).softmax(dim=1)
+        probabilities = resize(logits, original, align).softmax(dim=1)
         total_1KHW = probabilities if total_1KHW is None else total_1KHW.add_(probabilities)
     assert total_1KHW is not None
     return Segmentation(total_1KHW[0].argmax(dim=0).to(torch.uint8))
@@ -127,19 +128,19 @@ def window_logits(model: Any, batch: Batch, window: Size | None) -> Tensor:
     images, align = model.config.pixels(batch.images, batch.sizes), model.config.align_corners
     height, width = batch.sizes[0]
     images = images[:, :, :height, :width]
-    window = (height, width) if window is None else (min(window[0], height), min(window[1], width))
-    sums = seen = torch.zeros(())
+    if window is None:
+        return resize(model.raw(images).logits.float(), (height, width), align)
+    window = min(window[0], height), min(window[1], width)
+    sums_1KHW = images.new_zeros(1, model.config.num_classes, height, width)
+    seen_HW = images.new_zeros(height, width)
     for top in starts(height, window[0]):
         for left in starts(width, window[1]):
             rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
-            logits = _resized(model.raw(images[:, :, rows, columns]).logits.float(), window, align)
-            if window == (height, width):
-                return logits
-            if seen.ndim == 0:
-                sums, seen = logits.new_zeros(1, logits.shape[1], height, width), logits.new_zeros(height, width)
-            sums[:, :, rows, columns] += logits
-            seen[rows, columns] += 1
-    return sums.div_(seen)
+            sums_1KHW[:, :, rows, columns] += resize(
+                model.raw(images[:, :, rows, columns]).logits.float(), window, align
+            )
+            seen_HW[rows, columns] += 1
+    return sums_1KHW.div_(seen_HW)
 
 
 def starts(length: int, window: int) -> list[int]:
@@ -147,12 +148,6 @@ def starts(length: int, window: int) -> list[int]:
     step = math.ceil(STEP * window)
     count = math.ceil((length - window) / step) + 1
     return [min(number * step, length - window) for number in range(count)]
-
-
-def _resized(x_NCHW: Tensor, size: Size, align_corners: bool) -> Tensor:
-    if size_of(x_NCHW) == size:
-        return x_NCHW
-    return F.interpolate(x_NCHW, size=size, mode="bilinear", align_corners=align_corners)
 
 
 def _png(labels_HW: Tensor) -> bytes:

@@ -18,10 +18,11 @@ from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Class
 from cvzoo.models.semantic.pixels import PixelLossConfig
 from cvzoo.models.semantic.segmenter import Segmenter
 from cvzoo.nn.context import ASPP
-from cvzoo.nn.layers import ConvNorm, Norm, resize, separable
+from cvzoo.nn.layers import ConvNorm, Norm, separable
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.ops.resize import resize
 from cvzoo.structures import size_of
 
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from cvzoo.models.semantic.head import UNPADDED, AuxiliaryConfig, Classifier
 from cvzoo.models.semantic.pixels import PixelLossConfig
 from cvzoo.models.semantic.segmenter import Segmenter
-from cvzoo.nn.layers import ConvNorm, Norm, resize
+from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.ops.resize import resize
 from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
 from cvzoo.structures import size_of
 

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.nn.layers import ConvNorm, Norm, resize
+from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.ops.resize import resize
 from cvzoo.structures import Size, size_of
 
 
@@ -32,14 +33,7 @@ class Fuse(ConvNorm):
             shares_PR = torch.cat([_shares(part, size_of(x), size_of(weight), align_corners) for part in tiny], dim=1)
             sums = [torch.einsum("nihw,oikl->nhwklo", *pair).flatten(1, 4) for pair in zip(tiny, tiny_weights)]
             y += (shares_PR @ torch.cat(sums, dim=1)).transpose(1, 2).unflatten(2, size_of(x))
-        return _norm_and_relu(self, y)
-
-
-def _norm_and_relu(block: ConvNorm, y: Tensor) -> Tensor:
-    """What a ConvNorm does after its convolution."""
-    if block.norm is not None:
-        y = block.norm(y)
-    return F.relu(y, inplace=True) if block.relu else y
+        return self.norm_and_relu(y)
 
 
 def _shares(tiny: Tensor, size: Size, kernel: Size, align_corners: bool) -> Tensor:
@@ -81,7 +75,7 @@ class AtrousDepthwise(ConvNorm):
         if x.device.type != "cpu":
             return super().forward(x)
         parts = [self._conv(x, slice(i, i + self.AT_ONCE)) for i in range(0, x.shape[1], self.AT_ONCE)]
-        return _norm_and_relu(self, torch.cat(parts, dim=1))
+        return self.norm_and_relu(torch.cat(parts, dim=1))
 
     def _conv(self, x: Tensor, part: slice) -> Tensor:
         conv, d, (height, width) = self.conv, self.conv.dilation[0], size_of(x)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from cvzoo.nn.deform import DeformConv
 from cvzoo.ops.distributed import added_up, processes
-from cvzoo.structures import Size, size_of
 
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained, with
@@ -135,7 +134,10 @@ class ConvNorm(nn.Module):
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        return self.norm_and_relu(self.conv(x))
+
+    def norm_and_relu(self, x: Tensor) -> Tensor:
+        """What follows the convolution."""
         if self.norm is not None:
             x = self.norm(x)
         return F.relu(x, inplace=True) if self.relu else x
@@ -145,10 +147,3 @@ def separable(in_channels: int, out_channels: int, *, dilation: int = 1, norm: N
     """A 3x3 convolution of each channel, then a 1x1 convolution over them, each with norm and ReLU (1610.02357)."""
     depthwise = ConvNorm(in_channels, in_channels, dilation=dilation, groups=in_channels, norm=norm, relu=True)
     return nn.Sequential(depthwise, ConvNorm(in_channels, out_channels, 1, norm=norm, relu=True))
-
-
-def resize(x_NCHW: Tensor, size: Size, align_corners: bool = False) -> Tensor:
-    """(N, C, *size): bilinear; with `align_corners` the centres of the corner cells stay where they are."""
-    if size_of(x_NCHW) == size:
-        return x_NCHW
-    return F.interpolate(x_NCHW, size=size, mode="bilinear", align_corners=align_corners)

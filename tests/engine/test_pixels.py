@@ -160,6 +160,7 @@ def test_a_bound_grows_with_the_scale() -> None:
     data = Data(source="label_maps", short_sides=(1024,), test_short_side=1024, max_long_side=2048)
     assert at_scale(data, 1536).max_long_side == 3072
     assert at_scale(data, 512).max_long_side == 1024
+    assert at_scale(replace(data, test_scales=(512, 1024, 1792)), 512).test_short_side == 512
 
 
 @pytest.mark.parametrize(

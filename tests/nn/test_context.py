@@ -9,8 +9,9 @@ from torch import nn
 
 from cvzoo.nn.context import ASPP, AtrousDepthwise, ContextBlock, Fuse, PyramidPooling
 from cvzoo.nn.inference import optimise_for_inference
-from cvzoo.nn.layers import ConvNorm, resize
+from cvzoo.nn.layers import ConvNorm
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.ops.resize import resize
 
 SMALL = ResNetConfig(depth=50, width=4, norm="batch", frozen_stages=0)
 ODD = ((7, 11), (1, 3), (5, 1))

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cvzoo.models.semantic.head import AuxiliaryConfig, SemanticOutput
-from cvzoo.nn.layers import Norm, resize
+from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.resize import resize
 from cvzoo.structures import IGNORE, Segmentation, Size, Target, size_of
 
 
