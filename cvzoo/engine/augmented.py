@@ -6,13 +6,20 @@ Boxes of all views compete in one NMS; the masks of those that are left are pred
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cvzoo.data.config import Data
+from cvzoo.data.dataset import Dataset
+from cvzoo.data.loader import evaluation_batches
+from cvzoo.engine import dist
+from cvzoo.engine.place import place
 from cvzoo.ops.boxes import flip_boxes, scale_boxes
 from cvzoo.ops.detect import suppress, to_original
+from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Prediction, Size
 
 
@@ -45,6 +52,16 @@ def flipped(view: View) -> View:
     batch = view.batch
     images = Batch(batch.images.flip(-1), batch.sizes, batch.original_sizes, batch.targets, batch.image_ids)
     return View(images, not view.flipped)
+
+
+def views_of(dataset: Dataset, settings: Sequence[Data], recipe: Recipe, device: torch.device) -> Iterator[list[View]]:
+    """Of one picture of this process after the other a view for each of the `settings`; with `data.test_flip` mirrored
+    ones after them.
+    """
+    loaders = [evaluation_batches(dataset, data, batch=1, rank=dist.rank(), world=dist.world()) for data in settings]
+    for batches in zip(*loaders, strict=True):
+        views = [View(place(batch, recipe.run, device), flipped=False) for batch in batches]
+        yield views + [flipped(view) for view in views] if recipe.data.test_flip else views
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import torch
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.data.loader import evaluation_batches
 from cvzoo.engine import dist
-from cvzoo.engine.augmented import TwoStage, View, flipped, predict_views
+from cvzoo.engine.augmented import TwoStage, predict_views, views_of
 from cvzoo.engine.place import autocast, place
 from cvzoo.metrics.coco import CocoResult, evaluate_coco
 from cvzoo.metrics.predictions import to_coco
@@ -88,14 +88,10 @@ def _predict_augmented(
             f"{recipe.row}: test-time augmentation is for the R-CNN family; leave out data.test-scales/-flip"
         )
     sides = recipe.data.test_scales or (recipe.data.test_short_side,)
-    of_sides = (replace(recipe.data, test_short_side=side, canvas=None) for side in sides)
-    loaders = [evaluation_batches(dataset, data, batch=1, rank=dist.rank(), world=dist.world()) for data in of_sides]
-    for batches in zip(*loaders, strict=True):
-        views = [View(place(batch, recipe.run, device), flipped=False) for batch in batches]
-        if recipe.data.test_flip:
-            views += [flipped(view) for view in views]
+    of_sides = [replace(recipe.data, test_short_side=side, canvas=None) for side in sides]
+    for views in views_of(dataset, of_sides, recipe, device):
         with autocast(recipe.run, device):
-            yield batches[0].image_ids[0], predict_views(detector, views)
+            yield views[0].batch.image_ids[0], predict_views(detector, views)
 
 
 def _predictions(detections: list[dict[str, Any]], dataset: ObjectDataset) -> dict[int, Prediction]:

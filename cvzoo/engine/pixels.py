@@ -20,11 +20,10 @@ from torch import Tensor
 
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import LabelMapPictures
-from cvzoo.data.loader import evaluation_batches
 from cvzoo.engine import dist
-from cvzoo.engine.augmented import View, flipped
+from cvzoo.engine.augmented import View, views_of
 from cvzoo.engine.checkpoint import atomic
-from cvzoo.engine.place import autocast, place
+from cvzoo.engine.place import autocast
 from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
@@ -87,19 +86,13 @@ def _look(
     """Image id, true label map and prediction of every picture of this process."""
     data, whole = recipe.data, not (recipe.data.test_scales or recipe.data.test_flip or recipe.data.test_window)
     sides = data.test_scales or (data.test_short_side,)
-    loaders = [
-        evaluation_batches(dataset, scaled, batch=1, rank=dist.rank(), world=dist.world())
-        for scaled in ([data] if whole else [at_scale(data, side) for side in sides])
-    ]
-    for batches in zip(*loaders, strict=True):
-        views = [View(place(batch, recipe.run, device), flipped=False) for batch in batches]
-        if data.test_flip:
-            views += [flipped(view) for view in views]
+    for views in views_of(dataset, [data] if whole else [at_scale(data, side) for side in sides], recipe, device):
+        batch = views[0].batch
         with autocast(recipe.run, device):
-            (found,) = model.predict(views[0].batch) if whole else [predict_views(model, views, data.test_window)]
-        (target,) = batches[0].targets
-        assert target.label_map is not None, "a data set of label maps"
-        yield batches[0].image_ids[0], target.label_map, found
+            (found,) = model.predict(batch) if whole else [predict_views(model, views, data.test_window)]
+        label_map = batch.targets[0].label_map
+        assert label_map is not None, "a data set of label maps"
+        yield batch.image_ids[0], label_map.cpu(), found
 
 
 def at_scale(data: Data, side: int) -> Data:
