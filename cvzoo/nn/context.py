@@ -1,4 +1,4 @@
-"""What lets a cell of a feature map know its surroundings: pooled regions, dilated convolutions, the whole picture.
+"""What lets a cell of a feature map know its surroundings: pooled regions, dilated convolutions, the whole image.
 
 Shape suffixes: N images, C channels, H W cells, P = H * W.
 """
@@ -6,7 +6,7 @@ Shape suffixes: N images, C channels, H W cells, P = H * W.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,13 +44,16 @@ def _shares(tiny: Tensor, size: Size, kernel: Size, align_corners: bool) -> Tens
 
 
 class PyramidPooling(nn.Module):
-    """Averages of the map over grids of 1x1, 2x2, 3x3 and 6x6 regions (1612.01105)."""
+    """Averages of the map over coarse grids: of 1x1, 2x2, 3x3 and 6x6 regions in 1612.01105."""
 
-    def __init__(self, in_channels: int, channels: int, bins: tuple[int, ...], *, norm: Norm) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, bins: tuple[int, ...], *, norm: Norm, norm_groups: int = 32
+    ) -> None:
         """Every average has `channels`."""
         super().__init__()
         self.bins = bins
-        self.branches = nn.ModuleList(ConvNorm(in_channels, channels, 1, norm=norm, relu=True) for _ in bins)
+        after: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True}
+        self.branches = nn.ModuleList(ConvNorm(in_channels, channels, 1, **after) for _ in bins)
 
     def forward(self, x_NCHW: Tensor) -> list[Tensor]:
         """(N, channels, b, b) of each level b."""
@@ -67,8 +70,9 @@ class AtrousDepthwise(ConvNorm):
     AT_ONCE = 256
     """Channels whose rearranged cells stay in the cache."""
 
-    def __init__(self, channels: int, dilation: int, norm: Norm) -> None:
-        super().__init__(channels, channels, dilation=dilation, groups=channels, norm=norm, relu=True)
+    def __init__(self, channels: int, dilation: int, norm: Norm, *, norm_groups: int = 32) -> None:
+        after: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True}
+        super().__init__(channels, channels, dilation=dilation, groups=channels, **after)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
@@ -97,6 +101,7 @@ class ASPP(nn.Module):
         dilations: tuple[int, ...],
         *,
         norm: Norm,
+        norm_groups: int = 32,
         separable_convs: bool = False,
         pool_norm: bool = True,
         pool_window: Size | None = None,
@@ -109,20 +114,22 @@ class ASPP(nn.Module):
         Args:
             pool_norm: a norm in the pooling branch; a bias otherwise.
             pool_window: the pooling branch averages over windows of so many cells; None is the whole map.
-            dropout: of the output's values.
+            dropout: share of the output's values that are dropped in training.
         """
         super().__init__()
         self.pool_window, self.align_corners = pool_window, align_corners
-        self.point = ConvNorm(in_channels, channels, 1, norm=norm, relu=True)
+        after: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True}
+        self.point = ConvNorm(in_channels, channels, 1, **after)
         self.atrous = nn.ModuleList()
         for d in dilations:
             if separable_convs:
-                point = ConvNorm(in_channels, channels, 1, norm=norm, relu=True)
-                self.atrous.append(nn.Sequential(AtrousDepthwise(in_channels, d, norm), point))
+                point = ConvNorm(in_channels, channels, 1, **after)
+                self.atrous.append(nn.Sequential(AtrousDepthwise(in_channels, d, norm, norm_groups=norm_groups), point))
             else:
-                self.atrous.append(ConvNorm(in_channels, channels, dilation=d, norm=norm, relu=True))
-        self.pooled = ConvNorm(in_channels, channels, 1, norm=norm if pool_norm else None, relu=True)
-        self.fuse = Fuse((len(dilations) + 2) * channels, channels, fuse_kernel, norm=norm, relu=True)
+                self.atrous.append(ConvNorm(in_channels, channels, dilation=d, **after))
+        after_pool: dict[str, Any] = after | {"norm": norm if pool_norm else None}
+        self.pooled = ConvNorm(in_channels, channels, 1, **after_pool)
+        self.fuse = Fuse((len(dilations) + 2) * channels, channels, fuse_kernel, **after)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:

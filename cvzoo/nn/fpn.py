@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,24 +13,26 @@ from cvzoo.nn.layers import ConvNorm, Norm
 
 @dataclass(frozen=True, kw_only=True)
 class FPNConfig:
-    """A pyramid over the backbone's last outputs; the defaults are RetinaNet's P3..P7."""
+    """A pyramid over the backbone's last outputs; the defaults are the levels P3 to P7 of 1708.02002."""
 
     channels: int = 256
-    """Of every level."""
+    """Channels of every level of the pyramid."""
     first_level: Literal[2, 3] = 3
-    """Finest level: P2 (stride 4) or P3 (stride 8)."""
+    """Finest level of the pyramid: P2 (stride 4) or P3 (stride 8)."""
     extra: Literal["conv", "pool", "none"] = "conv"
-    """Above P5: P6 and P7 by 3x3 convolutions of stride 2 (RetinaNet), P6 by subsampling P5 (R-CNN), or nothing."""
+    """Levels above P5: P6, P7 by convolutions of stride 2 (1708.02002), P6 by subsampling P5 (1612.03144) or none."""
     extra_from: Literal["input", "output"] = "output"
-    """P6 is convolved from C5 (`input`: detectron2, mmdetection, torchvision v2) or from P5 (`output`: torchvision)."""
+    """Convolve P6 from C5 (`input`: detectron2, mmdetection, torchvision v2) or from P5 (`output`: torchvision)."""
     extra_relu: bool = True
-    """ReLU between P6 and P7 (all but mmdetection's RetinaNet)."""
+    """A ReLU between the convolutions to P6 and P7 (none in mmdetection's models of 1708.02002)."""
     fuse: Literal["sum", "mean"] = "sum"
-    """How a level and the coarser one above it are merged."""
+    """How a level of the pyramid and the coarser one above it are merged."""
     norm: Norm | None = None
-    """Norm of the lateral and output convolutions."""
+    """Norm of the pyramid's lateral and output convolutions; none: they have biases instead."""
     extra_norm: Norm | None = None
-    """Norm of the convolutions to P6 and P7 (RepPoints)."""
+    """Norm of the convolutions to P6 and P7; none: they have biases instead."""
+    norm_groups: int = 32
+    """Groups of the pyramid's group norms; must divide the pyramid's channels."""
 
 
 class FPN(nn.Module):
@@ -41,13 +43,14 @@ class FPN(nn.Module):
         self.config = config
         channels = config.channels
         inputs = in_channels[config.first_level - 2 :]
-        self.lateral = nn.ModuleList(ConvNorm(c, channels, 1, norm=config.norm) for c in inputs)
-        self.output = nn.ModuleList(ConvNorm(channels, channels, 3, norm=config.norm) for _ in inputs)
+        norms: dict[str, Any] = {"norm": config.norm, "norm_groups": config.norm_groups}
+        self.lateral = nn.ModuleList(ConvNorm(c, channels, 1, **norms) for c in inputs)
+        self.output = nn.ModuleList(ConvNorm(channels, channels, **norms) for _ in inputs)
         self.extra = nn.ModuleList()
         if config.extra == "conv":
             source = inputs[-1] if config.extra_from == "input" else channels
-            self.extra.append(ConvNorm(source, channels, 3, stride=2, norm=config.extra_norm))
-            self.extra.append(ConvNorm(channels, channels, 3, stride=2, norm=config.extra_norm))
+            norms["norm"] = config.extra_norm
+            self.extra.extend(ConvNorm(c, channels, stride=2, **norms) for c in (source, channels))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)

@@ -14,7 +14,7 @@ from cvzoo.ops.distributed import added_up, processes
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained, with
 the statistics of the whole batch, over all processes (SyncBN).
-`group`: group norm of 32 groups; layers with fewer than 64 channels have groups of 4."""
+`group`: group norm."""
 
 
 class FixedBatchNorm2d(nn.Module):
@@ -65,7 +65,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         if x[:, 0].numel() * processes() == 1:
             raise ValueError(
-                "batch norm of a map pooled to one cell needs two pictures at a time; raise --schedule.batch, or lower"
+                "batch norm of a map pooled to one cell needs two images at a time; raise --schedule.batch, or lower"
                 " --schedule.accumulate"
             )
         if processes() == 1:
@@ -89,8 +89,11 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(unbiased_var, self.momentum)
 
 
-def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module | None:
-    """The norm layer of that name for `channels` channels; None for None."""
+def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5, groups: int = 32) -> nn.Module | None:
+    """The norm layer of that name for `channels` channels, a group norm with so many `groups`; None for None.
+
+    Raises: ValueError when the channels of a group norm do not divide into its groups.
+    """
     match norm:
         case None:
             return None
@@ -101,11 +104,16 @@ def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5) -> nn.Module 
         case "batch":
             return BatchNorm2d(channels, eps)
         case "group":
-            return nn.GroupNorm(32 if channels >= 64 else channels // 4, channels, eps)
+            if groups < 1 or channels % groups:
+                raise ValueError(
+                    f"group norm: {channels} channels cannot be divided into {groups} groups; set the norm's groups"
+                    f" (norm-groups or conv-norm-groups) to a divisor of {channels}"
+                )
+            return nn.GroupNorm(groups, channels, eps)
 
 
 class ConvNorm(nn.Module):
-    """Convolution with `same` padding (a deformable 3x3 one, DCNv2, if asked), norm if any, ReLU if asked."""
+    """Convolution with `same` padding (a deformable one, DCNv2, if asked), norm if any, ReLU if asked."""
 
     conv: nn.Conv2d
 
@@ -119,18 +127,18 @@ class ConvNorm(nn.Module):
         dilation: int = 1,
         groups: int = 1,
         norm: Norm | None = None,
+        norm_groups: int = 32,
         relu: bool = False,
         bias: bool | None = None,
         deform: bool = False,
     ) -> None:
+        """`groups` are the convolution's, `norm_groups` a group norm's; `bias` None: only where there is no norm."""
         super().__init__()
-        bias = norm is None if bias is None else bias
-        if deform:
-            self.conv = DeformConv(in_channels, out_channels, stride=stride, bias=bias)
-        else:
-            shape: dict[str, Any] = {"padding": kernel // 2 * dilation, "dilation": dilation, "groups": groups}
-            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, bias=bias, **shape)
-        self.norm = make_norm(norm, out_channels)
+        layer = DeformConv if deform else nn.Conv2d
+        shape: dict[str, Any] = {"padding": kernel // 2 * dilation, "dilation": dilation, "groups": groups}
+        shape["bias"] = norm is None if bias is None else bias
+        self.conv = layer(in_channels, out_channels, kernel, stride=stride, **shape)
+        self.norm = make_norm(norm, out_channels, groups=norm_groups)
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,7 +151,12 @@ class ConvNorm(nn.Module):
         return F.relu(x, inplace=True) if self.relu else x
 
 
-def separable(in_channels: int, out_channels: int, *, dilation: int = 1, norm: Norm) -> nn.Sequential:
-    """A 3x3 convolution of each channel, then a 1x1 convolution over them, each with norm and ReLU (1610.02357)."""
-    depthwise = ConvNorm(in_channels, in_channels, dilation=dilation, groups=in_channels, norm=norm, relu=True)
-    return nn.Sequential(depthwise, ConvNorm(in_channels, out_channels, 1, norm=norm, relu=True))
+def separable(
+    in_channels: int, out_channels: int, kernel: int = 3, *, dilation: int = 1, norm: Norm, norm_groups: int = 32
+) -> nn.Sequential:
+    """A convolution of each channel, then a 1x1 convolution over them, each with norm and ReLU (1610.02357)."""
+    after: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True}
+    return nn.Sequential(
+        ConvNorm(in_channels, in_channels, kernel, dilation=dilation, groups=in_channels, **after),
+        ConvNorm(in_channels, out_channels, 1, **after),
+    )

@@ -1,4 +1,4 @@
-"""From the loader's uint8 RGB pictures to what a network was trained to see."""
+"""From the loader's uint8 RGB images to what a network was trained to see."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Pixels:
     """Pixel statistics; they come with the weights. The defaults are torchvision's ImageNet statistics."""
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    """In 0..255 and in the order of the network's channels."""
+    """Mean of each channel's pixels, in 0..255 and in the order of the network's channels."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    """As `mean`."""
+    """What each channel's pixels are divided by once the mean is subtracted, in the order of the network's channels."""
     bgr: bool = False
-    """The network's channels are blue, green, red (caffe)."""
+    """The network's channels are blue, green, red (caffe) instead of red, green, blue."""
     divisor: int = 32
-    """The canvas is padded at the right and bottom to a multiple of this."""
+    """Images are padded at the right and bottom to a multiple of so many pixels."""
 
     def __call__(self, images_N3HW: Tensor, sizes: list[Size]) -> Tensor:
         """(N, 3, H', W') float32: normalised; whatever lies outside an image's own size is 0."""
@@ -41,5 +41,5 @@ class Pixels:
 IMAGENET = Pixels()
 CAFFE = Pixels(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
 """The MSRA ResNets that detectron2, cvpods and Caffe2 start from."""
-HALF = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
+MINUS_ONE_TO_ONE = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 """[0, 255] to [-1, 1]: TensorFlow's networks, EfficientNet-Lite among them."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.context import ContextBlock
-from cvzoo.nn.deform import Deform, DeformConv, start_plain
+from cvzoo.nn.deform import Deform, DeformConv, dilated, start_plain
 from cvzoo.nn.layers import Norm, make_norm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -20,42 +20,46 @@ class ResNetConfig:
     """A residual network; the defaults are torchvision's ResNet-50 as detectors use it."""
 
     depth: Literal[18, 34, 50, 101, 152] = 50
-    """Number of layers; 18 and 34 have basic blocks, the others bottlenecks."""
+    """Number of layers of the body; 18 and 34 have basic blocks, the others bottlenecks."""
     width: int = 64
-    """Channels of the 3x3 convolutions of layer1; each further layer doubles them."""
+    """Channels of the 3x3 convolutions of the body's layer1; each further layer doubles them."""
     stem_channels: int | None = None
-    """Channels of the stem; None: `width`."""
+    """Channels of the body's stem; None: as many as the 3x3 convolutions of layer1."""
     deep_stem: bool = False
-    """Three 3x3 convolutions instead of one of 7x7, the first two with half the channels (ResNet-C of 1812.01187)."""
+    """A stem of three 3x3 convolutions instead of one of 7x7, the first two half as wide (ResNet-C of 1812.01187)."""
     out_channels: int | None = None
-    """Channels of layer1's output; None: 4 * width with bottlenecks, else width."""
+    """Channels of the output of the body's layer1; None: four times the width with bottlenecks, else the width."""
     groups: int = 1
-    """Groups of the bottlenecks' 3x3 convolutions (ResNeXt)."""
+    """Groups of the 3x3 convolutions in bottlenecks (ResNeXt, 1611.05431)."""
     stride_in_1x1: bool = False
     """Bottlenecks stride in their first 1x1 convolution (caffe style) instead of the 3x3 (pytorch style)."""
     deform: Deform | None = None
-    """Bottlenecks of layer2 to layer4 have deformable 3x3 convolutions."""
+    """Deformable 3x3 convolutions in the bottlenecks of layer2 to layer4; `v2` weights their taps, too (1811.11168)."""
+    deform_groups: int = 1
+    """Groups of channels that have offsets of their own in deformable convolutions."""
     output_stride: Literal[8, 16, 32] = 32
-    """Of the last map: layers that would go beyond it dilate their 3x3 convolutions instead (1706.05587, figure 3)."""
+    """Stride of the body's last map: layers beyond it dilate their 3x3 convolutions instead (1706.05587, figure 3)."""
     multi_grid: tuple[int, ...] = ()
-    """Dilation in each block of layer4, where `output_stride` is not to decide it (detectron2's DeepLab: 2, 4, 8)."""
+    """Dilation in each block of layer4; empty: the output stride decides it (2, 4, 8: detectron2's for 1706.05587)."""
     context_ratio: float | None = None
     """Bottlenecks of layer2 to layer4 end in a global context block this much narrower than they are (1904.11492)."""
     norm: Norm = "frozen"
-    """`frozen` is the zoo's common setting."""
+    """Norm of the body: batch norm fixed, with its affine part trained, or trained altogether; or group norm."""
+    norm_groups: int = 32
+    """Groups of the body's group norms; must divide the channels of all its convolutions."""
     norm_eps: float = 1e-5
-    """Added to the variance; torchvision's published COCO_V1 detectors have 0."""
+    """Added to the variance in the body's norms; torchvision's published COCO_V1 detectors have 0."""
     frozen_stages: int = 2
-    """How many of stem, layer1, ... do not train."""
+    """How many of the body's stem, layer1, layer2 ... do not train."""
 
     def __post_init__(self) -> None:
         blocks = BLOCKS[self.depth][-1]
         if self.multi_grid and len(self.multi_grid) != blocks:
             raise ValueError(f"model.backbone.multi-grid {self.multi_grid}: give one for each of {blocks} blocks")
-        if self.context_ratio is not None and not self.bottleneck:
-            raise ValueError(f"model.backbone.context-ratio: depth {self.depth} has no bottlenecks; take 50 or more")
-        if self.deform and (self.output_stride < 32 or self.multi_grid):
-            raise ValueError("model.backbone.deform: deformable convolutions are not dilated; take output-stride 32")
+        of_bottlenecks = {"groups": self.groups > 1, "deform": self.deform, "context-ratio": self.context_ratio}
+        for name, value in of_bottlenecks.items():
+            if value and not self.bottleneck:
+                raise ValueError(f"model.backbone.{name}: depth {self.depth} has no bottlenecks; take 50 or more")
 
     @property
     def bottleneck(self) -> bool:
@@ -63,7 +67,7 @@ class ResNetConfig:
 
     @property
     def channels(self) -> tuple[int, int, int, int]:
-        """Of C2..C5."""
+        """Channels of C2 to C5."""
         first = self.out_channels or (4 * self.width if self.bottleneck else self.width)
         return (first, 2 * first, 4 * first, 8 * first)
 
@@ -72,7 +76,7 @@ class ResNetConfig:
 
 
 def _norm(config: ResNetConfig, channels: int) -> nn.Module:
-    norm = make_norm(config.norm, channels, config.norm_eps)
+    norm = make_norm(config.norm, channels, config.norm_eps, config.norm_groups)
     assert norm is not None
     return norm
 
@@ -110,10 +114,8 @@ class Bottleneck(nn.Module):
         stride_1x1, stride_3x3 = (stride, 1) if config.stride_in_1x1 else (1, stride)
         self.conv1 = nn.Conv2d(in_channels, mid, 1, stride_1x1, bias=False)
         self.bn1 = _norm(config, mid)
-        if config.deform and not first_layer:
-            self.conv2 = DeformConv(mid, mid, stride=stride_3x3, kind=config.deform)
-        else:
-            self.conv2 = nn.Conv2d(mid, mid, 3, stride_3x3, dilation, dilation, config.groups, bias=False)
+        deform = None if first_layer else config.deform
+        self.conv2 = _conv_3x3(config, mid, stride_3x3, dilation, deform)
         self.bn2 = _norm(config, mid)
         self.conv3 = nn.Conv2d(mid, out_channels, 1, bias=False)
         self.bn3 = _norm(config, out_channels)
@@ -121,20 +123,25 @@ class Bottleneck(nn.Module):
         self.context = None if ratio is None else ContextBlock(out_channels, ratio)
         self.downsample = _downsample(config, in_channels, out_channels, stride)
 
-    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
-        """`dilation` spreads the 3x3 convolution otherwise than it is; TridentNet runs one block with several."""
+    def forward(self, x: Tensor, dilation: int | None = None) -> Tensor:
+        """`dilation` overrides the 3x3 convolution's own: one block can run with several (1901.01892)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         conv = self.conv2
-        if dilation == 1:
-            x = conv(x)
-        else:
-            x = F.conv2d(x, conv.weight, conv.bias, conv.stride, dilation, dilation, conv.groups)
+        x = conv(x, dilation) if isinstance(conv, DeformConv) else dilated(conv, x, dilation)
         x = F.relu(self.bn2(x), inplace=True)
         x = self.bn3(self.conv3(x))
         if self.context is not None:
             x = self.context(x)
         return F.relu(x.add_(shortcut), inplace=True)
+
+
+def _conv_3x3(config: ResNetConfig, channels: int, stride: int, dilation: int, deform: Deform | None) -> nn.Conv2d:
+    """The 3x3 convolution of a bottleneck."""
+    shape: dict[str, Any] = {"stride": stride, "padding": dilation, "dilation": dilation, "groups": config.groups}
+    if deform:
+        return DeformConv(channels, channels, deform_groups=config.deform_groups, kind=deform, **shape)
+    return nn.Conv2d(channels, channels, 3, bias=False, **shape)
 
 
 def _downsample(config: ResNetConfig, in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:

@@ -1,4 +1,4 @@
-"""RoIAlign over the levels of a pyramid (Mask R-CNN 1703.06870; FPN 1612.03144, equation 1).
+"""RoIAlign (1703.06870) over the levels of a pyramid (1612.03144, equation 1).
 
 Shape suffixes: R regions, S bins per side, T taps (cells that a bin reads along one axis), C channels.
 """
@@ -18,30 +18,36 @@ class RoIPoolConfig:
     """How the features under a box are sampled."""
 
     size: int = 7
-    """Bins per side."""
+    """Bins per side that a box is divided into: the pooled features are so many cells high and wide."""
     strides: tuple[int, ...] = (4, 8, 16, 32)
-    """Of the levels that are pooled from; further levels are left out."""
+    """Strides of the levels that boxes are pooled from, finest first; coarser levels are left out."""
     sampling: int = 0
-    """Samples per bin and axis; 0: one per cell the bin covers."""
+    """Samples per bin and axis; 0: one for each cell that a bin covers."""
     aligned: bool = True
     """Pixel centres at half integers (RoIAlignV2); False: the original, half a pixel off, sides of at least 1."""
+    canonical_size: int = 224
+    """Side in pixels of a box that is pooled from the canonical level; one twice as large is from the next level."""
+    canonical_level: int = 4
+    """Level of the pyramid (4 is P4, of stride 16) that a box of the canonical size is pooled from."""
 
 
-def roi_levels(boxes_R4: Tensor, levels: int, finest: int) -> Tensor:
-    """(R,) int64: the level each box is pooled from, 0 = finest: a 224-pixel box belongs to P4."""
+def roi_levels(boxes_R4: Tensor, config: RoIPoolConfig) -> Tensor:
+    """(R,) int64: the level each box is pooled from, as an index of the config's strides."""
     area = (boxes_R4[:, 2] - boxes_R4[:, 0]) * (boxes_R4[:, 3] - boxes_R4[:, 1])
-    level = torch.floor(4 + torch.log2(area.sqrt() / 224 + 1e-8))
-    return level.clamp(finest, finest + levels - 1).long() - finest
+    level = torch.floor(config.canonical_level + torch.log2(area.sqrt() / config.canonical_size + 1e-8))
+    finest = config.strides[0].bit_length() - 1
+    return level.clamp(finest, finest + len(config.strides) - 1).long() - finest
 
 
 def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig) -> Tensor:
     """(R, C, size, size): the features under the boxes of all images, image by image in the order given."""
     maps = features[: len(config.strides)]
+    assert len(maps) == len(config.strides)
     boxes_R4 = torch.cat(boxes)
     device = boxes_R4.device
     counts = torch.tensor([len(b) for b in boxes], device=device)
     image_R = torch.repeat_interleave(torch.arange(len(boxes), device=device), counts)
-    level_R = roi_levels(boxes_R4, len(maps), finest=config.strides[0].bit_length() - 1)
+    level_R = roi_levels(boxes_R4, config)
     pool = _pool_bags if device.type == "cpu" else _pool_levels
     return pool(maps, boxes_R4, image_R, level_R, config)
 

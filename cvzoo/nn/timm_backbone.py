@@ -15,13 +15,13 @@ class TimmConfig:
     """A timm model that yields features at strides 4, 8, 16 and 32, or less."""
 
     name: str
-    """timm's model name, e.g. `tf_efficientnet_lite0`."""
+    """Name of a model in timm, such as `tf_efficientnet_lite0`."""
     norm: Literal["affine", "batch"] = "affine"
-    """Batch norm with fixed statistics and trained affine, or trained altogether."""
+    """Batch norms of the body: with fixed statistics and a trained affine part, or trained altogether."""
     output_stride: Literal[8, 16, 32] = 32
-    """Coarsest stride: later layers are dilated instead of subsampled; timm must be able to do so for the model."""
+    """Stride of the body's last map: later layers are dilated instead of subsampled, which not all timm models can."""
     frozen_outputs: int = 0
-    """What leads up to the first this many outputs does not train: 1 holds all up to C2 fixed."""
+    """The layers that lead up to so many of the body's outputs do not train: 1 holds all up to C2 fixed."""
 
     def build(self) -> TimmBackbone:
         return TimmBackbone(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import nn
 
@@ -11,15 +12,22 @@ from cvzoo.nn.layers import ConvNorm, Norm
 
 
 def tower(
-    channels: int, convs: int, norm: Norm | None, bias: bool | None = None, deform_last: bool = False
+    channels: int,
+    convs: int,
+    norm: Norm | None,
+    bias: bool | None = None,
+    deform_last: bool = False,
+    *,
+    norm_groups: int = 32,
 ) -> nn.Sequential:
     """`convs` times 3x3 convolution, norm if any, ReLU; with `deform_last` the last convolution is deformable."""
+    options: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True, "bias": bias}
     deform = [deform_last and i == convs - 1 for i in range(convs)]
-    return nn.Sequential(*(ConvNorm(channels, channels, norm=norm, relu=True, bias=bias, deform=d) for d in deform))
+    return nn.Sequential(*(ConvNorm(channels, channels, deform=d, **options) for d in deform))
 
 
 def init_normal(module: nn.Module, std: float = 0.01) -> None:
-    """Weights of all convolutions and linear layers ~ N(0, std), biases 0 (the R-CNN and RetinaNet heads)."""
+    """Weights of all convolutions and linear layers ~ N(0, std), biases 0 (1504.08083, 1708.02002)."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(layer.weight, std=std)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,13 +23,13 @@ class DetectConfig:
     nms_threshold: float = 0.5
     """Of two boxes of a class with a higher IoU the lower-scored goes."""
     detections: int = 100
-    """At most this many per image."""
+    """At most this many detections per image."""
     clip_first: bool = True
     """Clip boxes to the image before NMS (torchvision, mmdetection, R-CNNs) or after it (detectron2's dense models)."""
     min_side: float | None = 0.0
     """Drop boxes with a side of at most this many pixels once clipped; None keeps all (torchvision's RetinaNet)."""
     drop_first: bool = False
-    """Drop them before NMS (torchvision, mmdetection), or at the end (detectron2), where they have taken a place."""
+    """Drop too small boxes before NMS (torchvision, mmdetection), or at the end, having taken places (detectron2)."""
 
 
 def best_pairs(values_MK: Tensor, above: float, count: int) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,7 @@ def detect(
 def suppress(candidates: Prediction, config: DetectConfig, size: Size) -> Prediction:
     """Class-wise NMS of one image's candidates (network pixels, any order); the best ones by falling score."""
     if config.clip_first:
-        candidates.boxes = clip_boxes(candidates.boxes, size)
+        candidates = replace(candidates, boxes=clip_boxes(candidates.boxes, size))
     if config.drop_first:
         candidates = candidates[torch.where(_large(candidates, config))[0]]
     keep = batched_nms(candidates.boxes, candidates.scores, candidates.labels, config.nms_threshold)

@@ -1,8 +1,8 @@
-"""Masks of objects: polygons and run-length codes moved, cropped to boxes, and pasted back into pictures.
+"""Masks of objects: polygons and run-length codes moved, cropped to boxes, and pasted back into images.
 
 A mask is unpacked into pixels only under a box (training) or for one object at a time, so that a hundred masks of a
-large picture never lie in memory together.
-Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its box, H W pixels of a picture.
+large image never lie in memory together.
+Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its box, H W pixels of a image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIN_SIDE = 0.1
 
 
 def decode(mask: Mask, size: Size) -> np.ndarray:
-    """(H, W) uint8 of 0 and 1: a mask of a picture of `size` in pixels, polygons as COCO's rasteriser fills them."""
+    """(H, W) uint8 of 0 and 1: a mask of a image of `size` in pixels, polygons as COCO's rasteriser fills them."""
     return coco.decode(to_rle(mask, size))  # pyright: ignore[reportArgumentType]
 
 
@@ -37,7 +37,7 @@ def encode(bitmap_HW: np.ndarray) -> RLE:
 
 
 def to_rle(mask: Mask, size: Size) -> RLE:
-    """The run-length code of a mask of a picture of `size`."""
+    """The run-length code of a mask of a image of `size`."""
     if isinstance(mask, dict):
         return mask
     if not mask:
@@ -53,14 +53,14 @@ def mask_json(mask: Mask) -> Any:
 
 
 def flip_mask(mask: Mask, width: int) -> Mask:
-    """Mirrored left and right in a picture of that width."""
+    """Mirrored left and right in a image of that width."""
     if isinstance(mask, dict):
         return encode(coco.decode(mask)[:, ::-1])  # pyright: ignore[reportArgumentType]
     return [_mapped(polygon, (-1, 1), (width, 0)) for polygon in mask]
 
 
 def scale_mask(mask: Mask, size: Size, new_size: Size) -> Mask:
-    """In the pixels of the picture resized from `size` to `new_size`; bitmaps by nearest neighbour."""
+    """In the pixels of the image resized from `size` to `new_size`; bitmaps by nearest neighbour."""
     if isinstance(mask, dict):
         bitmap = torch.from_numpy(coco.decode(mask))[None, None]  # pyright: ignore[reportArgumentType]
         return encode(F.interpolate(bitmap, new_size, mode="nearest-exact")[0, 0].numpy())
@@ -68,7 +68,7 @@ def scale_mask(mask: Mask, size: Size, new_size: Size) -> Mask:
 
 
 def crop_mask(mask: Mask, top: int, left: int, size: Size) -> Mask:
-    """In the pixels of a window of the picture. Polygons may reach beyond it."""
+    """In the pixels of a window of the image. Polygons may reach beyond it."""
     if isinstance(mask, dict):
         bitmap = coco.decode(mask)  # pyright: ignore[reportArgumentType]
         return encode(bitmap[top : top + size[0], left : left + size[1]])
@@ -88,10 +88,10 @@ def mask_targets(
     kind: MaskTarget = "binary",
     canvas: Size | None = None,
 ) -> Tensor:
-    """(F, side, side) float32: what a mask head should predict in each box, from mask `index_F` of its picture.
+    """(F, side, side) float32: what a mask head should predict in each box, from mask `index_F` of its image.
 
     `binary` rasterises polygons shifted and scaled to the box, and thresholds bitmaps that RoIAlign has resampled
-    (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the picture's `size` to that of the
+    (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the image's `size` to that of the
     network's input, `canvas` (mmdetection). `soft` keeps RoIAlign's values, half a pixel off (torchvision).
     """
     targets = torch.zeros(len(boxes_F4), side, side)
@@ -119,10 +119,10 @@ def _polygons_in(polygons: list[np.ndarray], box: list[float], side: int) -> np.
 
 
 def paste_masks(probabilities_DSS: Tensor, boxes_D4: Tensor, size: Size, threshold: float = 0.5) -> list[RLE]:
-    """The masks in a picture of `size`: sampled bilinearly at pixel centres, set where `threshold` is reached.
+    """The masks in a image of `size`: sampled bilinearly at pixel centres, set where `threshold` is reached.
 
     Computed on the CPU, where the codes are needed, and under the boxes only (Mask R-CNN; detectron2's
-    paste_masks_in_image, which samples the whole picture).
+    paste_masks_in_image, which samples the whole image).
     """
     pasted = []
     for mask_SS, box in zip(probabilities_DSS.float().cpu(), boxes_D4.float().cpu()):
@@ -158,7 +158,7 @@ def _bilinear(pixels_P: range, start: float, end: float, side: int) -> Tensor:
 
 
 def _encode_window(bitmap_WH: np.ndarray, left: int, top: int, size: Size) -> RLE:
-    """The run-length code of a picture that is empty outside of a window, without unpacking the picture."""
+    """The run-length code of a image that is empty outside of a window, without unpacking the image."""
     height, width = size
     window_width, window_height = bitmap_WH.shape
     padded = np.zeros((window_width, window_height + 2), np.int8)

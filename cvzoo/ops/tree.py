@@ -6,7 +6,7 @@ between them, exp(-squared difference of their embeddings). Two passes over the 
 back, sum over all pairs of pixels in linear time.
 
 The CPU walks the tree vertex by vertex (`tree_walk.py`), other devices sum along all vertices' paths to the root at
-once (`tree_jump.py`). Sums are in float64: they run over a whole picture, and the gradient of an edge's weight is a
+once (`tree_jump.py`). Sums are in float64: they run over a whole image, and the gradient of an edge's weight is a
 small difference between them.
 Shape suffixes: B images, C channels of the feature, E of the embedding, N of the guidance, H W pixels, G groups,
 V = H * W vertices (vertex y * W + x is pixel y, x), S edges of the grid, T = V - 1 of a tree.

@@ -61,7 +61,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 
 
 def test_one_value_has_no_statistics() -> None:
-    with pytest.raises(ValueError, match=r"needs two pictures at a time; raise --schedule\.batch"):
+    with pytest.raises(ValueError, match=r"needs two images at a time; raise --schedule\.batch"):
         layer()(torch.zeros(1, 5, 1, 1, dtype=torch.float64))
 
 

@@ -162,7 +162,8 @@ def test_multi_grid():
     [
         ({"multi_grid": (1, 2)}, r"multi-grid \(1, 2\): give one for each of 3 blocks"),
         ({"depth": 18, "context_ratio": 0.25}, "context-ratio: depth 18 has no bottlenecks; take 50 or more"),
-        ({"deform": "v2", "output_stride": 8}, "deformable convolutions are not dilated; take output-stride 32"),
+        ({"depth": 18, "deform": "v2"}, "deform: depth 18 has no bottlenecks; take 50 or more"),
+        ({"depth": 34, "groups": 32}, "groups: depth 34 has no bottlenecks; take 50 or more"),
     ],
 )
 def test_what_cannot_be_built(options, message):

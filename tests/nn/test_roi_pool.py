@@ -25,7 +25,7 @@ def expected(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig)
     pooled = []
     for n, of_image in enumerate(boxes):
         for box in of_image:
-            level = int(roi_levels(box[None], len(features), finest=2))
+            level = int(roi_levels(box[None], config))
             roi = torch.cat([torch.tensor([float(n)]), box])[None]
             scale = 1 / config.strides[level]
             pooled.append(roi_align(features[level], roi, config.size, scale, config.sampling, config.aligned))
@@ -55,6 +55,13 @@ def test_values_and_gradients_are_torchvisions(
     for mine, other in zip(ours, theirs):
         grad = torch.zeros_like(other) if other.grad is None else other.grad
         torch.testing.assert_close(mine.grad, grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "level", "expected"), [(224, 4, 1), (112, 4, 2), (224, 3, 0), (56, 2, 1), (1, 9, 2)])
+def test_the_canonical_box_decides_the_level(size: int, level: int, expected: int) -> None:
+    """A box with sides of 150 pixels."""
+    config = RoIPoolConfig(strides=STRIDES, canonical_size=size, canonical_level=level)
+    assert roi_levels(torch.tensor([[10.0, 20.0, 160.0, 170.0]]), config).tolist() == [expected]
 
 
 def test_no_boxes_give_no_regions() -> None:

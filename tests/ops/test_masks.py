@@ -160,7 +160,7 @@ def test_no_boxes_no_targets() -> None:
 
 
 def dense(mask_SS: Tensor, box: Tensor, size: Size) -> Tensor:
-    """(H, W) values over the whole picture, as detectron2 samples them."""
+    """(H, W) values over the whole image, as detectron2 samples them."""
     x0, y0, x1, y1 = box.tolist()
     y = (torch.arange(size[0]) + 0.5 - y0) / (y1 - y0) * 2 - 1
     x = (torch.arange(size[1]) + 0.5 - x0) / (x1 - x0) * 2 - 1
@@ -177,7 +177,7 @@ def assert_pasted(mask_SS: Tensor, box: Tensor, size: Size) -> None:
 
 
 def boxes_in(size: Size) -> st.SearchStrategy[Tensor]:
-    """Within the picture, touching its borders, filling it, beyond them; down to a hundredth of a pixel."""
+    """Within the image, touching its borders, filling it, beyond them; down to a hundredth of a pixel."""
 
     def side(length: int) -> st.SearchStrategy[tuple[float, float]]:
         place = st.one_of(st.floats(-length, 2 * length), st.sampled_from([0.0, float(length)]))

@@ -208,7 +208,7 @@ def test_channels_of_a_group_may_change_places(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (4, 5)])
-def test_equal_embeddings_give_the_mean_of_the_picture(method: Method, size: tuple[int, int]) -> None:
+def test_equal_embeddings_give_the_mean_of_the_image(method: Method, size: tuple[int, int]) -> None:
     guidance, feature, embedding = maps(2, size)
     out, grad_feature, grad_embedding = results(
         feature, torch.ones_like(embedding), minimum_spanning_tree(guidance), 2, method

@@ -1,0 +1,36 @@
+"""What the engine, exports and users know of every model; how it is read is in docs/models.md."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.structures import Batch
+
+
+class Model(nn.Module, ABC):
+    """A network with its losses and its answers. Images enter as uint8 RGB, `config.pixels` makes them its input."""
+
+    config: Any
+    """The hyper-parameters, a frozen dataclass; `config.pixels` and `config.num_classes` every model has."""
+    backbone: nn.Module
+    """The body, which starts from ImageNet weights and may learn at its own rate."""
+
+    @abstractmethod
+    def raw(self, images_N3HW: Tensor) -> Any:
+        """A NamedTuple of outputs for normalised, padded images: a pure tensor function."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Training: the named losses, already weighted; their sum is minimised."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> list[Any]:
+        """Inference: the answer to each image, in the pixels of the ORIGINAL image."""
+
+    def for_inference(self) -> Self:
+        """An equal, faster model that cannot be trained."""
+        return optimise_for_inference(self)
