@@ -1,4 +1,4 @@
-"""The share of a training step that the assignment takes: who learns what, for two crowded pictures on the CPU.
+"""The share of a training step that the assignment takes: who learns what, for two crowded images on the CPU.
 
     python benchmarks/assignment.py [fcos atss ...] [--rounds 3] [--steps 1] [--height 800 --width 1333] [--boxes 60]
 
@@ -18,20 +18,20 @@ import torch
 import tyro
 from common import alternate, our_step, report
 from paste_masks import boxes_in
-from side_by_side import batch_of, picture
+from side_by_side import batch_of, sample
 from training_vs_retinanet import Detector, random_model
 
-from cvzoo.models.freeanchor import Bags, FreeAnchor, Localised
 from cvzoo.ops.anchors import anchors_of, per_anchor
 from cvzoo.structures import Batch, Sample, Size, Target, size_of
+from cvzoo.zoo.freeanchor.model import Bags, FreeAnchor, Localised
 
 System = Literal["fcos", "freeanchor", "reppoints", "atss", "retinanet"]
 
 
 def crowded(size: Size, boxes: int, seed: int) -> Sample:
-    """A picture under that many boxes of real objects, of random classes."""
+    """A image under that many boxes of real objects, of random classes."""
     labels_G = torch.randint(80, (boxes,), generator=torch.Generator().manual_seed(seed))
-    return replace(picture(size), target=Target(boxes_in(size, boxes, seed), labels_G))
+    return replace(sample(size), target=Target(boxes_in(size, boxes, seed), labels_G))
 
 
 @torch.no_grad()

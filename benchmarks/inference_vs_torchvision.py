@@ -1,9 +1,9 @@
-"""Inference beside torchvision: same architecture, weights and picture, alternating in one process on the CPU.
+"""Inference beside torchvision: same architecture, weights and image, alternating in one process on the CPU.
 
     python benchmarks/inference_vs_torchvision.py retinanet [--precision bf16] [--rounds 7] [--height 800 --width 1216]
 
-Both sides go from the decoded picture to final detections. The detections are compared before anything is timed.
-Masks are pasted into the picture on both sides: ours are run-length codes then, torchvision's (D, 1, H, W) floats,
+Both sides go from the decoded image to final detections. The detections are compared before anything is timed.
+Masks are pasted into the image on both sides: ours are run-length codes then, torchvision's (D, 1, H, W) floats,
 which its caller has yet to threshold. Those of random weights are ragged, and that costs ours more than real ones.
 """
 
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 import tyro
 from common import alternate, ratios, report
-from side_by_side import BACKGROUND, System, batch_of, pair, picture, torchvision_inputs
+from side_by_side import BACKGROUND, System, batch_of, pair, sample, torchvision_inputs
 
 from cvzoo.ops.classes import classes_of
 from cvzoo.structures import Prediction
@@ -27,10 +27,10 @@ def main(
     height: int = 800,
     width: int = 1216,
 ) -> None:
-    batch = batch_of([picture((height, width))])
+    batch = batch_of([sample((height, width))])
     theirs, ours = pair(system, batch)
     class_ids = ours.config.class_ids
-    pictures, _ = torchvision_inputs(system, batch, class_ids)
+    images, _ = torchvision_inputs(system, batch, class_ids)
     fast = ours.for_inference()
 
     def run_ours() -> list[Prediction]:
@@ -39,7 +39,7 @@ def main(
 
     def run_theirs() -> list[dict]:
         with torch.no_grad():
-            return theirs(pictures)
+            return theirs(images)
 
     (found,), (expected,) = run_ours(), run_theirs()
     labels = classes_of(expected["labels"] - BACKGROUND[system], class_ids)

@@ -1,10 +1,10 @@
-"""Does ours learn as well as torchvision? Same backbone, recipe, data, pictures in the same order, budget and seeds.
+"""Does ours learn as well as torchvision? Same backbone, recipe, data, images in the same order, budget and seeds.
 
     python benchmarks/learn_vs_torchvision.py [--iterations 80 --batch 4] [--limit 8] [--seeds 0 1 2] [--root FOLDER]
 
 Trains the row `retinanet_lite0_fpn_320_mini` twice for each seed, once as it is and once as torchvision's RetinaNet,
 both with the learning-rate schedule, optimiser, augmentation and moving average of the recipe, and prints box AP and
-AP50 on the training pictures and, without --limit, on the validation pictures.
+AP50 on the training images and, without --limit, on the validation images.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import tyro
 from common import DATA, report
+from cvzoo.weights.load import build_with_weights
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -34,7 +35,6 @@ from cvzoo.engine.train import step
 from cvzoo.ops.boxes import scale_boxes
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Prediction
-from cvzoo.weights.load import build_with_weights
 
 
 class Pyramid(nn.Module):
@@ -82,11 +82,11 @@ class TorchvisionRetinaNet(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         targets = [{"boxes": target.boxes, "labels": target.labels} for target in batch.targets]
-        return self.model(self._pictures(batch), targets)
+        return self.model(self._images(batch), targets)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:
-        found = self.model(self._pictures(batch))
+        found = self.model(self._images(batch))
         return [
             Prediction(scale_boxes(f["boxes"], size, original), f["scores"], f["labels"])
             for f, size, original in zip(found, batch.sizes, batch.original_sizes)
@@ -95,7 +95,7 @@ class TorchvisionRetinaNet(nn.Module):
     def for_inference(self) -> nn.Module:
         return self.eval()
 
-    def _pictures(self, batch: Batch) -> list[Tensor]:
+    def _images(self, batch: Batch) -> list[Tensor]:
         return [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
 
 

@@ -1,8 +1,8 @@
-"""Images per second of the training loader against torchvision's detection reference, on real pictures at 800/1333.
+"""Images per second of the training loader against torchvision's detection reference, on real images at 800/1333.
 
     python benchmarks/loader.py [--data ../shared/data/coco] [--workers 2] [--rounds 3]
 
-Both sides decode, flip, resize and pad the same pictures in the same batches with as many worker processes, taking
+Both sides decode, flip, resize and pad the same images in the same batches with as many worker processes, taking
 turns in one process. torchvision's side is its `references/detection` written with its public parts: CocoDetection,
 transforms v2, and the model's GeneralizedRCNNTransform (normalise, resize, pad in floating point). That last step
 runs in the main process there; moved to the workers it can be faster, so both are measured and the better one counts.
@@ -43,7 +43,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SEED = 0
 
 
-class ReferencePictures(torch.utils.data.Dataset[Any]):
+class ReferenceImages(torch.utils.data.Dataset[Any]):
     """torchvision's CocoDetection with the preset of references/detection, by image id."""
 
     def __init__(self, data: Data) -> None:
@@ -60,18 +60,18 @@ class ReferencePictures(torch.utils.data.Dataset[Any]):
             coco = torchvision.datasets.CocoDetection(
                 data.root / data.train.images, str(data.root / data.train.annotations), transforms=preset
             )
-        self.pictures = torchvision.datasets.wrap_dataset_for_transforms_v2(coco, target_keys=("boxes", "labels"))
+        self.images = torchvision.datasets.wrap_dataset_for_transforms_v2(coco, target_keys=("boxes", "labels"))
         self.positions = {image_id: position for position, image_id in enumerate(coco.ids)}
 
     def __getitem__(self, image_id: int) -> Any:
-        return self.pictures[self.positions[image_id]]
+        return self.images[self.positions[image_id]]
 
 
 class Reference:
     """torchvision's loader."""
 
     def __init__(self, data: Data) -> None:
-        self.pictures = ReferencePictures(data)
+        self.images = ReferenceImages(data)
         self.finish = GeneralizedRCNNTransform(data.short_sides[0], data.max_long_side, list(MEAN), list(STD))
         self.workers = data.workers
 
@@ -85,7 +85,7 @@ class Reference:
     def run(self, batches: Iterable[list[int]], resize_in_workers: bool) -> int:
         """Load the batches of image ids; returns the number of images."""
         loader = DataLoader(
-            self.pictures,
+            self.images,
             batch_sampler=batches,  # pyright: ignore[reportArgumentType]
             num_workers=self.workers,
             collate_fn=self.collate_and_finish if resize_in_workers else self.collate,

@@ -1,8 +1,8 @@
-"""Training on pictures of many sizes must not cost much more per pixel than on one size (CPU).
+"""Training on images of many sizes must not cost much more per pixel than on one size (CPU).
 
     python benchmarks/mixed_sizes.py [--steps 30] [--short-side 320] [--root ../shared/data/coco]
 
-Trains RetinaNet with EfficientNet-Lite0 on real pictures as they come, each batch on a canvas of its own, and on one
+Trains RetinaNet with EfficientNet-Lite0 on real images as they come, each batch on a canvas of its own, and on one
 fixed canvas; prints the ratio of process CPU time per padded pixel, which is to be at most 1.25.
 """
 

@@ -1,10 +1,10 @@
-"""Pasting masks into a picture beside torchvision's `paste_masks_in_image`: time, agreement and memory on the CPU.
+"""Pasting masks into a image beside torchvision's `paste_masks_in_image`: time, agreement and memory on the CPU.
 
     python benchmarks/paste_masks.py [--masks 100] [--height 800 --width 1333] [--rounds 15]
 
 Both sides get the same smooth masks under boxes of real COCO objects. Ours ends at thresholded run-length codes,
 torchvision's at (D, 1, H, W) floats, which its caller has yet to threshold. Memory is what is used at the peak, beyond
-what was in use before, for a picture of 2000x3000.
+what was in use before, for a image of 2000x3000.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 import tyro
 from common import alternate, ratios, report
-from side_by_side import COCO, val_pictures
+from side_by_side import COCO, val_images
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
@@ -39,11 +39,11 @@ def blobs(count: int, side: int = 28, seed: int = 0) -> Tensor:
 
 
 def boxes_in(size: Size, count: int, seed: int = 0) -> Tensor:
-    """(count, 4): boxes of real objects, each moved as if its picture were stretched to `size`."""
+    """(count, 4): boxes of real objects, each moved as if its image were stretched to `size`."""
     if COCO.exists():
-        pictures = val_pictures()
-        boxes = [pictures.target(n).boxes for n in range(len(pictures))]
-        sizes = [(int(height), int(width)) for height, width in pictures.sizes]
+        images = val_images()
+        boxes = [images.target(n).boxes for n in range(len(images))]
+        sizes = [(int(height), int(width)) for height, width in images.sizes]
     else:
         drawn = [draw(256, 256, objects=8, seed=n) for n in range(count)]
         boxes, sizes = [sample.target.boxes for sample in drawn], [sample.size for sample in drawn]
@@ -52,7 +52,7 @@ def boxes_in(size: Size, count: int, seed: int = 0) -> Tensor:
 
 
 def sides(masks: int, size: Size) -> tuple[Callable[[], list[RLE]], Callable[[], Tensor]]:
-    """Ours and torchvision's way of pasting that many masks into a picture of `size`."""
+    """Ours and torchvision's way of pasting that many masks into a image of `size`."""
     probabilities_DSS, boxes_D4 = blobs(masks), boxes_in(size, masks)
     return (
         lambda: paste_masks(probabilities_DSS, boxes_D4, size),

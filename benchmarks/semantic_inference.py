@@ -2,7 +2,7 @@
 
     python benchmarks/semantic_inference.py deeplabv3 [--precision bf16] [--rounds 5] [--height 512 --width 1024]
 
-From the decoded picture to the map of classes. Peers with the same network and weights: torchvision's
+From the decoded image to the map of classes. Peers with the same network and weights: torchvision's
 `deeplabv3_resnet50`, and mmsegmentation's `pspnet_r50-d8` and `deeplabv3plus_r50-d8`, where it can be imported;
 `agree` is the share of pixels whose class is the same. torchvision runs beside all three, as the fastest other way to
 the same result. In bf16 only ours changes. Where other processes compute, OMP_WAIT_POLICY=PASSIVE keeps threads that
@@ -27,17 +27,17 @@ from typing import Any, Literal
 import torch
 import tyro
 from common import alternate, report
-from side_by_side import batch_of, picture
+from side_by_side import batch_of, sample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.segmentation import deeplabv3_resnet50
 from torchvision.transforms.functional import normalize
 
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.pspnet import PSPNetConfig
-from cvzoo.models.semantic.head import DILATED
+from cvzoo.parts.semantic.head import DILATED
 from cvzoo.weights.keys import to_ours
 from cvzoo.weights.strict import load_state
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 System = Literal["deeplabv3", "pspnet", "deeplabv3plus"]
 TORCHVISION = DeepLabV3PlusConfig(
@@ -68,7 +68,7 @@ def main(
     height: int = 512,
     width: int = 1024,
 ) -> None:
-    batch = batch_of([picture((height, width))])
+    batch = batch_of([sample((height, width))])
     opposites = normalize(torch.cat([batch.images, ~batch.images]) / 255, MEAN, STD)
     torch.manual_seed(0)
     theirs: dict[str, nn.Module] = {
@@ -102,7 +102,7 @@ def main(
 
 
 def calibrate(model: nn.Module, images_N3HW: Tensor) -> nn.Module:
-    """In eval mode, with norms that standardise what they see in the pictures, as trained ones do.
+    """In eval mode, with norms that standardise what they see in the images, as trained ones do.
 
     What a block adds to its shortcut is small: rounding would decide the classes of a chaotic network.
     """

@@ -1,4 +1,4 @@
-"""torchvision's detectors beside ours: the same networks, random weights and pictures. The parity tests use it too."""
+"""torchvision's detectors beside ours: the same networks, random weights and images. The parity tests use it too."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Split
 from cvzoo.data.shapes import draw
 from cvzoo.data.transforms import resize
-from cvzoo.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
-from cvzoo.models.fcos import FCOS, FCOSConfig
-from cvzoo.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
 from cvzoo.ops.masks import decode
 from cvzoo.structures import Batch, Sample, Size, Target
 from cvzoo.weights import dialects
 from cvzoo.weights.keys import to_ours
 from cvzoo.weights.strict import load_state
+from cvzoo.zoo.faster_rcnn.model import FasterRCNN, FasterRCNNConfig
+from cvzoo.zoo.fcos.model import FCOS, FCOSConfig
+from cvzoo.zoo.mask_rcnn.model import MaskRCNN, MaskRCNNConfig
+from cvzoo.zoo.retinanet.model import RetinaNet, RetinaNetConfig
 
 System = Literal["retinanet", "fcos", "faster_rcnn", "mask_rcnn"]
 Version = Literal["v1", "v2"]
@@ -81,15 +81,15 @@ def _frozen_backbone(system: System) -> nn.Module:
 def torchvision_inputs(
     system: System, batch: Batch, class_ids: tuple[int, ...]
 ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """The batch as torchvision takes it: pictures in 0..1, its own labels, and masks as (G, H, W) uint8 bitmaps."""
+    """The batch as torchvision takes it: images in 0..1, its own labels, and masks as (G, H, W) uint8 bitmaps."""
     outputs = {label: output for output, label in enumerate(class_ids) if label >= 0}
-    pictures = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
+    images = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
     targets: list[dict[str, Tensor]] = []
     for target, size in zip(batch.targets, batch.sizes):
         labels = [outputs[label] + BACKGROUND[system] for label in target.labels.tolist()]
         masks = {"masks": _bitmaps(target, size)} if system == "mask_rcnn" else {}
         targets.append({"boxes": target.boxes, "labels": torch.tensor(labels), **masks})
-    return pictures, targets
+    return images, targets
 
 
 def _bitmaps(target: Target, size: Size) -> Tensor:
@@ -97,7 +97,7 @@ def _bitmaps(target: Target, size: Size) -> Tensor:
     return torch.from_numpy(np.stack([decode(mask, size) for mask in target.masks]))
 
 
-def spread_scores(theirs: nn.Module, system: System, spread: float, pictures: list[Tensor]) -> None:
+def spread_scores(theirs: nn.Module, system: System, spread: float, images: list[Tensor]) -> None:
     """Scale the layer that scores classes until its outputs have that standard deviation; leaves eval mode on."""
     scores = theirs.get_submodule(SCORES[system])
     assert isinstance(scores.weight, Tensor)
@@ -108,7 +108,7 @@ def spread_scores(theirs: nn.Module, system: System, spread: float, pictures: li
 
     handle = scores.register_forward_hook(keep)
     with torch.no_grad():
-        theirs.eval()(pictures)
+        theirs.eval()(images)
         scores.weight.mul_(spread / seen[0].std())
     handle.remove()
 
@@ -121,12 +121,12 @@ def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, Detect
     """
     torch.manual_seed(seed)
     short, long = sorted(batch.sizes[0])
-    theirs, config = torchvision_model(system, min_size=short, max_size=long)  # which leaves the picture as it is
+    theirs, config = torchvision_model(system, min_size=short, max_size=long)  # which leaves the image as it is
     for module in theirs.modules():
         if isinstance(module, FrozenBatchNorm2d):  # activations stay near 1, as trained ones do
             nn.init.constant_(module.weight, 0.5)  # type: ignore[arg-type]
-    pictures, _ = torchvision_inputs(system, batch, config.class_ids)
-    spread_scores(theirs, system, SPREADS[system], pictures)
+    images, _ = torchvision_inputs(system, batch, config.class_ids)
+    spread_scores(theirs, system, SPREADS[system], images)
     _silence_unused(theirs, system, config.class_ids)
     return theirs, with_weights_of(theirs, config).eval()
 
@@ -145,17 +145,17 @@ def _silence_unused(theirs: nn.Module, system: System, class_ids: tuple[int, ...
     bias.data.view(-1, len(class_ids) + BACKGROUND[system])[:, silent] = -20.0
 
 
-def val_pictures() -> CocoDataset:
-    """COCO's validation pictures with their polygons."""
+def val_images() -> CocoDataset:
+    """COCO's validation images with their polygons."""
     return CocoDataset.open(COCO, Split(images="val", annotations="annotations/instances_val.json"), masks=True)
 
 
-def picture(size: Size) -> Sample:
-    """The validation picture with most objects where there is one, else a drawn one, stretched to `size`."""
+def sample(size: Size) -> Sample:
+    """The validation image with most objects where there is one, else a drawn one, stretched to `size`."""
     if not COCO.exists():
         return draw(*size, objects=8, seed=0, masks=True)
-    pictures = val_pictures()
-    return resize(pictures[int(pictures.counts.argmax())], size)
+    images = val_images()
+    return resize(images[int(images.counts.argmax())], size)
 
 
 def batch_of(samples: list[Sample], canvas: Size | None = None) -> Batch:

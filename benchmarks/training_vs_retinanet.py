@@ -2,7 +2,7 @@
 
     python benchmarks/training_vs_retinanet.py [fcos atss ...] [--rounds 7] [--height 512 --width 512] [--batch 2]
 
-R-50-FPN at full width with the configurations of the 1x rows, random weights and the same pictures. Each detector takes
+R-50-FPN at full width with the configurations of the 1x rows, random weights and the same images. Each detector takes
 turns with RetinaNet in one process and prints one JSON line.
 """
 
@@ -14,16 +14,16 @@ from typing import Literal
 import torch
 import tyro
 from common import alternate, our_step, ratios, report
-from side_by_side import batch_of, picture
+from side_by_side import batch_of, sample
 from torch import nn
 
-from cvzoo.models.atss import ATSS, ATSSConfig
-from cvzoo.models.fcos import FCOS, FCOSConfig
-from cvzoo.models.freeanchor import FreeAnchor, FreeAnchorConfig
-from cvzoo.models.reppoints import RepPoints, RepPointsConfig
-from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
 from cvzoo.nn.layers import FixedBatchNorm2d
 from cvzoo.structures import Batch
+from cvzoo.zoo.atss.model import ATSS, ATSSConfig
+from cvzoo.zoo.fcos.model import FCOS, FCOSConfig
+from cvzoo.zoo.freeanchor.model import FreeAnchor, FreeAnchorConfig
+from cvzoo.zoo.reppoints.model import RepPoints, RepPointsConfig
+from cvzoo.zoo.retinanet.model import RetinaNet, RetinaNetConfig
 
 System = Literal["fcos", "freeanchor", "reppoints", "atss"]
 Detector = FCOS | FreeAnchor | RepPoints | ATSS | RetinaNet
@@ -61,9 +61,9 @@ def main(
     width: int = 512,
     batch: int = 2,
 ) -> None:
-    pictures = batch_of([picture((height, width))] * batch)
+    images = batch_of([sample((height, width))] * batch)
     for system in systems:
-        figures = compare(system, pictures, rounds)
+        figures = compare(system, images, rounds)
         report(f"training_{system}_vs_retinanet", **figures, size=[height, width], batch=batch)
 
 

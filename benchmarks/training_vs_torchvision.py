@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 import tyro
 from common import alternate, our_step, ratios, report, training_step
-from side_by_side import System, batch_of, pair, picture, torchvision_inputs
+from side_by_side import System, batch_of, pair, sample, torchvision_inputs
 
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.structures import Batch
@@ -28,11 +28,11 @@ Side = Literal["ours", "torchvision"]
 
 def steps(system: System, batch: Batch) -> dict[Side, Callable[[], None]]:
     theirs, ours = pair(system, batch)
-    pictures, targets = torchvision_inputs(system, batch, ours.config.class_ids)
+    images, targets = torchvision_inputs(system, batch, ours.config.class_ids)
     theirs.train()
     return {
         "ours": our_step(ours, batch),
-        "torchvision": training_step(theirs, lambda: theirs(pictures, targets)),
+        "torchvision": training_step(theirs, lambda: theirs(images, targets)),
     }
 
 
@@ -52,8 +52,8 @@ def main(
     batch: int = 2,
     only: Side | None = None,
 ) -> None:
-    pictures = batch_of([picture((height, width))] * batch)
-    sides = steps(system, pictures)
+    images = batch_of([sample((height, width))] * batch)
+    sides = steps(system, images)
     if only:
         step = sides[only]
         sides.clear()  # the other side's model goes

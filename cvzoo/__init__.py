@@ -1,4 +1,4 @@
-"""cvzoo: a benchmark and model zoo for object detection in plain PyTorch.
+"""cvzoo: a benchmark and model zoo for detection and segmentation in plain PyTorch.
 
     import cvzoo
     predictor = cvzoo.load("retinanet_r50_fpn_1x", weights="torchvision")
@@ -23,7 +23,7 @@ __all__ = ["Predictor", "load", "recipe", "rows"]
 
 def rows() -> list[str]:
     """Names of all rows of the zoo."""
-    from cvzoo.recipes import ROWS
+    from cvzoo.zoo import ROWS
 
     return list(ROWS)
 
@@ -33,7 +33,7 @@ def recipe(row: str) -> Recipe[Any]:
 
     ValueError with the nearest names when there is no such row, and when the file is no recipe.
     """
-    from cvzoo.recipes import ROWS
+    from cvzoo.zoo import ROWS
 
     if row.endswith(".json"):
         return _saved_recipe(Path(row))

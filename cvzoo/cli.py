@@ -18,9 +18,12 @@ import tyro
 
 import cvzoo
 from cvzoo.data.config import Data, LabelMaps, Split
-from cvzoo.recipes import ROWS, Recipe
-from cvzoo.recipes.recipe import Model
-from cvzoo.recipes.results import RowFile, load_rows, to_json
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import to_json
+from cvzoo.recipes.recipe import Config
+from cvzoo.results.row_files import RowFile, load_rows
+from cvzoo.tasks.sections import SUMMARY, metric_title
+from cvzoo.zoo import ROWS, system_of
 
 if TYPE_CHECKING:
     from cvzoo.engine.finish import Result
@@ -95,25 +98,25 @@ def _help() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench(Generic[Model]):
+class Bench(Generic[Config]):
     """Options of `cvzoo bench`."""
 
-    recipe: Annotated[Recipe[Model], Flat]
+    recipe: Annotated[Recipe[Config], Flat]
     iterations: int | None = None
     """Timed iterations of each measurement; None: 50 on CUDA, 5 on the CPU."""
     batch: int = 2
-    """Pictures per training iteration; 2 per GPU is what the reference tables state."""
+    """Images per training iteration; 2 per GPU is what the reference tables state."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(Generic[Model]):
+class Predict(Generic[Config]):
     """Options of `cvzoo predict`."""
 
     images: tyro.conf.Positional[tuple[Path, ...]] = tyro.MISSING
-    """Picture files, or folders of them."""
-    recipe: Annotated[Recipe[Model], Flat]
+    """Image files, or folders of them."""
+    recipe: Annotated[Recipe[Config], Flat]
     output: Path = Path("predictions")
-    """Folder for the drawn pictures and predictions.json, or label maps."""
+    """Folder for the drawn images and predictions.json, or label maps."""
     min_score: float = 0.3
     """Draw detections with at least this score; predictions.json holds them all."""
 
@@ -122,17 +125,16 @@ def show(recipe: Recipe) -> None:
     """Show the resolved recipe, its parameters, references, published weights and results."""
     import torch
 
-    from cvzoo.weights.published import PUBLISHED
-
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
-    row = ROWS[recipe.row]
     print(json.dumps(to_json(recipe), indent=1))
-    print(f"{row.system} (https://arxiv.org/abs/{row.paper}), {parameters / 1e6:.2f} M parameters")
+    row, system = ROWS[recipe.row], system_of(recipe.row)
+    papers = ", ".join(f"https://arxiv.org/abs/{paper}" for paper in system.papers)
+    print(f"{system.name} ({papers}), {parameters / 1e6:.2f} M parameters")
     for reference in row.references:
-        print(f"{reference.name}: {_figures(reference.results)} ({reference.source})")
-    for name, weights in PUBLISHED.get(recipe.row, {}).items():
-        print(f"--weights {name}: {_figures(weights.results)} ({weights.file.url})")
+        print(f"{reference.name}: {_figures(reference.results)} ({reference.page or 'no address'})")
+    for weights in row.published:
+        print(f"--weights {weights.name}: {_figures(weights.results)} ({weights.file.url})")
     for file in load_rows():
         if file.row == recipe.row:
             print(_line(file))
@@ -142,7 +144,7 @@ def _figures(results: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.3f}" for name, value in results.items())
 
 
-def train(recipe: Recipe) -> None:
+def train_row(recipe: Recipe) -> None:
     """Train, evaluate, write the row file and a report; continues by itself."""
     from cvzoo.engine.train import train
 
@@ -156,7 +158,7 @@ def evaluate(recipe: Recipe) -> None:
     _conclude(evaluate_row(recipe))
 
 
-def bench(options: Bench) -> None:
+def measure(options: Bench) -> None:
     """Measure memory, time, throughput and the share of the machine's peak."""
     from cvzoo.engine.bench import bench
 
@@ -167,7 +169,7 @@ def bench(options: Bench) -> None:
 
 
 def predict(options: Predict) -> None:
-    """Predict pictures: draws them and writes COCO JSON or label maps."""
+    """Predict images: draws them and writes COCO JSON or label maps."""
     from cvzoo.predict import predict_files
 
     for path in predict_files(options.recipe, options.images, options.output, options.min_score):
@@ -180,17 +182,23 @@ def _conclude(result: Result) -> None:
         return
     print(_line(RowFile(**json.loads(result.row_file.read_text()))))
     print(result.row_file)
-    from cvzoo.report.run_report import write_report
+    print(_report(result))
 
-    print(write_report(result.folder, result.pictures(), result.datasets["val"].classes))
+
+def _report(result: Result) -> Path:
+    from cvzoo.report.run_report import write_report
+    from cvzoo.tasks import task_of
+
+    classes = result.datasets["val"].classes
+    return write_report(result.folder, task_of(result.recipe), result.shown(), classes)
 
 
 def _line(file: RowFile) -> str:
     """A row file in one line."""
     results = [
-        f"{'' if split == 'val' else split + ' '}{name.replace('_', ' ')} {figures[name]:.3f}"
+        f"{'' if split == 'val' else split + ' '}{metric_title(name)} {figures[name]:.3f}"
         for split, figures in sorted(file.results.items(), reverse=True)
-        for name in ("box_AP", "box_AP50", "box_AP75", "mask_AP", "mIoU", "mAcc", "aAcc")
+        for name in SUMMARY
         if name in figures
     ]
     costs = [
@@ -229,15 +237,15 @@ def list_rows(task: str | None = None, sort: str | None = None) -> None:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip())
 
 
-def table(output: Path = Path("docs/MODEL_ZOO.md")) -> None:
-    """Write the zoo's table from the recipes and row files.
+def table(output: Path = Path("docs")) -> None:
+    """Write the zoo's table, MODEL_ZOO.md and SMALL_ROWS.md, from the recipes and row files.
 
     Args:
-        output: the file.
+        output: the folder of the two pages.
     """
-    from cvzoo.report.table import write_table
+    from cvzoo.report.table import write_tables
 
-    print(write_table(output))
+    print(*write_tables(output), sep="\n")
 
 
 def report(run: tyro.conf.Positional[Path]) -> None:
@@ -247,10 +255,8 @@ def report(run: tyro.conf.Positional[Path]) -> None:
         run: the run folder.
     """
     from cvzoo.engine.finish import read_run
-    from cvzoo.report.run_report import write_report
 
-    result = read_run(run, cvzoo.recipe(str(run / "recipe.json")))
-    print(write_report(run, result.pictures(), result.datasets["val"].classes))
+    print(_report(read_run(run, cvzoo.recipe(str(run / "recipe.json")))))
 
 
 def data(
@@ -297,8 +303,8 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
 }
 ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "show": (Recipe, show),
-    "train": (Recipe, train),
+    "train": (Recipe, train_row),
     "eval": (Recipe, evaluate),
-    "bench": (Bench, bench),
+    "bench": (Bench, measure),
     "predict": (Predict, predict),
 }

@@ -1,4 +1,4 @@
-"""Prediction from Python and for the command line: pictures in, detections or label maps in their own pixels out."""
+"""Prediction from Python and for the command line: images in, detections or label maps in their own pixels out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 import cvzoo
 from cvzoo.data.images import from_pil, read_image
@@ -23,18 +22,15 @@ from cvzoo.engine import dist
 from cvzoo.engine.finish import with_weights
 from cvzoo.engine.place import autocast, place
 from cvzoo.engine.prepare import build_model
-from cvzoo.metrics.predictions import to_coco
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.results import write_json
-from cvzoo.structures import Batch, Prediction, Sample, Segmentation
-from cvzoo.weights.adapt import class_count
+from cvzoo.structures import Answer, Batch, Sample
+from cvzoo.tasks import task_of
+from cvzoo.weights.classes import class_count
 
-Picture = str | Path | Image.Image | np.ndarray | Tensor
+ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
-Found = Prediction | Segmentation
-"""Of a detector, and of a row of semantic segmentation."""
 BATCH = 8
-"""Pictures of one size that are predicted together."""
+"""ImageLikes of one size that are predicted together."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -55,7 +51,7 @@ def load(row: str, weights: str | Path | None = None, device: str = "auto", prec
 
 
 class Predictor:
-    """A model with its weights, ready for pictures of any size."""
+    """A model with its weights, ready for images of any size."""
 
     classes: list[str]
     """Names of the classes, by label."""
@@ -66,28 +62,28 @@ class Predictor:
         self.device = dist.start(recipe.run)
         model, self.recipe = build_model(recipe)
         self.classes = _classes(self.recipe)
-        self._model = model.to(self.device).for_inference()  # pyright: ignore[reportCallIssue]
+        self._model = model.to(self.device).for_inference()
 
     @overload
-    def __call__(self, images: Picture) -> Found: ...
+    def __call__(self, images: ImageLike) -> Answer: ...
     @overload
-    def __call__(self, images: Sequence[Picture]) -> list[Found]: ...
+    def __call__(self, images: Sequence[ImageLike]) -> list[Answer]: ...
 
-    def __call__(self, images: Picture | Sequence[Picture]) -> Found | list[Found]:
-        """Look at one picture or at several, of any mix of kinds and sizes.
+    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> Answer | list[Answer]:
+        """Look at one image or at several, of any mix of kinds and sizes.
 
-        Returns: a Prediction, or of a row of semantic segmentation a Segmentation, on the CPU in the picture's own
-            pixels; or a list of them in the order of the pictures.
-        Raises: ValueError naming every picture that cannot be read.
+        Returns: a Prediction, or of a row of semantic segmentation a Segmentation, on the CPU in the image's own
+            pixels; or a list of them in the order of the images.
+        Raises: ValueError naming every image that cannot be read.
         """
-        if isinstance(images, Picture):
+        if isinstance(images, ImageLike):
             return self._predict(_samples([images]))[0]
         return self._predict(_samples(images))
 
-    def _predict(self, samples: list[Sample]) -> list[Found]:
+    def _predict(self, samples: list[Sample]) -> list[Answer]:
         resized = [eval_resize(sample, self.recipe.data) for sample in samples]
-        found: dict[int, Found] = {}
-        # Pictures of one size share a canvas that is theirs alone, so the result does not depend on the company.
+        found: dict[int, Answer] = {}
+        # ImageLikes of one size share a canvas that is theirs alone, so the result does not depend on the company.
         for _, group in groupby(sorted(resized, key=lambda sample: sample.size), key=lambda sample: sample.size):
             together = list(group)
             for start in range(0, len(together), BATCH):
@@ -99,60 +95,20 @@ class Predictor:
 
 
 def predict_files(recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float) -> list[Path]:
-    """Predict picture files and folders: write each drawn, and what was found in it.
+    """Predict image files and folders: write each drawn, and what was found in it, as the row's task does.
 
-    Of a detector that is predictions.json in COCO's format, whose image ids count the files from 0 and whose category
-    ids are labels; the JSON lists both. Of a row of semantic segmentation it is a label map per picture, a PNG of class
-    numbers, and classes.txt. Returns what was written.
+    Of a detector that is predictions.json in COCO's format; of a row of semantic segmentation a label map per image.
+    Returns what was written.
     """
     files = _files(images)
     predictor = Predictor(recipe)
     found = [predictor(file) for file in files]
     output.mkdir(parents=True, exist_ok=True)
-    if recipe.data.semantic:
-        return _write_label_maps(files, found, predictor.classes, output)
-    return _write_objects(files, found, predictor.classes, output, min_score)
+    return task_of(recipe).write_answers(files, found, predictor.classes, output, min_score)
 
 
-def _write_objects(
-    files: Sequence[Path], predictions: Sequence[Any], classes: list[str], output: Path, min_score: float
-) -> list[Path]:
-    from cvzoo.report.draw import draw
-
-    written = []
-    for file, prediction in zip(files, predictions):
-        path = output / f"{file.stem}.png"
-        draw(read_image(file), prediction, classes, min_score).save(path)
-        written.append(path)
-    write_json(
-        output / "predictions.json",
-        {
-            "images": [{"id": number, "file_name": str(file)} for number, file in enumerate(files)],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
-            "annotations": to_coco(predictions, range(len(files)), list(range(len(classes)))),
-        },
-    )
-    return [*written, output / "predictions.json"]
-
-
-def _write_label_maps(
-    files: Sequence[Path], segmentations: Sequence[Any], classes: list[str], output: Path
-) -> list[Path]:
-    from cvzoo.report.draw_labels import draw_labels, label_image
-
-    written = []
-    (output / "label_maps").mkdir(exist_ok=True)
-    for file, segmentation in zip(files, segmentations):
-        drawn, labels = output / f"{file.stem}.png", output / "label_maps" / f"{file.stem}.png"
-        draw_labels(read_image(file), segmentation.labels, classes).save(drawn)
-        label_image(segmentation.labels).save(labels)
-        written += [drawn, labels]
-    (output / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
-    return [*written, output / "classes.txt"]
-
-
-def _samples(images: Iterable[Picture]) -> list[Sample]:
-    """Decoded pictures, numbered; ValueError that names all those that cannot be read."""
+def _samples(images: Iterable[ImageLike]) -> list[Sample]:
+    """Decoded images, numbered; ValueError that names all those that cannot be read."""
     samples, problems = [], []
     for number, image in enumerate(images):
         try:
@@ -160,13 +116,13 @@ def _samples(images: Iterable[Picture]) -> list[Sample]:
             size = (pixels.shape[1], pixels.shape[2])
             samples.append(Sample(image=pixels, image_id=number, original_size=size))
         except (ValueError, TypeError) as error:
-            problems.append(str(error) if isinstance(image, str | Path) else f"picture {number}: {error}")
+            problems.append(str(error) if isinstance(image, str | Path) else f"image {number}: {error}")
     if problems:
         raise ValueError("\n".join(problems))
     return samples
 
 
-def _pixels(image: Picture) -> Tensor:
+def _pixels(image: ImageLike) -> Tensor:
     """(3, H, W) uint8 RGB."""
     match image:
         case str() | Path():
@@ -181,7 +137,7 @@ def _pixels(image: Picture) -> Tensor:
             if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
                 raise ValueError(f"a tensor must be (3, H, W) uint8 RGB, not {tuple(image.shape)} {image.dtype}")
             return image.cpu()
-    raise TypeError(f"a picture is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
+    raise TypeError(f"a image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
 
 
 def _classes(recipe: Recipe[Any]) -> list[str]:
@@ -192,25 +148,16 @@ def _classes(recipe: Recipe[Any]) -> list[str]:
             metadata = file.metadata() or {}
         if "classes" in metadata:
             return json.loads(metadata["classes"])
-    count, coco = class_count(recipe.model), _coco_classes()
-    if recipe.data.semantic and count == len(recipe.data.label_maps.classes):
-        return list(recipe.data.label_maps.classes)
-    return coco if count == len(coco) else [f"class {label}" for label in range(count)]
-
-
-def _coco_classes() -> list[str]:
-    """COCO's 80 names in the order of their ids; torchvision lists unused ids and the background among them."""
-    names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    return [name for name in names if name not in ("__background__", "N/A")]
+    return task_of(recipe).class_names(recipe, class_count(recipe.model))
 
 
 def _files(images: Sequence[Path]) -> list[Path]:
-    """The picture files among `images` and in the folders among them; ValueError when something is missing."""
+    """The image files among `images` and in the folders among them; ValueError when something is missing."""
     missing = [str(path) for path in images if not path.exists()]
     if missing:
-        raise ValueError(f"no such picture or folder: {', '.join(missing)}")
+        raise ValueError(f"no such image or folder: {', '.join(missing)}")
     inside = [sorted(f for f in p.iterdir() if f.suffix.lower() in SUFFIXES) if p.is_dir() else [p] for p in images]
     files = [file for group in inside for file in group]
     if not files:
-        raise ValueError(f"there are no pictures in {', '.join(map(str, images))}")
+        raise ValueError(f"there are no images in {', '.join(map(str, images))}")
     return files

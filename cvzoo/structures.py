@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -66,14 +66,14 @@ class Target:
 
 @dataclass
 class Sample:
-    """One picture with its objects, as a dataset or a transform returns it."""
+    """One image with its objects, as a dataset or a transform returns it."""
 
     image: Tensor
     """(3, H, W) uint8 RGB."""
     target: Target = field(default_factory=Target.empty)
     image_id: int = 0
     original_size: Size = (0, 0)
-    """Size of the picture on disk (after EXIF rotation), to which predictions are scaled back."""
+    """Size of the image on disk (after EXIF rotation), to which predictions are scaled back."""
 
     @property
     def size(self) -> Size:
@@ -82,7 +82,7 @@ class Sample:
 
 @dataclass
 class Batch:
-    """Pictures on one canvas: image n fills the top-left `sizes[n]` of `images[n]`, the rest is padding."""
+    """Images on one canvas: image n fills the top-left `sizes[n]` of `images[n]`, the rest is padding."""
 
     images: Tensor
     """(N, 3, H, W) uint8 RGB. The model normalises, reorders channels and blanks the padding itself."""
@@ -157,6 +157,12 @@ class Segmentation:
 
     def to(self, device: torch.device | str) -> Segmentation:
         return Segmentation(self.labels.to(device))
+
+
+Answer = Prediction | Segmentation
+"""What a model says of an image."""
+AnswerKind = Literal["boxes", "label_maps"]
+"""Which of them it says; `cvzoo/tasks/` has a module of each name that evaluates, saves and draws such answers."""
 
 
 Row = TypeVar("Row")

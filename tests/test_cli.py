@@ -10,7 +10,7 @@ import pytest
 from engine.tiny import ROOT, tiny
 
 from cvzoo.cli import main
-from cvzoo.recipes.results import to_json
+from cvzoo.results.row_files import to_json
 
 ROW = "retinanet_r18_fpn_shapes"
 

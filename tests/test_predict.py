@@ -1,4 +1,4 @@
-"""The Python API: from any kind of pictures to detections in their own pixels."""
+"""The Python API: from any kind of images to detections in their own pixels."""
 
 import json
 import subprocess
@@ -31,9 +31,9 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, np.ndarray]]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, np.ndarray]]:
     """PNG files of three sizes and their pixels (H, W, 3)."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
     found = []
     for number, (height, width) in enumerate([(60, 80), (120, 90), (60, 80), (64, 64)]):
@@ -51,30 +51,30 @@ def assert_same(one: Prediction, other: Prediction) -> None:
     torch.testing.assert_close(one.scores, other.scores, rtol=1e-4, atol=1e-5)
 
 
-def test_every_kind_of_picture_gives_the_same(predictor: Predictor, pictures: list[tuple[Path, np.ndarray]]) -> None:
-    path, pixels = pictures[0]
+def test_every_kind_of_image_gives_the_same(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    path, pixels = images[0]
     expected = predictor(path)
     assert isinstance(expected, Prediction)
     tensor: Tensor = torch.from_numpy(pixels).permute(2, 0, 1)
-    for picture in (str(path), Image.open(path), pixels, tensor):
-        assert_same(predictor(picture), expected)
+    for image in (str(path), Image.open(path), pixels, tensor):
+        assert_same(predictor(image), expected)
 
 
-def test_pictures_of_mixed_sizes_in_order(predictor: Predictor, pictures: list[tuple[Path, np.ndarray]]) -> None:
-    together = predictor([path for path, _ in pictures])
+def test_images_of_mixed_sizes_in_order(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    together = predictor([path for path, _ in images])
     assert isinstance(together, list)
-    for prediction, (path, pixels) in zip(together, pictures):
+    for prediction, (path, pixels) in zip(together, images):
         assert_same(prediction, predictor(path))
         assert (prediction.boxes[:, 2] <= pixels.shape[1] + 1e-3).all()
         assert (prediction.boxes[:, 3] <= pixels.shape[0] + 1e-3).all()
     assert predictor([]) == []
-    assert len(predictor([pictures[0][0]])) == 1
+    assert len(predictor([images[0][0]])) == 1
 
 
-def test_every_picture_that_cannot_be_read_is_named(predictor: Predictor, tmp_path: Path) -> None:
+def test_every_image_that_cannot_be_read_is_named(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     wrong = [tmp_path / "empty.jpg", np.zeros((4, 4), np.uint8), tmp_path / "missing.png", torch.zeros(3, 4, 4)]
-    with pytest.raises(ValueError, match=r"(?s)empty\.jpg.*picture 1: .*\(H, W, 3\).*missing\.png.*picture 3: .*uint8"):
+    with pytest.raises(ValueError, match=r"(?s)empty\.jpg.*image 1: .*\(H, W, 3\).*missing\.png.*image 3: .*uint8"):
         predictor(wrong)
 
 
@@ -89,9 +89,9 @@ def test_load_takes_the_weights_of_the_run_folder(tmp_path: Path, monkeypatch: p
 
 
 def test_files_are_drawn_and_listed(
-    predictor: Predictor, pictures: list[tuple[Path, np.ndarray]], tmp_path: Path
+    predictor: Predictor, images: list[tuple[Path, np.ndarray]], tmp_path: Path
 ) -> None:
-    folder = pictures[0][0].parent
+    folder = images[0][0].parent
     written = predict_files(predictor.recipe, [folder], tmp_path / "out", min_score=0.5)
     assert [path.name for path in written] == ["0.png", "1.png", "2.png", "3.png", "predictions.json"]
     assert Image.open(written[1]).size == (90, 120)
@@ -104,9 +104,9 @@ def test_files_are_drawn_and_listed(
 
 
 def test_missing_files_are_named(predictor: Predictor, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no such picture or folder: .*a\.jpg, .*b\.jpg"):
+    with pytest.raises(ValueError, match=r"no such image or folder: .*a\.jpg, .*b\.jpg"):
         predict_files(predictor.recipe, [tmp_path / "a.jpg", tmp_path / "b.jpg"], tmp_path / "out", 0.5)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         predict_files(predictor.recipe, [tmp_path], tmp_path / "out", 0.5)
     assert not (tmp_path / "out").exists()
 

@@ -63,7 +63,7 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
 
 
 def _semantic(data: Data, split: SplitName) -> LabelMapDataset | ShapesDataset:
-    """One split of label maps, or its first `data.limit` pictures."""
+    """One split of label maps, or its first `data.limit` images."""
     if data.source == "shapes":
         dataset = ShapesDataset(data.shapes, split)
     else:
@@ -73,12 +73,12 @@ def _semantic(data: Data, split: SplitName) -> LabelMapDataset | ShapesDataset:
         return dataset
     if len(dataset) < data.limit:
         source = data.root / data.train.images
-        raise DataError([Problem(source, f"there are only {len(dataset)} pictures", "lower --data.limit")])
+        raise DataError([Problem(source, f"there are only {len(dataset)} images", "lower --data.limit")])
     return dataset.select(np.arange(data.limit))
 
 
 def _limited(dataset: CocoDataset | ShapesDataset, limit: int, data: Data) -> Dataset:
-    """The first `limit` pictures with 2 to 12 objects."""
+    """The first `limit` images with 2 to 12 objects."""
     kept: list[int] = []
     for index in range(len(dataset)):
         if 2 <= len(dataset.labels(index)) <= 12:

@@ -35,7 +35,7 @@ class Report:
 
 
 def check(data: Data) -> Report:
-    """Check both splits of a data set: the annotations or label maps, and every picture by decoding it.
+    """Check both splits of a data set: the annotations or label maps, and every image by decoding it.
 
     Segmentations are checked with `data.masks`.
     """

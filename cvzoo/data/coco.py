@@ -1,4 +1,4 @@
-"""COCO-format data sets: a JSON of annotations and a folder of pictures."""
+"""COCO-format data sets: a JSON of annotations and a folder of images."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class CocoDataset:
-    """The pictures of one split; see `Dataset` for the attributes.
+    """The images of one split; see `Dataset` for the attributes.
 
-    Boxes are clipped to the picture, labels count the categories by ascending id, crowds are left out.
+    Boxes are clipped to the image, labels count the categories by ascending id, crowds are left out.
     """
 
     def __init__(self, index: Index, annotations: Path, folder: Path, rows: np.ndarray | None = None) -> None:
@@ -38,14 +38,14 @@ class CocoDataset:
         self.image_ids = index.image_ids[self._rows]
         self.sizes = index.sizes[self._rows]
         self.counts = np.diff(index.offsets)[self._rows]
-        """(N,) int64 number of objects of each picture, crowds left out."""
+        """(N,) int64 number of objects of each image, crowds left out."""
         self._ground_truth: dict[str, Any] | None = None
 
     @staticmethod
     def open(root: Path, split: Split, masks: bool = False) -> CocoDataset:
         """Read and check a split, with or without the objects' masks.
 
-        Raises: DataError listing every problem of the annotation file and every missing picture.
+        Raises: DataError listing every problem of the annotation file and every missing image.
         """
         if not root.is_dir():
             remedy = "name the data set's folder with --data.root"
@@ -69,25 +69,25 @@ class CocoDataset:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        """The decoded picture with its objects.
+        """The decoded image with its objects.
 
-        Raises: DataError if the picture cannot be decoded or is not of the size its annotations are for.
+        Raises: DataError if the image cannot be decoded or is not of the size its annotations are for.
         """
         image = read_image(self.path(index))
         height, width = (int(side) for side in self.sizes[index])
         size = (image.shape[1], image.shape[2])
         if size != (height, width):
             reason = f"is {size[1]} x {size[0]} pixels once upright, its annotations are for {width} x {height}"
-            remedy = "correct width and height, and the boxes, to the upright picture"
+            remedy = "correct width and height, and the boxes, to the upright image"
             raise DataError([Problem(self.path(index), reason, remedy, int(self.image_ids[index]))])
         return Sample(image, self.target(index), int(self.image_ids[index]), size)
 
     def path(self, index: int) -> Path:
-        """The picture's file."""
+        """The image's file."""
         return self._folder / str(self._index.file_names[self._rows[index]])
 
     def target(self, index: int) -> Target:
-        """The objects of a picture, without decoding it."""
+        """The objects of a image, without decoding it."""
         span, segments = self._span(index), self._index.segments
         return Target(
             boxes=torch.from_numpy(self._index.boxes[span].copy()),
@@ -96,7 +96,7 @@ class CocoDataset:
         )
 
     def labels(self, index: int) -> np.ndarray:
-        """(G,) int64 labels of the objects of a picture."""
+        """(G,) int64 labels of the objects of a image."""
         return self._index.labels[self._span(index)]
 
     def _span(self, index: int) -> slice:
@@ -105,7 +105,7 @@ class CocoDataset:
 
     @property
     def ground_truth(self) -> dict[str, Any]:
-        """The annotation file restricted to these pictures, with crowds; read when first asked for.
+        """The annotation file restricted to these images, with crowds; read when first asked for.
 
         With masks it has the segmentations of `target`, and those masks' areas where the file has none; without, none.
         """

@@ -1,9 +1,9 @@
 """Reads and checks a COCO-format annotation file.
 
 Errors (the run does not start): what cannot be meant, such as unknown or duplicate ids, boxes with negative or
-non-finite numbers or wholly outside their picture, missing pictures, and files of another format.
+non-finite numbers or wholly outside their image, missing images, and files of another format.
 Warnings (the box is skipped): boxes without area. COCO itself has some: annotations 918 and 2206849 of train2017.
-Silent: boxes that stick out of the picture are clipped to it, as every reference does.
+Silent: boxes that stick out of the image are clipped to it, as every reference does.
 Segmentations are read and checked where they are asked for: see segments.py.
 """
 
@@ -38,27 +38,27 @@ class Index:
     sizes: np.ndarray
     """(N, 2) int32 height and width."""
     file_names: np.ndarray
-    """(N,) str, relative to the folder of the pictures."""
+    """(N,) str, relative to the folder of the images."""
     boxes: np.ndarray
-    """(G, 4) float32 xyxy, clipped to the picture, sorted by picture; crowds left out."""
+    """(G, 4) float32 xyxy, clipped to the image, sorted by image; crowds left out."""
     labels: np.ndarray
     """(G,) int64."""
     offsets: np.ndarray
-    """(N + 1,) int64: the boxes of picture n are offsets[n]:offsets[n + 1]."""
+    """(N + 1,) int64: the boxes of image n are offsets[n]:offsets[n + 1]."""
     segments: Segments | None
     """G masks, where they were asked for."""
 
 
 class _Object(NamedTuple):
     row: int
-    """Of its picture."""
+    """Of its image."""
     label: int
     box: list[float]
     mask: Mask
 
 
 def read_index(file: Path, folder: Path, findings: Findings, masks: bool = False) -> Index | None:
-    """Read annotation `file` of the pictures in `folder`, with or without masks; every problem goes to `findings`.
+    """Read annotation `file` of the images in `folder`, with or without masks; every problem goes to `findings`.
 
     Returns: the index of all that is sound, or None where nothing can be made of the file.
     """
@@ -101,7 +101,7 @@ def _read_objects(
             if mask is not None:
                 objects.append(_Object(row, labels[annotation["category_id"]], box, mask))
     if not seen and not findings.errors:
-        findings.errors.append(Problem(file, "there is not a single box in it", "annotate some pictures"))
+        findings.errors.append(Problem(file, "there is not a single box in it", "annotate some images"))
     return objects
 
 
@@ -202,9 +202,9 @@ def _of_part(part: str, record: dict[str, Any], file: Path, reason: str, remedy:
 
 
 def _check_files(images: list[dict[str, Any]], folder: Path, findings: Findings) -> None:
-    """Every picture exists; a folder is listed once, which on a network drive beats asking for each file."""
+    """Every image exists; a folder is listed once, which on a network drive beats asking for each file."""
     if not folder.is_dir():
-        findings.errors.append(Problem(folder, "the folder of the pictures is missing", "put the pictures there"))
+        findings.errors.append(Problem(folder, "the folder of the images is missing", "put the images there"))
         return
     listed: dict[Path, set[str]] = {}
     for image in images:
@@ -213,13 +213,13 @@ def _check_files(images: list[dict[str, Any]], folder: Path, findings: Findings)
             listed[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
         if path.name not in listed[path.parent]:
             remedy = "put it there or remove it from the annotations"
-            findings.errors.append(Problem(path, "the picture is missing", remedy, image["id"]))
+            findings.errors.append(Problem(path, "the image is missing", remedy, image["id"]))
 
 
 def _check_annotation(
     annotation: dict[str, Any], rows: dict[int, int], categories: dict[int, str], file: Path
 ) -> Problem | None:
-    """The annotation's picture and category are known."""
+    """The annotation's image and category are known."""
     image_id, category_id = annotation["image_id"], annotation["category_id"]
     if image_id not in rows:
         return at(annotation, file, f"the image id {image_id} is unknown", "add the image or remove the annotation")
@@ -232,7 +232,7 @@ def _check_annotation(
 def _check_box(
     annotation: dict[str, Any], rows: dict[int, int], images: list[dict[str, Any]], file: Path
 ) -> Problem | None:
-    """The box can be meant: finite, not negative in size, and at least partly in the picture."""
+    """The box can be meant: finite, not negative in size, and at least partly in the image."""
     x, y, w, h = box = annotation["bbox"]
     image = images[rows[annotation["image_id"]]]
     if not all(math.isfinite(v) for v in box):
@@ -240,19 +240,19 @@ def _check_box(
     if w < 0 or h < 0:
         return at(annotation, file, f"the box {box} has a negative size", "COCO boxes are x, y, width, height")
     if x >= image["width"] or y >= image["height"] or x + w < 0 or y + h < 0:
-        reason = f"the box {box} lies outside its picture of {image['width']} x {image['height']} pixels"
+        reason = f"the box {box} lies outside its image of {image['width']} x {image['height']} pixels"
         return at(annotation, file, reason, "correct it; COCO boxes are x, y, width, height in pixels")
     return None
 
 
 def _clipped(box: list[float], image: dict[str, Any]) -> list[float]:
-    """xywh to xyxy inside the picture."""
+    """xywh to xyxy inside the image."""
     x, y, w, h = box
     return [max(x, 0.0), max(y, 0.0), min(x + w, image["width"]), min(y + h, image["height"])]
 
 
 def _index(categories: dict[int, str], images: list[dict[str, Any]], objects: list[_Object], masks: bool) -> Index:
-    """Pack the records into arrays, the boxes sorted by picture and otherwise in the order of the file."""
+    """Pack the records into arrays, the boxes sorted by image and otherwise in the order of the file."""
     objects.sort(key=lambda item: item.row)
     rows = np.array([item.row for item in objects], np.int64)
     return Index(

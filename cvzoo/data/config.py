@@ -1,4 +1,4 @@
-"""Where the pictures come from and how they are prepared. Imports no torch: the command line reads it at once."""
+"""Where the images come from and how they are prepared. Imports no torch: the command line reads it at once."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ class Split:
     """One part of a data set."""
 
     images: str
-    """Folder of the pictures, relative to the root."""
+    """Folder of the images, relative to the root."""
     annotations: str
     """COCO-format JSON, or the folder of the label maps, relative to the root. Of several folders, separated by commas,
-    the first that has a picture's label map counts."""
+    the first that has a image's label map counts."""
     lists: tuple[str, ...] = ()
-    """Label maps: text files, relative to the root, that name the pictures, one a line: a name without suffix, or
-    picture and label map. None takes every picture of the folder."""
+    """Label maps: text files, relative to the root, that name the images, one a line: a name without suffix, or
+    image and label map. None takes every image of the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """The drawn data set: every picture is a pure function of (split, index), so nothing is stored."""
+    """The drawn data set: every image is a pure function of (split, index), so nothing is stored."""
 
     size: int = 128
-    """Side of the square pictures in pixels."""
+    """Side of the square images in pixels."""
     train_images: int = 20_000
-    """Pictures in the training split before they repeat."""
+    """Images in the training split before they repeat."""
     val_images: int = 100
-    """Unseen pictures for the evaluation."""
+    """Unseen images for the evaluation."""
     max_objects: int = 5
-    """Each picture shows 1 to this many objects."""
+    """Each image shows 1 to this many objects."""
     label_maps: bool = False
     """Give every pixel a class, the background's among them, instead of every object a box."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMaps:
-    """Label maps: pictures whose pixels are class numbers, each named like the picture it belongs to."""
+    """Label maps: images whose pixels are class numbers, each named like the image it belongs to."""
 
     classes: tuple[str, ...] = ()
     """Name of each class, in the order of their numbers. None reads `classes.txt` in the root, a name a line."""
@@ -48,17 +48,17 @@ class LabelMaps:
     reduce_zero: bool = False
     """0 means without a class, and the classes count from 1 (ADE20K)."""
     image_suffix: str = ".jpg"
-    """What follows the common name of picture and label map in the picture's file ..."""
+    """What follows the common name of image and label map in the image's file ..."""
     label_suffix: str = ".png"
     """... and in the label map's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Source and preparation of the pictures."""
+    """Source and preparation of the images."""
 
     source: Literal["coco", "label_maps", "shapes"] = "coco"
-    """`coco`: pictures and a COCO-format JSON under `root`. `label_maps`: pictures and label maps under `root`.
+    """`coco`: images and a COCO-format JSON under `root`. `label_maps`: images and label maps under `root`.
     `shapes`: drawn on the fly, nothing to download."""
     root: Path = Path("data/coco")
     """Folder of the data set."""
@@ -67,7 +67,7 @@ class Data:
     val: Split = Split(images="val2017", annotations="annotations/instances_val2017.json")
     """The split that is evaluated."""
     shapes: Shapes = Shapes()
-    """Settings of the drawn pictures; used by source `shapes` only."""
+    """Settings of the drawn images; used by source `shapes` only."""
     label_maps: LabelMaps = LabelMaps()
     """What the numbers of label maps mean; used by source `label_maps` only."""
     limit: int | None = None
@@ -81,37 +81,37 @@ class Data:
     test_short_side: int = 800
     """Evaluation and prediction: the short side in pixels."""
     test_scales: tuple[int, ...] = ()
-    """Evaluation: look at every picture at each of these short sides instead, and merge (test-time augmentation)."""
+    """Evaluation: look at every image at each of these short sides instead, and merge (test-time augmentation)."""
     test_flip: bool = False
-    """Evaluation: look at every picture mirrored, too, and merge (test-time augmentation)."""
+    """Evaluation: look at every image mirrored, too, and merge (test-time augmentation)."""
     test_window: tuple[int, int] | None = None
-    """Evaluation of label maps: slide a (height, width) window over the picture, by two thirds of it, and merge."""
+    """Evaluation of label maps: slide a (height, width) window over the image, by two thirds of it, and merge."""
     max_long_side: int = 1333
     """The long side never exceeds this; the short side shrinks instead."""
     canvas: tuple[int, int] | None = None
-    """Fixed (height, width) every picture is padded to; None pads to the largest picture of the batch."""
+    """Fixed (height, width) every image is padded to; None pads to the largest image of the batch."""
     scale_jitter: tuple[float, float] | None = None
     """Training: zoom by a factor drawn from this range around the size above, then crop to fit; keep what is inside."""
     crop: tuple[int, int] | None = None
-    """Training: (height, width) that is cut out of the zoomed picture, and that a smaller one is padded to."""
+    """Training: (height, width) that is cut out of the zoomed image, and that a smaller one is padded to."""
     crop_max_share: float = 1.0
     """Training on label maps: look up to ten times for a crop where no class has more than this share of the pixels."""
     colour_jitter: float = 0.0
     """Training: brightness, contrast and saturation change by up to this share."""
     distort_colours: bool = False
-    """Training: brightness, contrast, saturation and hue change, each in every second picture (SSD's distortion)."""
+    """Training: brightness, contrast, saturation and hue change, each in every second image (SSD's distortion)."""
     flip: float = 0.5
     """Training: probability of a horizontal flip."""
     keep_empty: bool = False
-    """Train on pictures without objects too (all their pixels are background)."""
+    """Train on images without objects too (all their pixels are background)."""
     repeat_threshold: float = 0.0
     """Repeat-factor sampling (LVIS): categories in under this share of the images are seen more often; 0 is off."""
     aspect_grouping: bool = True
-    """Put portrait and landscape pictures in different batches, to pad less."""
+    """Put portrait and landscape images in different batches, to pad less."""
     workers: int = 4
     """Loader processes per training process; 0 loads in the training process."""
     cache: bool = False
-    """Keep decoded, resized pictures in memory (small data sets)."""
+    """Keep decoded, resized images in memory (small data sets)."""
 
     def __post_init__(self) -> None:
         problems = []

@@ -10,7 +10,7 @@ from cvzoo.structures import Sample
 
 
 class Dataset(Protocol):
-    """Pictures with their objects, or with a label map, by position 0..len-1."""
+    """Images with their objects, or with a label map, by position 0..len-1."""
 
     @property
     def classes(self) -> list[str]:
@@ -24,38 +24,38 @@ class Dataset(Protocol):
 
     @property
     def image_ids(self) -> np.ndarray:
-        """(N,) int64: the data set's own id of each picture."""
+        """(N,) int64: the data set's own id of each image."""
         ...
 
     @property
     def sizes(self) -> np.ndarray:
-        """(N, 2) int32: height and width of each picture."""
+        """(N, 2) int32: height and width of each image."""
         ...
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample:
-        """The decoded picture with its target, in the picture's pixels."""
+        """The decoded image with its target, in the image's pixels."""
         ...
 
     def labels(self, index: int) -> np.ndarray:
-        """Int64 labels of a picture's objects, or the classes of its pixels, without decoding it."""
+        """Int64 labels of a image's objects, or the classes of its pixels, without decoding it."""
         ...
 
 
 class ObjectDataset(Dataset, Protocol):
-    """Pictures with their objects, crowds left out."""
+    """Images with their objects, crowds left out."""
 
     @property
     def ground_truth(self) -> dict[str, Any]:
-        """The pictures in COCO's format (images, annotations with crowds, categories), as the evaluation reads it."""
+        """The images in COCO's format (images, annotations with crowds, categories), as the evaluation reads it."""
         ...
 
 
-class LabelMapPictures(Dataset, Protocol):
-    """Pictures with a label map each."""
+class LabelMapImages(Dataset, Protocol):
+    """Images with a label map each."""
 
     @property
     def names(self) -> list[str]:
-        """A name for each picture, without suffix: a relative path, with which files are written about it."""
+        """A name for each image, without suffix: a relative path, with which files are written about it."""
         ...

@@ -1,4 +1,4 @@
-"""Picture files to tensors, whatever their mode: greyscale, palette, alpha, CMYK, 16-bit, EXIF-rotated."""
+"""Image files to tensors, whatever their mode: greyscale, palette, alpha, CMYK, 16-bit, EXIF-rotated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Decoded = TypeVar("Decoded")
 
 
 def read_image(path: Path) -> Tensor:
-    """Decode a picture file, upright as its EXIF orientation says.
+    """Decode a image file, upright as its EXIF orientation says.
 
     Returns: (3, H, W) uint8 RGB, channels-last in memory.
     Raises: DataError naming the file, the reason and the remedy.
@@ -43,7 +43,7 @@ def read_size(path: Path) -> Size:
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """The numbers that a picture file of 1 to 16 bits, grey or with a palette, holds.
+    """The numbers that a image file of 1 to 16 bits, grey or with a palette, holds.
 
     Returns: (H, W) uint8, uint16 or int32.
     Raises: DataError naming the file, the reason and the remedy.
@@ -52,7 +52,7 @@ def read_numbers(path: Path) -> np.ndarray:
 
 
 class _NoNumbersError(ValueError):
-    """A picture of colours where numbers should be."""
+    """A image of colours where numbers should be."""
 
 
 def _read(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
@@ -60,7 +60,7 @@ def _read(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise DataError([Problem(path, f"cannot be read ({error.strerror})", "put the picture there")]) from None
+        raise DataError([Problem(path, f"cannot be read ({error.strerror})", "put the image there")]) from None
     with file:
         if not os.fstat(file.fileno()).st_size:
             raise DataError([Problem(path, "the file is empty (0 bytes)", "copy or download it again")])
@@ -76,19 +76,19 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, _NoNumbersError):
         return str(error), "save the class number of every pixel, as a PNG of 8-bit grey or with a palette"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "is not a picture in a known format", "remove it or replace it by a JPEG or PNG"
+        return "is not a image in a known format", "remove it or replace it by a JPEG or PNG"
     if isinstance(error, Image.DecompressionBombError):
         return "has more pixels than can be decoded safely", "scale it down"
     return f"cannot be decoded ({error})", "copy or download it again, or remove it from the annotations"
 
 
 def from_pil(image: Image.Image) -> Tensor:
-    """Turn a PIL picture of any mode upright and into RGB.
+    """Turn a PIL image of any mode upright and into RGB.
 
     Alpha is dropped, as every reference does; 16-bit grey levels are scaled to 8 bits, not cut off.
 
     Returns: (3, H, W) uint8 RGB, channels-last in memory.
-    Raises: ValueError for floating-point pictures, whose range is unknown.
+    Raises: ValueError for floating-point images, whose range is unknown.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL grumbles about odd metadata and palettes that it reads all right
@@ -106,7 +106,7 @@ def from_pil(image: Image.Image) -> Tensor:
 
 
 def _upright_size(image: Image.Image) -> Size:
-    exif = Image.Image.getexif(image)  # the one of PNGs decodes the picture first, to look behind it too
+    exif = Image.Image.getexif(image)  # the one of PNGs decodes the image first, to look behind it too
     turned = exif.get(EXIF_ORIENTATION, 1) >= 5 and image.format != "TIFF"  # whose size PIL has turned already
     return image.size if turned else (image.height, image.width)
 
@@ -115,7 +115,7 @@ def _numbers(image: Image.Image) -> np.ndarray:
     if image.format == "JPEG":
         raise _NoNumbersError("is a JPEG, which does not keep numbers")
     if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise _NoNumbersError(f"is a picture ({image.mode}), not class numbers")
+        raise _NoNumbersError(f"is a image ({image.mode}), not class numbers")
     layout = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
     numbers = np.array(image)
     if numbers.dtype == bool:

@@ -1,6 +1,6 @@
-"""Data sets of semantic segmentation: pictures, and for each a label map that gives every pixel a class number.
+"""Data sets of semantic segmentation: images, and for each a label map that gives every pixel a class number.
 
-Everything is read before a training starts: label maps are decoded, of pictures only the header is.
+Everything is read before a training starts: label maps are decoded, of images only the header is.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ OFTEN = 10
 
 @dataclass(frozen=True)
 class LabelMapDataset:
-    """The pictures of one split; see `LabelMapPictures` for the attributes."""
+    """The images of one split; see `LabelMapImages` for the attributes."""
 
     classes: list[str]
     image_ids: np.ndarray
     """(N,) int64 positions in the order of the split."""
     sizes: np.ndarray
     pixels: np.ndarray
-    """(N, K) int64: pixels of each class in each picture."""
+    """(N, K) int64: pixels of each class in each image."""
     pairs: list[Pair]
-    """The files of each picture."""
+    """The files of each image."""
     table: np.ndarray
     """(65536,) uint8: from the number in a file to the class, or to IGNORE."""
 
     @staticmethod
     def open(root: Path, split: Split, settings: LabelMaps, limit: int | None = None) -> LabelMapDataset:
-        """Read and check a split, or its first `limit` pictures.
+        """Read and check a split, or its first `limit` images.
 
         Raises: DataError listing every problem of the folders, lists and files.
         """
@@ -78,27 +78,27 @@ class LabelMapDataset:
 
     @property
     def names(self) -> list[str]:
-        """The name of each picture, without suffix, relative to the split's folder or the root."""
+        """The name of each image, without suffix, relative to the split's folder or the root."""
         return [pair.name for pair in self.pairs]
 
     def path(self, index: int) -> Path:
-        """The picture's file."""
-        return self.pairs[index].picture
+        """The image's file."""
+        return self.pairs[index].image
 
     def labels(self, index: int) -> np.ndarray:
-        """Int64 classes that the picture shows, without decoding it."""
+        """Int64 classes that the image shows, without decoding it."""
         return np.flatnonzero(self.pixels[index])
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        """The decoded picture with its label map.
+        """The decoded image with its label map.
 
         Raises: DataError if one cannot be decoded, or they are not of one size.
         """
         pair = self.pairs[index]
-        image, numbers = read_image(pair.picture), read_numbers(pair.label_map)
+        image, numbers = read_image(pair.image), read_numbers(pair.label_map)
         size = size_of(image)
         if numbers.shape != size:
             raise DataError([_other_size(pair, numbers, size)])
@@ -114,10 +114,10 @@ def read_split(
     limit: int | None = None,
     measure: Callable[[Path], Size] = read_size,
 ) -> LabelMapDataset | None:
-    """Find and check the pictures of a split, or the first `limit`; None unless all of them are sound.
+    """Find and check the images of a split, or the first `limit`; None unless all of them are sound.
 
     Args:
-        measure: gives the size of a picture; what it raises is a problem of the picture.
+        measure: gives the size of a image; what it raises is a problem of the image.
     """
     classes = _read_classes(root, settings, findings)
     pairs = find_pairs(root, split, settings, findings)[:limit]
@@ -175,7 +175,7 @@ def _read_classes(root: Path, settings: LabelMaps, findings: Findings) -> list[s
 
 @dataclass(frozen=True)
 class _Scan:
-    """What there is to know of a picture and its label map; size and pixels count only where there is no problem."""
+    """What there is to know of a image and its label map; size and pixels count only where there is no problem."""
 
     problems: list[Problem]
     unknown: list[int]
@@ -186,8 +186,8 @@ class _Scan:
 
 def _scan(pair: Pair, classes: int, meaning: dict[int, int], measure: Callable[[Path], Size]) -> _Scan:
     problems: list[Problem] = []
-    size = _attempt(measure, pair.picture, "the picture is missing", problems)
-    numbers = _attempt(read_numbers, pair.label_map, f"the label map of {pair.picture} is missing", problems)
+    size = _attempt(measure, pair.image, "the image is missing", problems)
+    numbers = _attempt(read_numbers, pair.label_map, f"the label map of {pair.image} is missing", problems)
     if size is not None and numbers is not None and numbers.shape != size:
         problems.append(_other_size(pair, numbers, size))
     occurring = {} if numbers is None else _histogram(numbers)
@@ -200,7 +200,7 @@ def _scan(pair: Pair, classes: int, meaning: dict[int, int], measure: Callable[[
 def _attempt(read: Callable[[Path], Read], file: Path, missing: str, problems: list[Problem]) -> Read | None:
     """What a file holds, or None with the reason in `problems`."""
     if not file.is_file():
-        problems.append(Problem(file, missing, "put it there, or name the pictures to use in the split's lists"))
+        problems.append(Problem(file, missing, "put it there, or name the images to use in the split's lists"))
         return None
     try:
         return read(file)
@@ -242,5 +242,5 @@ def _unknown(pairs: Sequence[Pair], scans: Sequence[_Scan], settings: LabelMaps,
 
 def _other_size(pair: Pair, numbers: np.ndarray, size: Size) -> Problem:
     height, width = numbers.shape
-    reason = f"is {width} x {height} pixels, but its picture {pair.picture} is {size[1]} x {size[0]} once upright"
+    reason = f"is {width} x {height} pixels, but its image {pair.image} is {size[1]} x {size[0]} once upright"
     return Problem(pair.label_map, reason, "give both the same size")

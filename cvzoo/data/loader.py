@@ -1,7 +1,7 @@
 """Batches for training and evaluation, decoded and resized by worker processes.
 
 The batches are a pure function of (data, seed, step): they do not depend on the number of workers or processes,
-nor on interruptions. The picture at global position p = step * batch + i is augmented from (seed, p) alone.
+nor on interruptions. The image at global position p = step * batch + i is augmented from (seed, p) alone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Key = tuple[int, int]
 """(global position in the run, position in the data set)."""
 
 
-class _TrainingPictures(TorchDataset["Sample | DataError"]):
-    """Augmented pictures by key. User errors are returned, not raised: torch would bury them in a traceback."""
+class _TrainingImages(TorchDataset["Sample | DataError"]):
+    """Augmented images by key. User errors are returned, not raised: torch would bury them in a traceback."""
 
     def __init__(self, dataset: Dataset, data: Data, seed: int) -> None:
         self.dataset, self.data, self.seed = dataset, data, seed
@@ -48,13 +48,13 @@ class _TrainingPictures(TorchDataset["Sample | DataError"]):
         return train_augment(sample, self.data, generator)
 
     def _load(self, index: int) -> Sample:
-        """The part of the work that is the same every time a picture is shown."""
+        """The part of the work that is the same every time a image is shown."""
         sample = self.dataset[index]
         return train_resize(sample, self.data, Generator()) if self.resized_alike else sample
 
 
-class _EvaluationPictures(TorchDataset["Sample | DataError"]):
-    """Resized pictures by position; user errors are returned, as in training."""
+class _EvaluationImages(TorchDataset["Sample | DataError"]):
+    """Resized images by position; user errors are returned, as in training."""
 
     def __init__(self, dataset: Dataset, data: Data) -> None:
         self.dataset, self.data = dataset, data
@@ -85,7 +85,7 @@ def training_batches(
         steps: length of the whole run, whatever step it starts from.
         pin: page-locked memory, for copies to CUDA.
 
-    Raises: ValueError if the batch does not divide; DataError naming the file when a picture cannot be decoded.
+    Raises: ValueError if the batch does not divide; DataError naming the file when a image cannot be decoded.
     """
     if batch % world:
         raise ValueError(f"schedule.batch {batch} must be a multiple of the {world} processes; change either")
@@ -97,37 +97,37 @@ def training_batches(
         [(step * batch + i, indices[i]) for i in range(rank * share, (rank + 1) * share)]
         for step, indices in enumerate(islice(order, steps))
     )
-    loader = _loader(_TrainingPictures(dataset, data, seed), islice(keys, start_step, None), data, canvas, pin)
+    loader = _loader(_TrainingImages(dataset, data, seed), islice(keys, start_step, None), data, canvas, pin)
     return _raising(loader)
 
 
 def evaluation_batches(
     dataset: Dataset, data: Data, *, batch: int = 1, rank: int = 0, world: int = 1, pin: bool = False
 ) -> Iterator[Batch]:
-    """Every picture of the data set once, in order; process `rank` of `world` takes the rank-th contiguous part.
+    """Every image of the data set once, in order; process `rank` of `world` takes the rank-th contiguous part.
 
-    Raises: DataError naming the file when a picture cannot be decoded.
+    Raises: DataError naming the file when a image cannot be decoded.
     """
     positions = range(len(dataset) * rank // world, len(dataset) * (rank + 1) // world)
     batches = (list(positions[start : start + batch]) for start in range(0, len(positions), batch))
-    return _raising(_loader(_EvaluationPictures(dataset, data), batches, data, data.canvas, pin))
+    return _raising(_loader(_EvaluationImages(dataset, data), batches, data, data.canvas, pin))
 
 
 def position_generator(seed: int, position: int) -> Generator:
-    """The random numbers of one augmented picture. torch's generator keeps 32 bits of a seed, so mix before."""
+    """The random numbers of one augmented image. torch's generator keeps 32 bits of a seed, so mix before."""
     mixed = np.random.SeedSequence((seed, position)).generate_state(1)[0]
     return Generator().manual_seed(int(mixed))
 
 
 def _loader(
-    pictures: TorchDataset[Sample | DataError],
+    images: TorchDataset[Sample | DataError],
     batches: Iterator[list[Any]],
     data: Data,
     canvas: Size | None,
     pin: bool,
 ) -> DataLoader[Any]:
     return DataLoader(
-        pictures,
+        images,
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]  (any iterable of key lists serves)
         num_workers=data.workers,
         collate_fn=partial(_collate, canvas=canvas),

@@ -1,4 +1,4 @@
-"""The order of the training pictures: a pure function of the data set, the seed and the position in the run.
+"""The order of the training images: a pure function of the data set, the seed and the position in the run.
 
 It is never stored. Resuming replays it from the start, which costs about a second for COCO's 1x schedule.
 """
@@ -13,11 +13,11 @@ from cvzoo.data.dataset import Dataset
 
 
 def global_batches(dataset: Dataset, *, batch: int, seed: int, grouping: bool, threshold: float) -> Iterator[list[int]]:
-    """Endless batches of picture positions, over all processes together.
+    """Endless batches of image positions, over all processes together.
 
-    Each epoch is a fresh permutation. With `grouping`, landscape pictures (wider than high) and the others wait in
+    Each epoch is a fresh permutation. With `grouping`, landscape images (wider than high) and the others wait in
     two queues, and a batch leaves as soon as its queue is full; what is left over opens the next epoch, so no
-    picture is lost or repeated. With a `threshold` above 0, pictures of rare classes occur more than once an epoch.
+    image is lost or repeated. With a `threshold` above 0, images of rare classes occur more than once an epoch.
     """
     landscape = dataset.sizes[:, 1] > dataset.sizes[:, 0] if grouping else np.zeros(len(dataset), bool)
     repeats = repeat_factors(dataset, threshold) if threshold > 0 else None
@@ -35,7 +35,7 @@ def global_batches(dataset: Dataset, *, batch: int, seed: int, grouping: bool, t
 
 
 def epoch_order(count: int, seed: int, epoch: int, repeats: np.ndarray | None = None) -> np.ndarray:
-    """The pictures of an epoch in the order they are shown; `repeats` (count,) are rounded stochastically.
+    """The images of an epoch in the order they are shown; `repeats` (count,) are rounded stochastically.
 
     Returns: int64 positions; (count,) without repeats.
     """
@@ -48,9 +48,9 @@ def epoch_order(count: int, seed: int, epoch: int, repeats: np.ndarray | None = 
 
 
 def repeat_factors(dataset: Dataset, threshold: float) -> np.ndarray:
-    """How often each picture is shown per epoch (LVIS, Gupta et al. 2019, appendix B).
+    """How often each image is shown per epoch (LVIS, Gupta et al. 2019, appendix B).
 
-    A class in a share f of the pictures has the factor max(1, sqrt(threshold / f)); a picture the largest of its
+    A class in a share f of the images has the factor max(1, sqrt(threshold / f)); a image the largest of its
     classes' factors, or 1 without objects.
 
     Returns: (N,) float64 >= 1.

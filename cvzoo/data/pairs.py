@@ -1,4 +1,4 @@
-"""Finds the label map of every picture: by their common name in two folders, or as text files list them."""
+"""Finds the label map of every image: by their common name in two folders, or as text files list them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from cvzoo.data.problems import Findings, Problem
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its label map; the files may be missing."""
+    """A image and its label map; the files may be missing."""
 
     name: str
     """What the two have in common, as a relative path: "aachen/aachen_000000_000019"."""
-    picture: Path
+    image: Path
     label_map: Path
 
 
 def find_pairs(root: Path, split: Split, settings: LabelMaps, findings: Findings) -> list[Pair]:
-    """The pictures of a split in the order of its lists, or of their names without lists.
+    """The images of a split in the order of its lists, or of their names without lists.
 
     Errors are missing, empty or wrong folders and lists, and what is listed twice; label maps that lie in the folder
-    without a picture are warnings. The files of the pairs are not looked for.
+    without a image are warnings. The files of the pairs are not looked for.
     """
     places = _Places(root, split, settings)
     missing = [folder for folder in (places.images, *places.annotations) if not folder.is_dir()]
@@ -49,17 +49,17 @@ class _Places:
 
     def named(self, name: str) -> Pair:
         """By the common name; the label map is in the first folder that has it."""
-        picture = self.images / (name + self.settings.image_suffix)
+        image = self.images / (name + self.settings.image_suffix)
         label_map = name + self.settings.label_suffix
-        return Pair(name, picture, _first([folder / label_map for folder in self.annotations]))
+        return Pair(name, image, _first([folder / label_map for folder in self.annotations]))
 
-    def listed(self, picture: str, label_map: str) -> Pair:
+    def listed(self, image: str, label_map: str) -> Pair:
         """By two paths, relative to the root or to the folders; many lists begin them with a slash all the same."""
-        picture, label_map = picture.lstrip("/"), label_map.lstrip("/")
-        name = PurePosixPath(picture).with_suffix("")
+        image, label_map = image.lstrip("/"), label_map.lstrip("/")
+        name = PurePosixPath(image).with_suffix("")
         return Pair(
             name="/".join(part for part in name.parts if part != ".."),  # files are written under this name
-            picture=_first([folder / picture for folder in (self.root, self.images)]),
+            image=_first([folder / image for folder in (self.root, self.images)]),
             label_map=_first([folder / label_map for folder in (self.root, *self.annotations)]),
         )
 
@@ -83,8 +83,8 @@ def _in_folder(places: _Places, findings: Findings) -> list[Pair]:
     for folder in places.annotations:
         for file in _files(folder):
             if file.endswith(suffix) and file.removesuffix(suffix) not in known:
-                remedy = f"its picture would be {file.removesuffix(suffix)}{places.settings.image_suffix}"
-                findings.warnings.append(Problem(folder / file, "is skipped, since it has no picture", remedy))
+                remedy = f"its image would be {file.removesuffix(suffix)}{places.settings.image_suffix}"
+                findings.warnings.append(Problem(folder / file, "is skipped, since it has no image", remedy))
     return [places.named(name) for name in names]
 
 
@@ -111,7 +111,7 @@ def _in_list(file: Path, places: _Places, findings: Findings) -> Iterator[tuple[
     """The pairs that a text file names, each with the number of its line."""
     lines = read_lines(file, findings, "name another one with --data.train.lists / --data.val.lists")
     if lines == {}:
-        findings.errors.append(Problem(file, "the list is empty", "name a picture in each line, or leave the list out"))
+        findings.errors.append(Problem(file, "the list is empty", "name a image in each line, or leave the list out"))
     for number, line in (lines or {}).items():
         words = line.split("\t") if "\t" in line else line.split()
         if len(words) == 1:
@@ -119,7 +119,7 @@ def _in_list(file: Path, places: _Places, findings: Findings) -> Iterator[tuple[
         elif len(words) == 2:
             yield number, places.listed(*words)
         else:
-            remedy = "give a name, or picture and label map; a tab separates names with spaces"
+            remedy = "give a name, or image and label map; a tab separates names with spaces"
             findings.errors.append(Problem(file, f"line {number} has {len(words)} columns", remedy))
 
 

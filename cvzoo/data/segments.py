@@ -1,7 +1,7 @@
 """Reads, checks and holds the segmentations of COCO-format annotations: polygons and run-length codes.
 
 Errors: an object without a segmentation; polygons of an odd length, of anything but finite numbers, or far outside
-their picture; run-length codes of another size, or that cannot be decoded.
+their image; run-length codes of another size, or that cannot be decoded.
 Warnings: polygons of fewer than three points are skipped, and objects of which nothing is left, or not a pixel.
 Crowds are not trained on and need no segmentation; in the evaluation their box stands in for one that is not sound.
 """
@@ -21,7 +21,7 @@ from cvzoo.data.problems import Findings, at
 from cvzoo.structures import RLE, Mask, Polygons, Size
 
 FAR = 10
-"""Polygons may stick out of their picture, but not by more than this many times its longer side."""
+"""Polygons may stick out of their image, but not by more than this many times its longer side."""
 DIGITS = 12
 """A number of a compressed code has at most so many characters of 5 bits each."""
 
@@ -121,7 +121,7 @@ def _polygon(numbers: Any, size: Size) -> np.ndarray:
         raise ValueError("is not finite")
     reach = FAR * max(size)
     if len(polygon) and (polygon.min() < -reach or polygon.max() > reach + max(size)):
-        raise ValueError(f"lies far outside its picture of {size[1]} x {size[0]} pixels")
+        raise ValueError(f"lies far outside its image of {size[1]} x {size[0]} pixels")
     return polygon.astype(np.float64)
 
 
@@ -144,9 +144,9 @@ def _read_code(
 
 
 def _lengths(code: dict[str, Any], size: Size) -> np.ndarray:
-    """Int64 pixels of each run of a code of a picture of `size`; ValueError says what is wrong with it."""
+    """Int64 pixels of each run of a code of a image of `size`; ValueError says what is wrong with it."""
     if code.get("size") != list(size):
-        raise ValueError(f"has the size {code.get('size')!r:.40}, its picture [height, width] = {list(size)}")
+        raise ValueError(f"has the size {code.get('size')!r:.40}, its image [height, width] = {list(size)}")
     match code.get("counts"):
         case str() | bytes() as counts:
             lengths = decompress(counts.encode() if isinstance(counts, str) else counts)
@@ -157,7 +157,7 @@ def _lengths(code: dict[str, Any], size: Size) -> np.ndarray:
     if len(lengths) and lengths.min() < 0:
         raise ValueError("has negative counts")
     if lengths.sum() != size[0] * size[1]:
-        raise ValueError(f"covers {lengths.sum()} pixels, its picture has {size[1]} x {size[0]}")
+        raise ValueError(f"covers {lengths.sum()} pixels, its image has {size[1]} x {size[0]}")
     return lengths
 
 

@@ -1,6 +1,6 @@
 """The drawn data set: rectangles, ellipses and triangles on a busy background, exactly annotated, endless.
 
-Picture i of a split is a pure function of (settings, split, i): nothing is stored or downloaded.
+Image i of a split is a pure function of (settings, split, i): nothing is stored or downloaded.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from cvzoo.data.config import Shapes
+from cvzoo.data.config import Data, Shapes
 from cvzoo.ops.masks import encode, mask_json
-from cvzoo.structures import IGNORE, Mask, Sample, Target
+from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
 
 SplitName = Literal["train", "val"]
 
@@ -48,9 +48,9 @@ BACKGROUND = "background"
 
 
 class ShapesDataset:
-    """The drawn pictures of one split, with masks if asked for, or label maps if `settings` ask for them.
+    """The drawn images of one split, with masks if asked for, or label maps if `settings` ask for them.
 
-    See `ObjectDataset` and `LabelMapPictures` for the attributes.
+    See `ObjectDataset` and `LabelMapImages` for the attributes.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ShapesDataset:
         return self._draw(index)[0]
 
     def labels(self, index: int) -> np.ndarray:
-        """(G,) int64 labels of the objects of a picture, or the classes of its label map; draws it."""
+        """(G,) int64 labels of the objects of a image, or the classes of its label map; draws it."""
         target = self[index].target
         if target.label_map is None:
             return target.labels.numpy()
@@ -87,7 +87,7 @@ class ShapesDataset:
 
     @property
     def names(self) -> list[str]:
-        """A name for each picture: its split and number."""
+        """A name for each image: its split and number."""
         return [f"{self._split}_{image_id}" for image_id in self.image_ids.tolist()]
 
     def _draw(self, index: int) -> tuple[Sample, np.ndarray]:
@@ -134,7 +134,7 @@ class ShapesDataset:
 
 
 def draw(height: int, width: int, objects: int, seed: int, masks: bool = False, label_maps: bool = False) -> Sample:
-    """Draw one picture of any size, with up to `objects` objects: those that others hide are not annotated.
+    """Draw one image of any size, with up to `objects` objects: those that others hide are not annotated.
 
     Args:
         masks: annotate masks too.
@@ -143,9 +143,14 @@ def draw(height: int, width: int, objects: int, seed: int, masks: bool = False, 
     return _annotate(paint(height, width, objects, np.random.default_rng(seed)), masks, label_maps)[0]
 
 
+def draw_for(data: Data, size: Size, objects: int, seed: int) -> Sample:
+    """Draw one image with the kind of truth that the data have."""
+    return draw(*size, objects=objects, seed=seed, masks=data.masks, label_maps=data.semantic)
+
+
 @dataclass(frozen=True)
 class Painting:
-    """A picture and what it shows."""
+    """A image and what it shows."""
 
     image: np.ndarray
     """(3, H, W) uint8."""
@@ -192,9 +197,9 @@ def paint(height: int, width: int, count: int, rng: Generator) -> Painting:
 def _place(
     shape: Callable[[np.ndarray, np.ndarray], np.ndarray], height: int, width: int, rng: Generator
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Put a shape somewhere: sides of 1/8 to 1/2 of the picture's short side, any rotation, centre in the picture.
+    """Put a shape somewhere: sides of 1/8 to 1/2 of the image's short side, any rotation, centre in the image.
 
-    Returns: the window of the picture that holds it, and which of the window's pixels it covers.
+    Returns: the window of the image that holds it, and which of the window's pixels it covers.
     """
     side = min(height, width)
     half_w, half_h = rng.uniform(side / 16, side / 4, 2)
@@ -216,14 +221,14 @@ def _background(height: int, width: int, rng: Generator) -> np.ndarray:
     base = rng.uniform(85, 170) + rng.uniform(-25, 25, (3, 1, 1))
     slopes = rng.uniform(-25, 25, (2, 3, 1, 1)).astype(np.float32)
     down = base.astype(np.float32) + slopes[0] * np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
-    picture = down + slopes[1] * np.linspace(-0.5, 0.5, width, dtype=np.float32)
+    image = down + slopes[1] * np.linspace(-0.5, 0.5, width, dtype=np.float32)
     texture = rng.integers(-12, 13, (height, width), dtype=np.int8)
     if rng.random() < 0.7:
         cell = int(rng.integers(4, 25))
         coarse = rng.integers(-20, 21, (height // cell + 1, width // cell + 1), dtype=np.int8)
         texture += coarse.repeat(cell, 0).repeat(cell, 1)[:height, :width]
-    picture += texture  # at most 170 + 25 + 25 + 32, at least 85 - 25 - 25 - 32: nothing overflows
-    return picture.astype(np.uint8)
+    image += texture  # at most 170 + 25 + 25 + 32, at least 85 - 25 - 25 - 32: nothing overflows
+    return image.astype(np.uint8)
 
 
 def _colour(rng: Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Geometry and colour of the training pictures: uint8 tensors, boxes, masks. All randomness comes from a generator."""
+"""Geometry and colour of the training images: uint8 tensors, boxes, masks. All randomness comes from a generator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_SIDE = 1.0
 
 
 def shortest_edge_size(size: Size, short_side: int, max_long_side: int, canvas: Size | None = None) -> Size:
-    """The size a picture is resized to: short side as asked, smaller where the long side or the canvas bounds it.
+    """The size a image is resized to: short side as asked, smaller where the long side or the canvas bounds it.
 
     The arithmetic, int(x + 0.5) included, is detectron2's ResizeShortestEdge.
     """
@@ -40,7 +40,7 @@ def shortest_edge_size(size: Size, short_side: int, max_long_side: int, canvas: 
 
 
 def resize(sample: Sample, size: Size) -> Sample:
-    """Resize the picture (antialiased bilinear, within two grey levels of PIL's), its boxes and masks."""
+    """Resize the image (antialiased bilinear, within two grey levels of PIL's), its boxes and masks."""
     height, width = sample.size
     if size == (height, width):
         return sample
@@ -51,7 +51,7 @@ def resize(sample: Sample, size: Size) -> Sample:
 
 
 def resize_image(image: Tensor, size: Size) -> Tensor:
-    """Resize a (3, H, W) uint8 picture as `resize` does."""
+    """Resize a (3, H, W) uint8 image as `resize` does."""
     return functional.resize(image, list(size), antialias=True)
 
 
@@ -129,8 +129,8 @@ def _looked_up(pixels: np.ndarray, table_256: np.ndarray) -> np.ndarray:
 def train_resize(sample: Sample, data: Data, generator: Generator) -> Sample:
     """Resize for training: a short side drawn from the choice, zoomed by the scale jitter and cropped to fit.
 
-    The jitter is large-scale jitter (Ghiasi et al. 2021): the zoomed picture is cut at a random place to the crop, to
-    the canvas, or to the size it would have had unzoomed; a picture that is smaller is left as it is.
+    The jitter is large-scale jitter (Ghiasi et al. 2021): the zoomed image is cut at a random place to the crop, to
+    the canvas, or to the size it would have had unzoomed; a image that is smaller is left as it is.
     """
     choice = int(torch.randint(len(data.short_sides), (), generator=generator))
     height, width = shortest_edge_size(sample.size, data.short_sides[choice], data.max_long_side, data.canvas)

@@ -1,6 +1,6 @@
 """What a row costs on this machine: memory, seconds, throughput, share of the peak. Needs no data set.
 
-The pictures are drawn at the recipe's size. With random weights hardly a score passes the threshold, so that the time
+The images are drawn at the recipe's size. With random weights hardly a score passes the threshold, so that the time
 of post-processing is a lower bound; `--weights` measures it with real detections.
 """
 
@@ -13,22 +13,30 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cvzoo.data.config import Data
-from cvzoo.data.shapes import draw
+from cvzoo.data.shapes import draw_for
 from cvzoo.engine import dist
-from cvzoo.engine.finish import machine, parameters_m, precision
 from cvzoo.engine.log import say
-from cvzoo.engine.measure import median_seconds, peak_memory_gb, reset_peak_memory
+from cvzoo.engine.measure import (
+    machine,
+    median_seconds,
+    parameters_m,
+    peak_memory_gb,
+    precision,
+    reset_peak_memory,
+)
 from cvzoo.engine.place import DTYPES, autocast, place
 from cvzoo.engine.prepare import build_model
 from cvzoo.engine.state import State
 from cvzoo.engine.train import step
-from cvzoo.recipes import ROWS, Recipe
-from cvzoo.recipes.results import changes, load_rows, update_row
-from cvzoo.structures import Batch, Sample, Size
+from cvzoo.nn.model import Model
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import changes
+from cvzoo.results.row_files import load_rows, update_row
+from cvzoo.structures import Batch, Size
+from cvzoo.zoo import ROWS
 
 Cost = dict[str, float | str | None]
 THROUGHPUT_BATCHES = (1, 2, 4, 8)
@@ -39,7 +47,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
 
     Args:
         iterations: timed iterations of each measurement; None is 50 on CUDA and 5 on the CPU.
-        batch: pictures per training iteration. 2 per GPU is what the reference tables state.
+        batch: images per training iteration. 2 per GPU is what the reference tables state.
 
     Returns: the figures, and the row file. Training figures of a real run on this machine, which include the loading of
         data, stay in the file: only where there are none do those measured here stand in for them.
@@ -54,15 +62,15 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
     say("training step ...")
     training = _training(recipe, model, batch, device, warmup, iterations)
     say("inference ...")
-    cost |= _inference(recipe, model.for_inference(), device, warmup, iterations)  # pyright: ignore[reportCallIssue]
+    cost |= _inference(recipe, model.for_inference(), device, warmup, iterations)
     stored = cost if _trained_here(recipe, machine(device)) else training | cost
     return training | cost, update_row(recipe, machine=machine(device), cost=stored)
 
 
-def _training(recipe: Recipe, model: nn.Module, batch: int, device: torch.device, warmup: int, iterations: int) -> Cost:
+def _training(recipe: Recipe, model: Model, batch: int, device: torch.device, warmup: int, iterations: int) -> Cost:
     """Seconds and memory of whole optimiser steps, without loading data."""
     state = State.begin(recipe, model, device)
-    size = recipe.data.crop or picture_size(recipe.data)
+    size = recipe.data.crop or image_size(recipe.data)
     batches = cycle([_drawn(recipe, size, batch, seed) for seed in range(4)])
     reset_peak_memory(device)
 
@@ -73,24 +81,24 @@ def _training(recipe: Recipe, model: nn.Module, batch: int, device: torch.device
     return {"train_batch": batch, "train_s_per_iter": seconds, "mem_gb": peak_memory_gb(device)}
 
 
-def _inference(recipe: Recipe, model: nn.Module, device: torch.device, warmup: int, iterations: int) -> Cost:
-    """From decoded pictures to predictions on the CPU: seconds at batch 1, images/s at the best batch, FLOPs."""
+def _inference(recipe: Recipe, model: Model, device: torch.device, warmup: int, iterations: int) -> Cost:
+    """From decoded images to predictions on the CPU: seconds at batch 1, images/s at the best batch, FLOPs."""
 
     def predict(batch: Batch) -> None:
         with autocast(recipe.run, device):
-            for prediction in model.predict(place(batch, recipe.run, device)):  # pyright: ignore[reportCallIssue]
+            for prediction in model.predict(place(batch, recipe.run, device)):
                 prediction.to("cpu")
 
-    canvas = picture_size(recipe.data)
+    canvas = image_size(recipe.data)
     single = _drawn(recipe, canvas, 1, seed=0)
     with FlopCounterMode(display=False) as counter:
         predict(single)
     gflops = counter.get_total_flops() / 1e9
     rates: list[float] = []
     for size in THROUGHPUT_BATCHES:
-        pictures = _drawn(recipe, canvas, size, seed=0)
+        images = _drawn(recipe, canvas, size, seed=0)
         try:
-            seconds = median_seconds(lambda: predict(pictures), device, warmup=warmup, iterations=iterations)  # noqa: B023
+            seconds = median_seconds(lambda: predict(images), device, warmup=warmup, iterations=iterations)  # noqa: B023
         except torch.OutOfMemoryError:
             break
         rates.append(size / seconds)
@@ -124,16 +132,15 @@ def _peak_flops(recipe: Recipe, device: torch.device) -> float:
     return max(2 * side**3 / product, 2 * 9 * channels**2 * cells**2 / convolution)
 
 
-def picture_size(data: Data) -> Size:
-    """The largest picture a recipe evaluates, landscape, twice as wide as high at most: 800 x 1333 for COCO's usual
+def image_size(data: Data) -> Size:
+    """The largest image a recipe evaluates, landscape, twice as wide as high at most: 800 x 1333 for COCO's usual
     setting, 1024 x 2048 for Cityscapes.
     """
     return data.canvas or (data.test_short_side, min(data.max_long_side, 2 * data.test_short_side))
 
 
 def _drawn(recipe: Recipe, size: Size, count: int, seed: int) -> Batch:
-    truth = {"masks": recipe.data.masks, "label_maps": recipe.data.semantic}
-    samples: list[Sample] = [draw(*size, objects=8, seed=seed * count + i, **truth) for i in range(count)]
+    samples = [draw_for(recipe.data, size, objects=8, seed=seed * count + i) for i in range(count)]
     for number, sample in enumerate(samples):
         sample.image_id, sample.original_size = number, sample.size
         sample.target.labels %= recipe.model.num_classes

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from cvzoo.engine.finish import machine
-from cvzoo.recipes.results import hardware, versions
+from cvzoo.engine.measure import machine
+from cvzoo.results.machine import hardware, versions
 
 EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16")
 

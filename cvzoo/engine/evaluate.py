@@ -1,28 +1,55 @@
-"""Evaluation of a model on one split: every picture exactly once, shared among the processes."""
+"""Evaluation of a model on one split: every image exactly once, shared among the processes. The task scores."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
+from cvzoo.data.config import Data
+from cvzoo.data.loader import evaluation_batches
 from cvzoo.engine import dist
-from cvzoo.engine.objects import ObjectEvaluation, evaluate_objects
-from cvzoo.engine.pixels import PixelEvaluation, evaluate_pixels
+from cvzoo.engine.place import autocast, place
+from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
+from cvzoo.structures import Batch
+from cvzoo.tasks import task_of
+from cvzoo.tasks.task import Evaluation
+from cvzoo.tasks.views import View, flipped
 
-Evaluation = ObjectEvaluation | PixelEvaluation
 
+def evaluate(model: Model, dataset: Any, recipe: Recipe, device: torch.device) -> Evaluation:
+    """Score a model on `dataset` at batch 1. `model` stays as it is.
 
-def evaluate(model: nn.Module, dataset: Any, recipe: Recipe, device: torch.device) -> Evaluation:
-    """Score a model on `dataset`: its boxes and masks, or its label maps. `model` stays as it is."""
+    ValueError when the answers lack what the recipe scores, or the model cannot merge views it asks for.
+    """
     dist.same_buffers(model)
-    optimised = model.for_inference()  # pyright: ignore[reportCallIssue]
-    return (evaluate_pixels if recipe.data.semantic else evaluate_objects)(optimised, dataset, recipe, device)
+    task = task_of(recipe)
+    own = task.part(_answers(model.for_inference(), dataset, recipe, device), dataset)
+    return task.score(dist.gather(own), dataset, recipe)
 
 
-def read_evaluation(folder: Path, split: str, dataset: Any, recipe: Recipe, figures: dict[str, Any]) -> Evaluation:
-    """What `Evaluation.write` left in a run folder, with the split's part of metrics.json."""
-    return (PixelEvaluation if recipe.data.semantic else ObjectEvaluation).read(folder, split, dataset, figures)
+def _answers(model: Model, dataset: Any, recipe: Recipe, device: torch.device) -> Iterator[tuple[Batch, Any]]:
+    """Every image of this process, and the model's answer."""
+    task = task_of(recipe)
+    settings = task.views(recipe.data)
+    if settings:
+        for views in views_of(dataset, settings, recipe, device):
+            with autocast(recipe.run, device):
+                yield views[0].batch, task.predict_views(model, views, recipe)
+        return
+    for batch in evaluation_batches(dataset, recipe.data, batch=1, rank=dist.rank(), world=dist.world()):
+        with autocast(recipe.run, device):
+            (found,) = model.predict(place(batch, recipe.run, device))
+        yield batch, found
+
+
+def views_of(dataset: Any, settings: Sequence[Data], recipe: Recipe, device: torch.device) -> Iterator[list[View]]:
+    """Of one image of this process after the other a view for each of the `settings`; with `data.test_flip` mirrored
+    ones after them.
+    """
+    loaders = [evaluation_batches(dataset, data, batch=1, rank=dist.rank(), world=dist.world()) for data in settings]
+    for batches in zip(*loaders, strict=True):
+        views = [View(place(batch, recipe.run, device), flipped=False) for batch in batches]
+        yield views + [flipped(view) for view in views] if recipe.data.test_flip else views

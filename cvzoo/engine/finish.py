@@ -10,22 +10,26 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
 
 from cvzoo.data.build import build_dataset
 from cvzoo.data.dataset import Dataset
 from cvzoo.engine import dist
 from cvzoo.engine.checkpoint import WEIGHTS, save_weights
-from cvzoo.engine.evaluate import Evaluation, evaluate, read_evaluation
+from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.log import read_metrics, say
+from cvzoo.engine.measure import machine, parameters_m, precision
 from cvzoo.engine.prepare import build_model, check_classes, open_run
 from cvzoo.engine.state import State
-from cvzoo.recipes import Recipe, Run
-from cvzoo.recipes.results import machine_slug, to_json, update_row, write_json
-from cvzoo.structures import Prediction, Segmentation, Target
+from cvzoo.files import write_json
+from cvzoo.nn.model import Model
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import to_json
+from cvzoo.results.row_files import update_row
+from cvzoo.tasks import task_of
+from cvzoo.tasks.task import Evaluation, Shown
 
 SMALL = 1000
-"""Training splits of at most this many pictures are evaluated too, to tell learning from generalising."""
+"""Training splits of at most this many images are evaluated too, to tell learning from generalising."""
 WARMUP = 10
 """Iterations left out of the training time, the first ones of a run."""
 
@@ -45,8 +49,8 @@ class Result:
     row_file: Path | None = None
     """In the main process only."""
 
-    def pictures(self, count: int = 12) -> list[tuple[torch.Tensor, Target, Prediction | Segmentation]]:
-        """Validation pictures (3, H, W) evenly spread over the split, with their truth and prediction."""
+    def shown(self, count: int = 12) -> list[Shown]:
+        """Validation images evenly spread over the split, with their truth and the answer to them."""
         dataset, evaluation = self.datasets["val"], self.evaluations["val"]
         positions = sorted({len(dataset) * i // count for i in range(count)})
         samples = [dataset[position] for position in positions]
@@ -77,12 +81,13 @@ def evaluate_row(recipe: Recipe) -> Result:
     device = dist.start(recipe.run)
     try:
         recipe = with_weights(recipe)
+        task_of(recipe).check(recipe)
         val = build_dataset(recipe.data, "val")
         model, recipe = build_model(recipe)
         check_classes(recipe, val)
         folder = recipe.run.out / f"{recipe.row}-eval"
         open_run(recipe, folder, device)
-        say(f"{recipe.row}: {len(val)} pictures on {dist.world()} x {device.type}, {folder}")
+        say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
         result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
         if dist.is_main():
             weights = Path(recipe.weights or "")
@@ -112,28 +117,10 @@ def read_run(folder: Path, recipe: Recipe) -> Result:
         raise ValueError(f"{folder} has no metrics.json; finish the run with `cvzoo train {folder}/recipe.json`")
     val = build_dataset(recipe.data, "val")
     figures = json.loads((folder / "metrics.json").read_text())["val"]
-    return Result(folder, recipe, {"val": val}, {"val": read_evaluation(folder, "val", val, recipe, figures)})
+    return Result(folder, recipe, {"val": val}, {"val": task_of(recipe).read(folder, "val", val, figures)})
 
 
-def machine(device: torch.device) -> str:
-    """The machine's short name in a row file's name."""
-    return machine_slug(torch.cuda.get_device_name(device) if device.type == "cuda" else None)
-
-
-def precision(run: Run, device: torch.device) -> str:
-    """The precision in words: convolutions in fp32 run as TF32 on CUDA unless torch is told otherwise."""
-    tf32 = run.precision == "fp32" and device.type == "cuda" and torch.backends.cudnn.allow_tf32
-    return "tf32" if tf32 else run.precision
-
-
-def parameters_m(model: nn.Module) -> float:
-    """Parameters in millions, frozen ones included."""
-    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
-
-
-def _evaluate(
-    recipe: Recipe, model: nn.Module, datasets: dict[str, Dataset], folder: Path, device: torch.device
-) -> Result:
+def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
     """Evaluate each split; write the predictions of each, and metrics.json with the figures of all."""
     evaluations = {split: evaluate(model, dataset, recipe, device) for split, dataset in datasets.items()}
     if dist.is_main():

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cvzoo.engine import dist
-from cvzoo.engine.checkpoint import atomic
+from cvzoo.files import atomic
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.results import to_json
+from cvzoo.recipes.codec import to_json
 
 METRICS = "metrics.jsonl"
 

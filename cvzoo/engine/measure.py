@@ -1,4 +1,4 @@
-"""Memory and time of this process, measured the same way in training and in benchmarks."""
+"""What is measured, and where: memory and time of this process, the machine, the precision, the parameters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from torch import nn
+
+from cvzoo.recipes import Run
+from cvzoo.results.machine import machine_slug
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -49,3 +53,19 @@ def median_seconds(step: Callable[[], object], device: torch.device, *, warmup: 
         synchronise(device)
         seconds.append(time.perf_counter() - start)
     return median(seconds[warmup:])
+
+
+def machine(device: torch.device) -> str:
+    """The machine's short name in a row file's name."""
+    return machine_slug(torch.cuda.get_device_name(device) if device.type == "cuda" else None)
+
+
+def precision(run: Run, device: torch.device) -> str:
+    """The precision in words: convolutions in fp32 run as TF32 on CUDA unless torch is told otherwise."""
+    tf32 = run.precision == "fp32" and device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return "tf32" if tf32 else run.precision
+
+
+def parameters_m(model: nn.Module) -> float:
+    """Parameters in millions, frozen ones included."""
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6

@@ -8,6 +8,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from cvzoo.nn.model import Model
 from cvzoo.recipes import Optim, Schedule
 
 POWER = 0.9
@@ -73,7 +74,7 @@ class EMA:
     The decay at step t is min(decay, (1 + t) / (10 + t)), so that a short run forgets its random start.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         self.decay = decay
         self.model = deepcopy(model).eval().requires_grad_(False)
 

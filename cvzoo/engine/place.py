@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from cvzoo.recipes import Run
 from cvzoo.structures import Batch
 
+Module = TypeVar("Module", bound=nn.Module)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -16,22 +20,27 @@ def autocast(run: Run, device: torch.device) -> torch.autocast:
 
 
 def memory_format(run: Run, device: torch.device) -> torch.memory_format:
-    """The layout of pictures and convolutions; where the recipe leaves it open, the faster one to train in."""
+    """The layout of images and convolutions; where the recipe leaves it open, the faster one to train in."""
     channels_last = run.channels_last
     if channels_last is None:
         channels_last = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
+def laid_out(model: Module, run: Run, device: torch.device) -> Module:
+    """The model on `device`, its convolutions in the recipe's memory layout."""
+    return model.to(device).to(memory_format=memory_format(run, device))  # type: ignore[call-overload]
+
+
 def place(batch: Batch, run: Run, device: torch.device) -> Batch:
-    """The batch on `device`, its pictures in the recipe's memory layout."""
+    """The batch on `device`, its images in the recipe's memory layout."""
     batch = batch.to(device, non_blocking=True)
     batch.images = batch.images.contiguous(memory_format=memory_format(run, device))
     return batch
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """The batch in equal parts, all on its canvas. The number of pictures must be a multiple of `parts`."""
+    """The batch in equal parts, all on its canvas. The number of images must be a multiple of `parts`."""
     size = len(batch) // parts
     assert size * parts == len(batch)
     return [

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from cvzoo.data.dataset import Dataset
 from cvzoo.engine import dist
+from cvzoo.files import write_json
+from cvzoo.loading import build_with_weights
+from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.results import commit, hardware, to_json, versions, write_json
-from cvzoo.weights.adapt import class_count
-from cvzoo.weights.load import build_with_weights
+from cvzoo.recipes.codec import to_json
+from cvzoo.results.machine import commit, hardware, versions
+from cvzoo.weights.classes import class_count
 
 
-def build_model(recipe: Recipe) -> tuple[nn.Module, Recipe]:
+def build_model(recipe: Recipe) -> tuple[Model, Recipe]:
     """The recipe's model with the weights it starts from; a published name brings its own options into the recipe."""
     torch.manual_seed(recipe.run.seed)
     return build_with_weights(recipe)

@@ -14,7 +14,8 @@ from torch import nn
 
 from cvzoo.engine import checkpoint, dist
 from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
-from cvzoo.engine.place import memory_format
+from cvzoo.engine.place import laid_out
+from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import disagreements, to_json
 
@@ -23,7 +24,7 @@ from cvzoo.recipes.codec import disagreements, to_json
 class State:
     """A run in progress."""
 
-    model: nn.Module
+    model: Model
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: EMA | None
@@ -37,9 +38,9 @@ class State:
     """Peak memory of this process over the training iterations."""
 
     @staticmethod
-    def begin(recipe: Recipe, model: nn.Module, device: torch.device) -> State:
+    def begin(recipe: Recipe, model: Model, device: torch.device) -> State:
         """The state before the first iteration; `model` moves to the device."""
-        model = model.to(device, memory_format=memory_format(recipe.run, device)).train()  # pyright: ignore[reportCallIssue]
+        model = laid_out(model, recipe.run, device).train()
         return State(
             model=model,
             optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule)),
@@ -48,7 +49,7 @@ class State:
         )
 
     @property
-    def result(self) -> nn.Module:
+    def result(self) -> Model:
         """The model to evaluate and publish: the moving average where there is one."""
         return self.ema.model if self.ema else self.model
 

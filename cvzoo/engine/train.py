@@ -32,6 +32,7 @@ from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
+from cvzoo.tasks import task_of
 
 
 def train(recipe: Recipe) -> Result:
@@ -48,6 +49,7 @@ def train(recipe: Recipe) -> Result:
     device = dist.start(recipe.run)
     try:
         check_batch(recipe, dist.world())
+        task_of(recipe).check(recipe)
         train_set, val_set = build_datasets(recipe.data)
         datasets = {"train": train_set, "val": val_set}
         model, recipe = build_model(recipe)
@@ -175,7 +177,7 @@ def _usable(losses: dict[str, float], gradient_norm: float, scaler: torch.amp.Gr
 
 
 def _non_finite(means: dict[str, float], losses: dict[str, Tensor], batch: Batch, iteration: int) -> str:
-    """Why the run stops, with the pictures of the process where it happened. Every process calls this."""
+    """Why the run stops, with the images of the process where it happened. Every process calls this."""
     here = [name for name, loss in losses.items() if not loss.isfinite()]
     image_ids = [i for part in dist.gather(batch.image_ids if here else []) for i in part]
     names = ", ".join(name for name, value in means.items() if not math.isfinite(value) and name != "loss")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cvzoo.ops.masks import mask_json
-from cvzoo.structures import Prediction
+from cvzoo.structures import RLE, Prediction
 
 
 def to_coco(
@@ -37,3 +37,27 @@ def to_coco(
         {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": score, **mask}
         for image, label, box, score, mask in zip(images, labels, boxes.tolist(), scores, masks)
     ]
+
+
+def from_coco(
+    detections: Sequence[dict[str, Any]], image_ids: Sequence[int], category_ids: Sequence[int]
+) -> dict[int, Prediction]:
+    """The inverse of `to_coco`: the prediction of every image, by its id."""
+    found: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in image_ids}
+    for detection in detections:
+        found[detection["image_id"]].append(detection)
+    labels = {category_id: label for label, category_id in enumerate(category_ids)}
+    with_masks = any("segmentation" in detection for detection in detections)
+    return {
+        image_id: Prediction(
+            boxes=torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (d["bbox"] for d in ds)]).reshape(-1, 4),
+            scores=torch.tensor([d["score"] for d in ds]),
+            labels=torch.tensor([labels[d["category_id"]] for d in ds], dtype=torch.int64),
+            masks=[_rle(d["segmentation"]) for d in ds] if with_masks else None,
+        )
+        for image_id, ds in found.items()
+    }
+
+
+def _rle(segmentation: dict[str, Any]) -> RLE:
+    return {"size": segmentation["size"], "counts": segmentation["counts"].encode()}

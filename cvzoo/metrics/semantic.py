@@ -1,6 +1,6 @@
 """Scores of label maps: how well the classes of pixels are predicted, from one confusion matrix over the whole split.
 
-The definitions are mmsegmentation's: matrices of pictures are added first and divided once, pixels of truth IGNORE are
+The definitions are mmsegmentation's: matrices of images are added first and divided once, pixels of truth IGNORE are
 left out, and classes that do not occur count in no mean. Shape suffixes: H, W pixels, K classes.
 """
 
@@ -34,7 +34,7 @@ class SemanticResult:
 
 
 def confusion(labels_HW: Tensor, truth_HW: Tensor, classes: int) -> Tensor:
-    """The pixels of one picture, counted: (K, K) int64, true class by predicted class. Matrices of pictures add up.
+    """The pixels of one image, counted: (K, K) int64, true class by predicted class. Matrices of images add up.
 
     Args:
         labels_HW: uint8, the predicted class of every pixel.
@@ -58,7 +58,7 @@ def confusion(labels_HW: Tensor, truth_HW: Tensor, classes: int) -> Tensor:
 
 
 def evaluate_semantic(counts_KK: Tensor, class_names: Sequence[str]) -> SemanticResult:
-    """The figures of a split, from the sum of its pictures' matrices."""
+    """The figures of a split, from the sum of its images' matrices."""
     hits = counts_KK.diagonal().double()
     truth, predicted = counts_KK.sum(1), counts_KK.sum(0)
     iou = hits / (truth + predicted - hits)  # nan where a class occurs in neither

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 from cvzoo.recipes.recipe import Recipe
 
-INDIFFERENT = {
+WITHOUT_EFFECT = {
     *("data.root", "data.workers", "data.cache", "run.out", "run.device"),
     *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.wandb"),
     "weights",
@@ -43,34 +41,9 @@ def changes(recipe: Recipe, default: Recipe) -> dict[str, Any]:
     return {name: value for name, value in ours.items() if name not in theirs or theirs[name] != value}
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON so that readers and crashes see the old file or the new one, never a part. NaN is a ValueError."""
-    text = _text(values) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _text(values: Any, newline: str = "\n") -> str:
-    """JSON with the outer two levels of dictionaries and the records of a list on lines of their own, for diffs."""
-    if isinstance(values, dict) and values and len(newline) < 3:
-        items = (f"{newline} {json.dumps(key)}: {_text(value, newline + ' ')}" for key, value in values.items())
-        return "{" + ",".join(items) + newline + "}"
-    if isinstance(values, list) and values and isinstance(values[0], dict):
-        return "[" + ",".join(f"{newline} {json.dumps(value, allow_nan=False)}" for value in values) + newline + "]"
-    return json.dumps(values, allow_nan=False)
-
-
 def decisive(resolved: dict[str, Any]) -> dict[str, Any]:
     """Leaves of a resolved recipe by dotted name, without those that change no figure."""
-    return {name: value for name, value in _leaves(resolved) if name not in INDIFFERENT}
+    return {name: value for name, value in _leaves(resolved) if name not in WITHOUT_EFFECT}
 
 
 def disagreements(resolved: dict[str, Any], saved: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

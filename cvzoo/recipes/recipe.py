@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from cvzoo.data.config import Data
+
+if TYPE_CHECKING:
+    from cvzoo.nn.model import Model
+    from cvzoo.structures import AnswerKind
 
 
 class ModelConfig(Protocol):
     """Hyper-parameters of a system; lives beside its model class."""
 
+    answer: ClassVar[AnswerKind]
+
     @property
     def num_classes(self) -> int: ...
+    @property
+    def backbone(self) -> Any: ...
 
-    def build(self) -> Any:
-        """A freshly initialised model (torch.nn.Module) of this configuration."""
+    def build(self) -> Model:
+        """A freshly initialised model of this configuration."""
+        ...
 
 
-Model = TypeVar("Model", bound=ModelConfig)
+Config = TypeVar("Config", bound=ModelConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +40,9 @@ class Optim:
     lr: float = 0.02
     """Peak learning rate for `schedule.base_batch` images per step; scaled linearly with the real batch."""
     weight_decay: float = 1e-4
-    """Of all weights and biases but those of norm layers."""
+    """Weight decay of all weights and biases but those of norm layers."""
     norm_weight_decay: float = 0.0
-    """Of the weights and biases of norm layers."""
+    """Weight decay of the weights and biases of norm layers."""
     backbone_lr_factor: float = 1.0
     """Learning rate of the backbone relative to the rest."""
     clip_norm: float | None = None
@@ -101,7 +110,7 @@ class Run:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Autocast precision; fp16 scales the loss."""
     channels_last: bool | None = None
-    """Memory layout of pictures and convolutions in training. None: on CUDA and on CPUs with AVX-512, where it saves 7
+    """Memory layout of images and convolutions in training. None: on CUDA and on CPUs with AVX-512, where it saves 7
     to 9 % of a step; on older CPUs ordinary convolutions train slower that way, but depthwise ones faster."""
     compile: bool = False
     """Run the model through torch.compile."""
@@ -116,12 +125,12 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Generic[Model]):
+class Recipe(Generic[Config]):
     """One row of the zoo, resolved: `cvzoo train` runs it, `cvzoo show` prints it, every result stores it."""
 
     row: str
     """Name of the row, the same everywhere."""
-    model: Model
+    model: Config
     """Hyper-parameters of the system."""
     backbone_weights: str | None = None
     """Start the backbone from these: `imagenet` (torchvision's or timm's store), a file or a folder; None is random."""

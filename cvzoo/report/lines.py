@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cvzoo.recipes.results import RowFile, load_rows
-from cvzoo.recipes.rows import ROWS, Reference, Row
-
-METRICS = {
-    "detection": ("box_AP",),
-    "instance": ("box_AP", "mask_AP"),
-    "segmentation": ("mIoU",),
-    "pose": ("box_AP", "GPS_AP"),
-}
-"""What each task is judged by; `cvzoo list` shows it in one column, `box / mask`, and sorts it by the first."""
+from cvzoo.results.row_files import RowFile, load_rows
+from cvzoo.tasks.sections import SECTIONS
+from cvzoo.zoo import SYSTEMS
+from cvzoo.zoo.system import Row, System
 
 
 @dataclass(frozen=True)
 class ZooLine:
     """A row and one measurement of it; a row that nobody measured has an empty one."""
 
+    system: System
     row: Row
     file: RowFile
 
@@ -39,10 +34,6 @@ class ZooLine:
         value = self.file.cost.get(name)
         return value if isinstance(value, int | float) else None
 
-    def references(self, metric: str) -> list[Reference]:
-        """Those who published this metric for the row's own recipe; none for a changed one."""
-        return [r for r in self.row.references if metric in r.results and not self.file.changes]
-
 
 def zoo_lines(files: Sequence[RowFile] | None = None) -> list[ZooLine]:
     """Every row in the order of the table, its own recipe first, then the changed ones.
@@ -50,14 +41,15 @@ def zoo_lines(files: Sequence[RowFile] | None = None) -> list[ZooLine]:
     `files` defaults to all row files. ValueError if one belongs to no row.
     """
     files = load_rows() if files is None else files
-    strangers = sorted({file.row for file in files} - set(ROWS))
+    rows = [(system, row) for system in SYSTEMS for row in system.rows]
+    strangers = sorted({file.row for file in files} - {row.name for _, row in rows})
     if strangers:
         raise ValueError(f"row files of rows that do not exist: {', '.join(strangers)}; delete them from zoo/rows")
     lines = []
-    for row in ROWS.values():
+    for system, row in rows:
         measured = [file for file in files if file.row == row.name]
         own = [file for file in measured if not file.changes] or [RowFile(row=row.name, machine="-")]
-        lines += [ZooLine(row, file) for file in [*own, *(file for file in measured if file.changes)]]
+        lines += [ZooLine(system, row, file) for file in [*own, *(file for file in measured if file.changes)]]
     return lines
 
 
@@ -71,8 +63,8 @@ def list_lines(task: str | None = None, sort: str | None = None) -> list[dict[st
 
     ValueError for an unknown task or column, with those that exist.
     """
-    if task is not None and task not in METRICS:
-        raise ValueError(f"there is no task {task!r}; tasks are {', '.join(METRICS)}")
+    if task is not None and task not in SECTIONS:
+        raise ValueError(f"there is no task {task!r}; tasks are {', '.join(SECTIONS)}")
     cells = [_cells(line) for line in zoo_lines() if task in (None, line.row.task)]
     if sort is not None and cells:
         if sort not in cells[0]:
@@ -82,14 +74,17 @@ def list_lines(task: str | None = None, sort: str | None = None) -> list[dict[st
 
 
 def _cells(line: ZooLine) -> dict[str, str]:
-    metrics = METRICS[line.row.task]
-    published = [reference.results for reference in line.references(metrics[0])[:1]]
+    row, metrics = line.row, SECTIONS[line.row.task].metrics
+    # Weights come first: who downloads them gets these figures.
+    stated = [found.results for found in (*row.published, *row.references) if metrics[0] in found.results]
+    reference = stated[0] if stated and not line.file.changes else {}
     return {
         "row": line.name,
-        "system": line.row.system,
-        "backbone": line.row.backbone,
-        "schedule": line.row.lr_schd,
-        "reference": _joined([results.get(metric) for results in published for metric in metrics]),
+        "system": line.system.name,
+        "backbone": row.backbone,
+        "data": row.data,
+        "schedule": row.schedule,
+        "reference": _joined([reference.get(metric) for metric in metrics]),
         "result": _joined([line.result(metric) for metric in metrics]),
         "mem_GB": number(line.cost("mem_gb"), 2),
         "train_s/it": number(line.cost("train_s_per_iter")),
@@ -99,6 +94,7 @@ def _cells(line: ZooLine) -> dict[str, str]:
 
 
 def _joined(values: Sequence[float | None]) -> str:
+    """One cell of several metrics: `box / mask`."""
     known = any(value is not None for value in values)
     return " / ".join(map(number, values)) if known else number(None)
 

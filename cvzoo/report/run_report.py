@@ -11,20 +11,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cvzoo.engine.checkpoint import atomic
-from cvzoo.report import objects, pixels
+from cvzoo.files import atomic
 from cvzoo.report.charts import Log, loss_chart, lr_chart
-from cvzoo.report.gallery import Picture
+from cvzoo.tasks.task import Shown, Task
 
 
-def write_report(run: Path, pictures: Sequence[Picture], classes: Sequence[str]) -> Path:
+def write_report(run: Path, task: Task, shown: Sequence[Shown], classes: Sequence[str]) -> Path:
     """Write `run/report.html` from what lies in the run folder, and return its path.
 
     Uses recipe.json, env.json, metrics.json and, where there was training, metrics.jsonl.
 
     Args:
         run: the run folder.
-        pictures: samples to show.
+        task: what answers the run's model gives.
+        shown: images with their truth and answers.
         classes: name of each label.
     """
     path = run / "metrics.jsonl"
@@ -33,13 +33,12 @@ def write_report(run: Path, pictures: Sequence[Picture], classes: Sequence[str])
     templates = Environment(
         loader=PackageLoader("cvzoo", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    shown = pixels if any("confusion" in found for found in metrics.values()) else objects
     text = templates.get_template("run_report.html").render(
         row=recipe["row"],
-        headline=[*shown.headline(metrics), *_progress(log)],
-        results=shown.results(metrics),
-        charts=[(title, Markup(chart)) for title, chart in (*_training_charts(log), *shown.charts(metrics))],
-        gallery=shown.gallery(pictures, classes),
+        headline=[*task.headline(metrics), *_progress(log)],
+        results=task.results(metrics),
+        charts=[(title, Markup(chart)) for title, chart in (*_training_charts(log), *task.charts(metrics))],
+        gallery=task.gallery(shown, classes),
         cost=_cost(log, recipe),
         environment=dict(_flat(_load(run / "env.json"))),
         recipe=dict(_flat(recipe)),

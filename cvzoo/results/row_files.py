@@ -20,25 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cvzoo.recipes.codec import changes, disagreements, from_json, to_json, write_json
-from cvzoo.recipes.machine import commit, hardware, machine_slug, versions
-from cvzoo.recipes.recipe import Recipe
-from cvzoo.recipes.rows import ROWS
-
-__all__ = [
-    "RowFile",
-    "changes",
-    "commit",
-    "from_json",
-    "hardware",
-    "load_rows",
-    "machine_slug",
-    "rows_folder",
-    "to_json",
-    "update_row",
-    "versions",
-    "write_json",
-]
+from cvzoo.files import write_json
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import changes, disagreements, to_json
+from cvzoo.results.machine import commit, hardware, versions
+from cvzoo.zoo import ROWS
 
 LOG_LINES = 200
 """A training curve is thinned to at most this many lines."""

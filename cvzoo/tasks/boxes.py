@@ -1,29 +1,55 @@
-"""Evaluation of boxes and masks: every picture is predicted, and the detections are scored as COCO does."""
+"""Boxes, with masks or without: scored as COCO does, kept in COCO's results format."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from cvzoo.data.classes import COCO
+from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
-from cvzoo.data.loader import evaluation_batches
-from cvzoo.engine import dist
-from cvzoo.engine.augmented import TwoStage, predict_views, views_of
-from cvzoo.engine.place import autocast, place
+from cvzoo.data.images import read_image
+from cvzoo.files import write_json
 from cvzoo.metrics.coco import CocoResult, evaluate_coco
-from cvzoo.metrics.predictions import to_coco
+from cvzoo.metrics.predictions import from_coco, to_coco
+from cvzoo.ops.boxes import flip_boxes, scale_boxes
+from cvzoo.ops.detect import suppress, to_original
+from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.results import write_json
-from cvzoo.structures import RLE, Prediction
+from cvzoo.structures import Batch, Prediction, Target
+from cvzoo.tasks.charts import class_chart, precision_recall_chart
+from cvzoo.tasks.draw_boxes import draw
+from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Metrics, Shown, data_uri
+from cvzoo.tasks.views import View
+
+PLURALS = {"box": "boxes", "mask": "masks"}
+
+
+def check(recipe: Recipe[Any]) -> None:
+    """Boxes are learnt from objects, not from label maps."""
+    if recipe.data.semantic:
+        raise ValueError(
+            f"{recipe.row} finds objects, but the data are label maps; choose a row of semantic segmentation,"
+            " or data of COCO's format (--data.source coco)"
+        )
+
+
+def class_names(recipe: Recipe[Any], count: int) -> list[str]:
+    """COCO's where there are as many."""
+    return list(COCO) if count == len(COCO) else [f"class {label}" for label in range(count)]
+
+
+# Evaluation
 
 
 @dataclass
-class ObjectEvaluation:
+class BoxEvaluation:
     """The figures of one split and the detections they were computed from; the same in every process."""
 
     figures: CocoResult
@@ -34,7 +60,7 @@ class ObjectEvaluation:
     """The data set's category id of each label."""
 
     def prediction(self, image_id: int) -> Prediction:
-        """The detections of a picture."""
+        """The detections of an image."""
         return self.predictions[image_id]
 
     def write(self, folder: Path, split: str) -> None:
@@ -42,75 +68,145 @@ class ObjectEvaluation:
         detections = to_coco(list(self.predictions.values()), list(self.predictions), self.category_ids)
         write_json(folder / f"predictions_{split}.json", detections)
 
-    @staticmethod
-    def read(folder: Path, split: str, dataset: ObjectDataset, figures: dict[str, Any]) -> ObjectEvaluation:
-        """The inverse of `write`, with the split's part of metrics.json."""
-        detections = json.loads((folder / f"predictions_{split}.json").read_text())
-        return ObjectEvaluation(CocoResult(**figures), _predictions(detections, dataset), dataset.category_ids)
+
+def read(folder: Path, split: str, dataset: ObjectDataset, figures: dict[str, Any]) -> BoxEvaluation:
+    """The inverse of `BoxEvaluation.write`."""
+    detections = json.loads((folder / f"predictions_{split}.json").read_text())
+    predictions = from_coco(detections, dataset.image_ids.tolist(), dataset.category_ids)
+    return BoxEvaluation(CocoResult(**figures), predictions, dataset.category_ids)
 
 
-def evaluate_objects(detector: Any, dataset: ObjectDataset, recipe: Recipe, device: torch.device) -> ObjectEvaluation:
-    """Predict every picture of `dataset` at batch 1 and score boxes, and masks if asked for.
+def part(answers: Iterator[tuple[Batch, Prediction]], dataset: ObjectDataset) -> dict[int, Prediction]:
+    """The detections by image id."""
+    return {batch.image_ids[0]: found.to("cpu") for batch, found in answers}
 
-    ValueError when masks are asked for that the model does not predict.
-    """
-    look = _predict_augmented if recipe.data.test_scales or recipe.data.test_flip else _predict
-    predictions: dict[int, Prediction] = {}
-    for image_id, prediction in look(detector, dataset, recipe, device):
-        if recipe.data.masks and prediction.masks is None:
-            raise ValueError(f"{recipe.row} predicts boxes without masks; leave masks out with --data.no-masks")
-        predictions[image_id] = prediction.to("cpu")
-    merged = {image_id: prediction for part in dist.gather(predictions) for image_id, prediction in part.items()}
+
+def score(parts: list[dict[int, Prediction]], dataset: ObjectDataset, recipe: Recipe[Any]) -> BoxEvaluation:
+    """COCO's figures of boxes, and of masks if asked for."""
+    merged = {image_id: prediction for own in parts for image_id, prediction in own.items()}
     predictions = {image_id: merged[image_id] for image_id in dataset.image_ids.tolist()}
+    if recipe.data.masks and any(prediction.masks is None for prediction in predictions.values()):
+        raise ValueError(f"{recipe.row} predicts boxes without masks; leave masks out with --data.no-masks")
     detections = to_coco(list(predictions.values()), list(predictions), dataset.category_ids)
     figures = evaluate_coco(dataset.ground_truth, detections)
     if recipe.data.masks:
         figures |= evaluate_coco(dataset.ground_truth, detections, "mask")
-    return ObjectEvaluation(figures, predictions, dataset.category_ids)
+    return BoxEvaluation(figures, predictions, dataset.category_ids)
 
 
-def _predict(
-    detector: Any, dataset: ObjectDataset, recipe: Recipe, device: torch.device
-) -> Iterator[tuple[int, Prediction]]:
-    """Image id and prediction of every picture of this process."""
-    for batch in evaluation_batches(dataset, recipe.data, batch=1, rank=dist.rank(), world=dist.world()):
-        with autocast(recipe.run, device):
-            (found,) = detector.predict(place(batch, recipe.run, device))
-        yield batch.image_ids[0], found
+def views(data: Data) -> list[Data]:
+    """One for each test scale."""
+    if not (data.test_scales or data.test_flip):
+        return []
+    sides = data.test_scales or (data.test_short_side,)
+    return [replace(data, test_short_side=side, canvas=None) for side in sides]
 
 
-def _predict_augmented(
-    detector: Any, dataset: ObjectDataset, recipe: Recipe, device: torch.device
-) -> Iterator[tuple[int, Prediction]]:
-    """As `_predict`, from several views of each picture merged."""
-    if not isinstance(detector, TwoStage):
+@torch.no_grad()
+def predict_views(model: Any, views: list[View], recipe: Recipe[Any]) -> Prediction:
+    """The detections of the image in original pixels.
+
+    Boxes of all views compete in one NMS; the masks of those that are left are predicted in every view and averaged
+    (detectron2's GeneralizedRCNNWithTTA).
+    """
+    if not isinstance(model, TwoStage):
         raise ValueError(
             f"{recipe.row}: test-time augmentation is for the R-CNN family; leave out data.test-scales/-flip"
         )
-    sides = recipe.data.test_scales or (recipe.data.test_short_side,)
-    of_sides = [replace(recipe.data, test_short_side=side, canvas=None) for side in sides]
-    for views in views_of(dataset, of_sides, recipe, device):
-        with autocast(recipe.run, device):
-            yield views[0].batch.image_ids[0], predict_views(detector, views)
+    detect, original = model.config.box_head.detect, views[0].batch.original_sizes[0]
+    seen = [model.detections(view.batch) for view in views]
+    boxes = torch.cat([_to_original(found[0].boxes, view) for (found, _), view in zip(seen, views)])
+    scores = torch.cat([found[0].scores for found, _ in seen])
+    labels = torch.cat([found[0].labels for found, _ in seen])
+    merged = suppress(Prediction(boxes, scores, labels), detect, original)
+    masks = [mask for (_, maps), view in zip(seen, views) for mask in _masks(model, maps, merged, view)]
+    mean = torch.stack(masks).mean(dim=0) if masks else None
+    return to_original(merged, detect, original, original, model.config.class_ids, mean)
 
 
-def _predictions(detections: list[dict[str, Any]], dataset: ObjectDataset) -> dict[int, Prediction]:
-    """The inverse of `to_coco`."""
-    found: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in dataset.image_ids.tolist()}
-    for detection in detections:
-        found[detection["image_id"]].append(detection)
-    labels = {category_id: label for label, category_id in enumerate(dataset.category_ids)}
-    with_masks = any("segmentation" in detection for detection in detections)
-    return {
-        image_id: Prediction(
-            boxes=torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (d["bbox"] for d in ds)]).reshape(-1, 4),
-            scores=torch.tensor([d["score"] for d in ds]),
-            labels=torch.tensor([labels[d["category_id"]] for d in ds], dtype=torch.int64),
-            masks=[_rle(d["segmentation"]) for d in ds] if with_masks else None,
-        )
-        for image_id, ds in found.items()
-    }
+def _masks(model: TwoStage[Any], maps: list[Tensor], merged: Prediction, view: View) -> list[Tensor]:
+    """One (D, S, S): what a view makes of the masks of the merged boxes; none from a model without masks."""
+    boxes = scale_boxes(merged.boxes, view.batch.original_sizes[0], view.size)
+    boxes = flip_boxes(boxes, view.size[1]) if view.flipped else boxes
+    masks = model.masks(maps, [Prediction(boxes, merged.scores, merged.labels)]) or []
+    return [mask_DSS.flip(-1) if view.flipped else mask_DSS for mask_DSS in masks]
 
 
-def _rle(segmentation: dict[str, Any]) -> RLE:
-    return {"size": segmentation["size"], "counts": segmentation["counts"].encode()}
+def _to_original(boxes_D4: Tensor, view: View) -> Tensor:
+    boxes_D4 = flip_boxes(boxes_D4, view.size[1]) if view.flipped else boxes_D4
+    return scale_boxes(boxes_D4, view.size, view.batch.original_sizes[0])
+
+
+# Reports
+
+
+def headline(metrics: Metrics) -> list[tuple[str, str]]:
+    stats = metrics["val"]["stats"] if "val" in metrics else {}
+    return [(n.replace("_", " "), f"{stats[n]:.3f}") for n in stats if n.endswith(("_AP", "_AP50", "_AP75"))]
+
+
+def results(metrics: Metrics) -> list[tuple[str, str, dict[str, float]]]:
+    """COCO's numbers."""
+    return [
+        (split, PLURALS[kind], {n.removeprefix(f"{kind}_"): v for n, v in found["stats"].items() if n.startswith(kind)})
+        for split, found in metrics.items()
+        for kind in found["per_class"]
+    ]
+
+
+def charts(metrics: Metrics) -> Iterator[tuple[str, str]]:
+    for split, found in metrics.items():
+        for kind, curves in found["precision_recall"].items():
+            yield f"Precision and recall of {PLURALS[kind]}, {split}", precision_recall_chart(curves)
+            yield f"AP of {PLURALS[kind]} by class, {split}", class_chart(found["per_class"][kind], "AP")
+
+
+def gallery(shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
+    threshold = score_threshold(shown)
+    return Gallery(
+        note=f"Detections of score {threshold:.2f} and more: as many as there are objects in these images.",
+        legend=[],
+        images=[_drawn(image, target, found, classes, threshold) for image, target, found in shown],
+    )
+
+
+def score_threshold(shown: Sequence[tuple[Tensor, Target, Prediction]]) -> float:
+    """The score above which there are as many detections as objects: a weak model's images are not empty nor full."""
+    objects = sum(len(target) for _, target, _ in shown)
+    scores = sorted((score for *_, found in shown for score in found.scores.tolist()), reverse=True)
+    return scores[min(max(objects, 1), len(scores)) - 1] if scores else 0.0
+
+
+def _drawn(image: Tensor, target: Target, found: Prediction, classes: Sequence[str], threshold: float) -> Drawn:
+    return Drawn(
+        truth=data_uri(draw(image, target, classes, long_side=LONG_SIDE)),
+        found=data_uri(draw(image, found, classes, threshold, LONG_SIDE)),
+        truth_caption=f"ground truth: {len(target)} objects",
+        found_caption=f"prediction: {int((found.scores >= threshold).sum())} detections",
+    )
+
+
+# Predictions
+
+
+def write_answers(
+    files: Sequence[Path], answers: Sequence[Prediction], classes: list[str], output: Path, min_score: float
+) -> list[Path]:
+    """Each image drawn, and predictions.json in COCO's format.
+
+    Its image ids count the files from 0 and its category ids are labels; the JSON lists both.
+    """
+    written = []
+    for file, prediction in zip(files, answers):
+        path = output / f"{file.stem}.png"
+        draw(read_image(file), prediction, classes, min_score).save(path)
+        written.append(path)
+    write_json(
+        output / "predictions.json",
+        {
+            "images": [{"id": number, "file_name": str(file)} for number, file in enumerate(files)],
+            "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
+            "annotations": to_coco(answers, range(len(files)), list(range(len(classes)))),
+        },
+    )
+    return [*written, output / "predictions.json"]

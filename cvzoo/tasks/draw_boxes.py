@@ -1,4 +1,4 @@
-"""Objects drawn on pictures: masks, boxes, class names and scores."""
+"""Objects drawn on images: masks, boxes, class names and scores."""
 
 from __future__ import annotations
 
@@ -38,56 +38,56 @@ def draw(
     min_score: float = 0.0,
     long_side: int | None = None,
 ) -> Image.Image:
-    """A copy of the picture with its objects drawn on it, the best detection on top.
+    """A copy of the image with its objects drawn on it, the best detection on top.
 
     Args:
-        image: the picture.
+        image: the image.
         objects: in the image's pixels; scores are written where there are any.
         classes: name of each label.
         min_score: leave out detections below this score.
-        long_side: scale the picture to this size in pixels first, so that labels stay legible on small pictures.
+        long_side: scale the image to this size in pixels first, so that labels stay legible on small images.
     """
-    picture = as_pil(image)
-    size = (picture.height, picture.width)
-    picture, scale = scaled(picture, long_side)
+    drawn = as_pil(image)
+    size = (drawn.height, drawn.width)
+    drawn, scale = scaled(drawn, long_side)
     if isinstance(objects, Prediction):
         objects = objects[objects.scores >= min_score]
-    labels, line = objects.labels.tolist(), max(2, round(max(picture.size) / 250))
+    labels, line = objects.labels.tolist(), max(2, round(max(drawn.size) / 250))
     if objects.masks is None:
         colours = [colour_of(label) for label in labels]
     else:
         colours, line = instance_colours(labels), line // 2
-        picture = _with_masks(picture, size, objects, colours, line)
-    boxes = [_inside([value * scale for value in box], picture) for box in objects.boxes.tolist()]
+        drawn = _with_masks(drawn, size, objects, colours, line)
+    boxes = [_inside([value * scale for value in box], drawn) for box in objects.boxes.tolist()]
     scores = objects.scores.tolist() if isinstance(objects, Prediction) else [None] * len(labels)
     captions = [_caption(str(classes[label]), score) for label, score in zip(labels, scores)]
-    canvas = ImageDraw.Draw(picture)
+    canvas = ImageDraw.Draw(drawn)
     for box, colour in reversed(list(zip(boxes, colours))):
         canvas.rectangle(box, outline=colour, width=line)
-    font = font_for(picture)
+    font = font_for(drawn)
     for caption, box, colour in reversed(list(zip(captions, boxes, colours))):
         _write(canvas, caption, box, colour, font)
-    return picture
+    return drawn
 
 
 def as_pil(image: AnyImage) -> Image.Image:
-    """The picture as PIL's, in RGB."""
+    """The drawn as PIL's, in RGB."""
     return image.convert("RGB") if isinstance(image, Image.Image) else to_pil_image(image)
 
 
-def scaled(picture: Image.Image, long_side: int | None) -> tuple[Image.Image, float]:
-    """A copy of the picture with this long side, or its own, and the factor between them."""
-    scale = long_side / max(picture.size) if long_side else 1.0
-    return picture.resize((round(picture.width * scale), round(picture.height * scale))), scale
+def scaled(drawn: Image.Image, long_side: int | None) -> tuple[Image.Image, float]:
+    """A copy of the image with this long side, or its own, and the factor between them."""
+    scale = long_side / max(drawn.size) if long_side else 1.0
+    return drawn.resize((round(drawn.width * scale), round(drawn.height * scale))), scale
 
 
-def font_for(picture: Image.Image) -> Font:
-    """A font of a size that suits the picture's."""
-    return ImageFont.load_default(max(11, round(max(picture.size) / 40)))
+def font_for(drawn: Image.Image) -> Font:
+    """A font of a size that suits the image's."""
+    return ImageFont.load_default(max(11, round(max(drawn.size) / 40)))
 
 
 def colour_of(label: int) -> Colour:
-    """The colour of a class, the same in every picture."""
+    """The colour of a class, the same in every drawn."""
     saturation, value = TONES[label // 8 % len(TONES)]
     red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN % 1, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -108,12 +108,12 @@ def instance_colours(labels: Sequence[int]) -> list[Colour]:
 
 
 def _with_masks(
-    picture: Image.Image, size: Size, objects: Target | Prediction, colours: Sequence[Colour], contour: int
+    drawn: Image.Image, size: Size, objects: Target | Prediction, colours: Sequence[Colour], contour: int
 ) -> Image.Image:
-    """The picture, which was of `size`, with masks in translucent colours, small ones over large ones."""
+    """The drawn, which was of `size`, with masks in translucent colours, small ones over large ones."""
     assert objects.masks is not None
-    before, pixels = np.array(picture), np.array(picture)
-    shown = (picture.height, picture.width)
+    before, pixels = np.array(drawn), np.array(drawn)
+    shown = (drawn.height, drawn.width)
     areas = (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(1)
     for number in areas.argsort(descending=True).tolist():
         mask = objects.masks[number]
@@ -139,15 +139,15 @@ def _caption(name: str, score: float | None) -> str:
     return name if score is None else f"{name} {score:.2f}"
 
 
-def _inside(box: list[float], picture: Image.Image) -> tuple[float, float, float, float]:
+def _inside(box: list[float], drawn: Image.Image) -> tuple[float, float, float, float]:
     """The part of a box that can be seen, at least a dot of it."""
-    x1, x2 = (min(max(x, 0), picture.width - 1) for x in box[::2])
-    y1, y2 = (min(max(y, 0), picture.height - 1) for y in box[1::2])
+    x1, x2 = (min(max(x, 0), drawn.width - 1) for x in box[::2])
+    y1, y2 = (min(max(y, 0), drawn.height - 1) for y in box[1::2])
     return x1, y1, max(x1, x2), max(y1, y2)
 
 
 def _write(canvas: ImageDraw.ImageDraw, text: str, box: tuple[float, ...], colour: Colour, font: Font) -> None:
-    """Text on top of the box, or within it where the picture ends."""
+    """Text on top of the box, or within it where the image ends."""
     width, height = plate_size(text, font)
     x = max(0, min(box[0], canvas.im.size[0] - width))
     y = box[1] - height if box[1] >= height else box[1]

@@ -1,4 +1,4 @@
-"""Label maps drawn on pictures, and as pictures of their own."""
+"""Label maps drawn on images, and as images of their own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from cvzoo.report.draw import AnyImage, as_pil, colour_of, font_for, plate_size, scaled, write_plate
 from cvzoo.structures import IGNORE
+from cvzoo.tasks.draw_boxes import AnyImage, as_pil, colour_of, font_for, plate_size, scaled, write_plate
 
 ALPHA = 0.5
 """Opacity of the classes' colours."""
@@ -20,21 +20,21 @@ GAP = 4
 def draw_labels(
     image: AnyImage, labels: Tensor, classes: Sequence[str], long_side: int | None = None, legend: bool = True
 ) -> Image.Image:
-    """A copy of the picture with the colours of its pixels' classes blended over it; ignored pixels stay as they are.
+    """A copy of the image with the colours of its pixels' classes blended over it; ignored pixels stay as they are.
 
     Args:
-        image: the picture.
-        labels: (H, W) uint8, the class of each of the picture's pixels.
+        image: the image.
+        labels: (H, W) uint8, the class of each of the image's pixels.
         classes: name of each class.
-        long_side: scale the picture to this size in pixels first.
-        legend: add a strip below the picture, with the name of each class that occurs on its colour.
+        long_side: scale the image to this size in pixels first.
+        legend: add a strip below the image, with the name of each class that occurs on its colour.
     """
-    picture, _ = scaled(as_pil(image), long_side)
-    shown = label_image(labels).resize(picture.size, Image.Resampling.NEAREST)
+    drawn, _ = scaled(as_pil(image), long_side)
+    shown = label_image(labels).resize(drawn.size, Image.Resampling.NEAREST)
     classes_HW, colours = np.asarray(shown), shown.convert("RGB")
-    picture.paste(Image.blend(picture, colours, ALPHA), mask=Image.fromarray(classes_HW != IGNORE))
-    picture.paste(colours, mask=Image.fromarray(_borders(classes_HW)))
-    return _with_legend(picture, occurring(labels), classes) if legend else picture
+    drawn.paste(Image.blend(drawn, colours, ALPHA), mask=Image.fromarray(classes_HW != IGNORE))
+    drawn.paste(colours, mask=Image.fromarray(_borders(classes_HW)))
+    return _with_legend(drawn, occurring(labels), classes) if legend else drawn
 
 
 def occurring(labels: Tensor) -> list[int]:
@@ -60,19 +60,19 @@ def _borders(classes_HW: np.ndarray) -> np.ndarray:
     return border & (classes_HW != IGNORE)
 
 
-def _with_legend(picture: Image.Image, labels: Sequence[int], classes: Sequence[str]) -> Image.Image:
-    """The picture on top of the names of these labels, in as many lines as they need."""
-    font = font_for(picture)
+def _with_legend(drawn: Image.Image, labels: Sequence[int], classes: Sequence[str]) -> Image.Image:
+    """The drawn on top of the names of these labels, in as many lines as they need."""
+    font = font_for(drawn)
     places: list[tuple[int, tuple[float, float]]] = []
-    x, y, height = GAP, picture.height + GAP, plate_size("", font)[1]
+    x, y, height = GAP, drawn.height + GAP, plate_size("", font)[1]
     for label in labels:
         width = plate_size(classes[label], font)[0]
-        if x > GAP and x + width > picture.width:
+        if x > GAP and x + width > drawn.width:
             x, y = GAP, y + height + GAP
         places.append((label, (x, y)))
         x += width + GAP
-    whole = Image.new("RGB", (picture.width, round(y + height + GAP)), "white")
-    whole.paste(picture)
+    whole = Image.new("RGB", (drawn.width, round(y + height + GAP)), "white")
+    whole.paste(drawn)
     canvas = ImageDraw.Draw(whole)
     for label, place in places:
         write_plate(canvas, classes[label], place, colour_of(label), font)

@@ -1,6 +1,6 @@
-"""Evaluation of label maps: every pixel of every picture is predicted, and all are counted in one confusion matrix.
+"""Label maps, a class for every pixel: all pixels are counted in one confusion matrix, maps are kept as PNG.
 
-A picture can be looked at whole, through a sliding window, at several scales and mirrored. Shape suffixes: K classes,
+An image can be looked at whole, through a sliding window, at several scales and mirrored. Shape suffixes: K classes,
 H W pixels.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,96 +19,120 @@ from PIL import Image
 from torch import Tensor
 
 from cvzoo.data.config import Data
-from cvzoo.data.dataset import LabelMapPictures
-from cvzoo.engine import dist
-from cvzoo.engine.augmented import View, views_of
-from cvzoo.engine.checkpoint import atomic
-from cvzoo.engine.place import autocast
+from cvzoo.data.dataset import LabelMapImages
+from cvzoo.data.images import read_image
+from cvzoo.files import atomic
 from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Segmentation, Size
+from cvzoo.structures import IGNORE, Batch, Segmentation, Size
+from cvzoo.tasks.charts import class_chart, confusion_chart
+from cvzoo.tasks.draw_boxes import colour_of
+from cvzoo.tasks.draw_label_maps import draw_labels, label_image, occurring
+from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Metrics, Shown, data_uri
+from cvzoo.tasks.views import View
 
+READABLE = 30
+"""More classes than these make no confusion matrix that can be read."""
 STEP = 2 / 3
 """A window moves on by this share of itself (Zhao et al.'s PSPNet; mmsegmentation's 513 of 769)."""
 
 
+def check(recipe: Recipe[Any]) -> None:
+    """Label maps are learnt from label maps."""
+    if not recipe.data.semantic:
+        raise ValueError(
+            f"{recipe.row} gives every pixel a class, but the data are objects; choose a row of a detector, or data of"
+            " label maps (--data.source label_maps)"
+        )
+
+
+def class_names(recipe: Recipe[Any], count: int) -> list[str]:
+    """The row's data set's where there are as many."""
+    names = recipe.data.label_maps.classes
+    return list(names) if count == len(names) else [f"class {label}" for label in range(count)]
+
+
+# Evaluation
+
+
 @dataclass
-class PixelEvaluation:
+class LabelMapEvaluation:
     """The figures of one split and the label maps they were computed from; the same in every process."""
 
     figures: SemanticResult
     pngs: dict[int, bytes]
-    """Of every picture, by image id in the order of the split, its predicted label map: a PNG of class numbers."""
+    """Of every image, by image id in the order of the split, its predicted label map: a PNG of class numbers."""
     names: list[str]
-    """Of the pictures, in the same order."""
+    """Of the images, in the same order."""
 
     def prediction(self, image_id: int) -> Segmentation:
-        """The label map of a picture."""
+        """The label map of a image."""
         with Image.open(io.BytesIO(self.pngs[image_id])) as image:
             return Segmentation(torch.from_numpy(np.array(image)))
 
     def write(self, folder: Path, split: str) -> None:
-        """predictions_<split>/<name of the picture>.png, which holds class numbers."""
+        """predictions_<split>/<name of the image>.png, which holds class numbers."""
         for name, png in zip(self.names, self.pngs.values(), strict=True):
             path = _path(folder, split, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic(path) as temporary:
                 temporary.write_bytes(png)
 
-    @staticmethod
-    def read(folder: Path, split: str, dataset: LabelMapPictures, figures: dict[str, Any]) -> PixelEvaluation:
-        """The inverse of `write`, with the split's part of metrics.json."""
-        pngs = {
-            image_id: _path(folder, split, name).read_bytes()
-            for image_id, name in zip(dataset.image_ids.tolist(), dataset.names, strict=True)
-        }
-        return PixelEvaluation(SemanticResult(**figures), pngs, dataset.names)
+
+def read(folder: Path, split: str, dataset: LabelMapImages, figures: dict[str, Any]) -> LabelMapEvaluation:
+    """The inverse of `LabelMapEvaluation.write`, with the split's part of metrics.json."""
+    pngs = {
+        image_id: _path(folder, split, name).read_bytes()
+        for image_id, name in zip(dataset.image_ids.tolist(), dataset.names, strict=True)
+    }
+    return LabelMapEvaluation(SemanticResult(**figures), pngs, dataset.names)
 
 
-def evaluate_pixels(model: Any, dataset: LabelMapPictures, recipe: Recipe, device: torch.device) -> PixelEvaluation:
-    """Predict every picture of `dataset` at batch 1 and count its pixels by true and predicted class."""
+Part = tuple[Tensor, dict[int, bytes]]
+"""(K, K) pixels by true and predicted class, and the predicted maps as PNG by image id."""
+
+
+def part(answers: Iterator[tuple[Batch, Segmentation]], dataset: LabelMapImages) -> Part:
+    """The pixels counted, and the maps."""
     classes = len(dataset.classes)
     counts_KK, pngs = torch.zeros(classes, classes, dtype=torch.int64), {}
-    for image_id, truth_HW, found in _look(model, dataset, recipe, device):
-        labels_HW = found.labels.cpu()
-        counts_KK += confusion(labels_HW, truth_HW, classes)
-        pngs[image_id] = _png(labels_HW)
-    parts = dist.gather((counts_KK, pngs))
-    merged = {image_id: png for _, part in parts for image_id, png in part.items()}
+    for batch, found in answers:
+        truth_HW, labels_HW = batch.targets[0].label_map, found.labels.cpu()
+        assert truth_HW is not None, "a data set of label maps"
+        counts_KK += confusion(labels_HW, truth_HW.cpu(), classes)
+        pngs[batch.image_ids[0]] = _png(labels_HW)
+    return counts_KK, pngs
+
+
+def score(parts: list[Part], dataset: LabelMapImages, recipe: Recipe[Any]) -> LabelMapEvaluation:
+    """The figures of all pixels together."""
+    merged = {image_id: png for _, own in parts for image_id, png in own.items()}
     figures = evaluate_semantic(torch.stack([counts for counts, _ in parts]).sum(dim=0), dataset.classes)
-    return PixelEvaluation(figures, {i: merged[i] for i in dataset.image_ids.tolist()}, dataset.names)
+    return LabelMapEvaluation(figures, {i: merged[i] for i in dataset.image_ids.tolist()}, dataset.names)
 
 
-def _look(
-    model: Any, dataset: LabelMapPictures, recipe: Recipe, device: torch.device
-) -> Iterator[tuple[int, Tensor, Segmentation]]:
-    """Image id, true label map and prediction of every picture of this process."""
-    data, whole = recipe.data, not (recipe.data.test_scales or recipe.data.test_flip or recipe.data.test_window)
-    sides = data.test_scales or (data.test_short_side,)
-    for views in views_of(dataset, [data] if whole else [at_scale(data, side) for side in sides], recipe, device):
-        batch = views[0].batch
-        with autocast(recipe.run, device):
-            (found,) = model.predict(batch) if whole else [predict_views(model, views, data.test_window)]
-        label_map = batch.targets[0].label_map
-        assert label_map is not None, "a data set of label maps"
-        yield batch.image_ids[0], label_map.cpu(), found
+def views(data: Data) -> list[Data]:
+    """One for each test scale; the window slides over each."""
+    if not (data.test_scales or data.test_flip or data.test_window):
+        return []
+    return [at_scale(data, side) for side in data.test_scales or (data.test_short_side,)]
 
 
 def at_scale(data: Data, side: int) -> Data:
-    """The settings of a picture whose short side is `side` instead of `test_short_side`; its bound grows with it."""
+    """The settings of a image whose short side is `side` instead of `test_short_side`; its bound grows with it."""
     long = round(data.max_long_side * side / data.test_short_side)
     bound = max(long, side)
     return replace(data, short_sides=(side,), test_short_side=side, test_scales=(), max_long_side=bound, canvas=None)
 
 
 @torch.no_grad()
-def predict_views(model: Any, views: list[View], window: Size | None) -> Segmentation:
+def predict_views(model: Any, views: list[View], recipe: Recipe[Any]) -> Segmentation:
     """The likeliest class of each pixel of the original image: the mean of all views' probabilities decides."""
     original, align = views[0].batch.original_sizes[0], model.config.align_corners
     total_1KHW: Tensor | None = None
     for view in views:
-        logits = window_logits(model, view.batch, window)
+        logits = window_logits(model, view.batch, recipe.data.test_window)
         logits = logits.flip(-1) if view.flipped else logits
         probabilities = resize(logits, original, align).softmax(dim=1)
         total_1KHW = probabilities if total_1KHW is None else total_1KHW.add_(probabilities)
@@ -126,8 +150,8 @@ def window_logits(model: Any, batch: Batch, window: Size | None) -> Tensor:
     window = min(window[0], height), min(window[1], width)
     sums_1KHW = images.new_zeros(1, model.config.num_classes, height, width)
     seen_HW = images.new_zeros(height, width)
-    for top in starts(height, window[0]):
-        for left in starts(width, window[1]):
+    for top in window_starts(height, window[0]):
+        for left in window_starts(width, window[1]):
             rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
             sums_1KHW[:, :, rows, columns] += resize(
                 model.raw(images[:, :, rows, columns]).logits.float(), window, align
@@ -136,7 +160,7 @@ def window_logits(model: Any, batch: Batch, window: Size | None) -> Tensor:
     return sums_1KHW.div_(seen_HW)
 
 
-def starts(length: int, window: int) -> list[int]:
+def window_starts(length: int, window: int) -> list[int]:
     """Where windows begin that cover `length`; the last one ends with it."""
     step = math.ceil(STEP * window)
     count = math.ceil((length - window) / step) + 1
@@ -151,3 +175,62 @@ def _png(labels_HW: Tensor) -> bytes:
 
 def _path(folder: Path, split: str, name: str) -> Path:
     return folder / f"predictions_{split}" / f"{name}.png"
+
+
+# Reports
+
+
+def headline(metrics: Metrics) -> list[tuple[str, str]]:
+    stats = metrics["val"]["stats"] if "val" in metrics else {}
+    return [(name, f"{value:.3f}") for name, value in stats.items()]
+
+
+def results(metrics: Metrics) -> list[tuple[str, str, dict[str, float]]]:
+    return [(split, "pixels", found["stats"]) for split, found in metrics.items()]
+
+
+def charts(metrics: Metrics) -> Iterator[tuple[str, str]]:
+    for split, found in metrics.items():
+        yield f"IoU by class, {split}", class_chart(found["per_class"], "IoU")
+        if len(found["per_class"]) <= READABLE:
+            yield f"Classes taken for others, {split}", confusion_chart(found["confusion"], list(found["per_class"]))
+
+
+def gallery(shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
+    """One legend names the classes of all images."""
+    maps = [(image, target.label_map, found.labels) for image, target, found in shown if target.label_map is not None]
+    seen = sorted({label for _, *sides in maps for side in sides for label in occurring(side)})
+    return Gallery(
+        note="Pixels without a colour have no class in the ground truth and are not counted.",
+        legend=[(classes[label], f"rgb{colour_of(label)}") for label in seen],
+        images=[_drawn(image, truth, labels, classes) for image, truth, labels in maps],
+    )
+
+
+def _drawn(image: Tensor, truth_HW: Tensor, labels_HW: Tensor, classes: Sequence[str]) -> Drawn:
+    counted = truth_HW != IGNORE
+    right = (labels_HW == truth_HW)[counted].float().mean()  # nan where no pixel counts
+    return Drawn(
+        truth=data_uri(draw_labels(image, truth_HW, classes, LONG_SIDE, legend=False)),
+        found=data_uri(draw_labels(image, labels_HW, classes, LONG_SIDE, legend=False)),
+        truth_caption="ground truth",
+        found_caption="prediction" if right.isnan() else f"prediction: {right:.1%} right",
+    )
+
+
+# Predictions
+
+
+def write_answers(
+    files: Sequence[Path], answers: Sequence[Segmentation], classes: list[str], output: Path, min_score: float
+) -> list[Path]:
+    """Each image drawn, its label map as a PNG of class numbers, and classes.txt."""
+    written = []
+    (output / "label_maps").mkdir(exist_ok=True)
+    for file, segmentation in zip(files, answers):
+        drawn, labels = output / f"{file.stem}.png", output / "label_maps" / f"{file.stem}.png"
+        draw_labels(read_image(file), segmentation.labels, classes).save(drawn)
+        label_image(segmentation.labels).save(labels)
+        written += [drawn, labels]
+    (output / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return [*written, output / "classes.txt"]

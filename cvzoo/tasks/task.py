@@ -1,29 +1,61 @@
-"""What the two kinds of run report share: objects.py shows boxes and masks, pixels.py label maps."""
+"""What the engine, reports and predictions ask of a kind of answer; `boxes` and `label_maps` are such modules."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from PIL import Image
 from torch import Tensor
 
-from cvzoo.structures import Prediction, Segmentation, Target
+from cvzoo.data.config import Data
+from cvzoo.recipes import Recipe
+from cvzoo.structures import Answer, Batch, Target
+from cvzoo.tasks.views import View
 
-Picture = tuple[Tensor, Target, Prediction | Segmentation]
-"""(3, H, W) uint8 RGB with its ground truth and what was predicted, in the picture's pixels."""
+Shown = tuple[Tensor, Target, Any]
+"""(3, H, W) uint8 RGB with its ground truth and the answer, in the image's pixels."""
 Metrics = Mapping[str, Any]
 """metrics.json: by split, what an evaluation found."""
 LONG_SIDE = 480
-"""Pictures are shown this large, in pixels."""
+"""Images of a report are shown this large, in pixels."""
+
+
+class Figures(Protocol):
+    """What an evaluation measured."""
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Metric name to value."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as metrics.json holds them."""
+        ...
+
+
+class Evaluation(Protocol):
+    """The figures of one split and the answers they were computed from; the same in every process."""
+
+    @property
+    def figures(self) -> Figures: ...
+
+    def prediction(self, image_id: int) -> Answer:
+        """The answer to an image."""
+        ...
+
+    def write(self, folder: Path, split: str) -> None:
+        """Keep the answers in a run folder."""
+        ...
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One picture, drawn twice."""
+class Drawn:
+    """One image of a report, drawn twice."""
 
     truth: str
     """A data URI ..."""
@@ -35,13 +67,73 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of a report."""
+    """The images of a report."""
 
     note: str
     """How to read them."""
     legend: list[tuple[str, str]]
-    """Names and their colours in CSS, where the pictures do not tell them."""
-    pictures: list[Shown]
+    """Names and their colours in CSS, where the images do not tell them."""
+    images: list[Drawn]
+
+
+class Task(Protocol):
+    """A kind of answer: a module with these functions."""
+
+    def check(self, recipe: Recipe[Any]) -> None:
+        """ValueError where the recipe asks for what answers of this kind cannot give, or its data cannot teach."""
+        ...
+
+    def class_names(self, recipe: Recipe[Any], count: int) -> list[str]:
+        """Names of `count` classes, where the weights bring none."""
+        ...
+
+    # Evaluation
+
+    def views(self, data: Data) -> list[Data]:
+        """Settings under which each image is looked at; none where it is looked at once, as it is."""
+        ...
+
+    def predict_views(self, model: Any, views: list[View], recipe: Recipe[Any]) -> Any:
+        """One answer from several views of an image."""
+        ...
+
+    def part(self, answers: Iterator[tuple[Batch, Any]], dataset: Any) -> Any:
+        """What this process keeps of the answers to its share of the images; it is pickled."""
+        ...
+
+    def score(self, parts: list[Any], dataset: Any, recipe: Recipe[Any]) -> Evaluation:
+        """The evaluation from the parts of all processes. ValueError when an answer lacks what is to be scored."""
+        ...
+
+    def read(self, folder: Path, split: str, dataset: Any, figures: dict[str, Any]) -> Evaluation:
+        """The inverse of `Evaluation.write`, with the split's part of metrics.json."""
+        ...
+
+    # Reports
+
+    def headline(self, metrics: Metrics) -> list[tuple[str, str]]:
+        """The figures to see first, with their titles."""
+        ...
+
+    def results(self, metrics: Metrics) -> list[tuple[str, str, dict[str, float]]]:
+        """Split, what was compared, and the figures by name."""
+        ...
+
+    def charts(self, metrics: Metrics) -> Iterable[tuple[str, str]]:
+        """Titles and charts (SVG)."""
+        ...
+
+    def gallery(self, shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
+        """Images with their truth and answers drawn."""
+        ...
+
+    # Predictions
+
+    def write_answers(
+        self, files: Sequence[Path], answers: Sequence[Any], classes: list[str], output: Path, min_score: float
+    ) -> list[Path]:
+        """Write each image drawn, and the answers in a format of the field; returns what was written."""
+        ...
 
 
 def data_uri(image: Image.Image) -> str:

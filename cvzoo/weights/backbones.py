@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import timm
@@ -20,14 +19,16 @@ from torchvision.models import (
     Wide_ResNet50_2_Weights,
 )
 
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmBackbone, TimmConfig
-from cvzoo.weights import detectron2, lite0
-from cvzoo.weights.download import Remote, download, torchvision_file
+from cvzoo.weights import lite0
+from cvzoo.weights.download import download
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import find_file, read_weights
-from cvzoo.weights.keys import MARKERS, to_ours
-from cvzoo.weights.rename import Rules, State, renamed
+from cvzoo.weights.keys import body
+from cvzoo.weights.keys.rename import Rules, State, renamed
+from cvzoo.weights.remote import Remote, named_by_sha256
 from cvzoo.weights.strict import load_state
 
 FLAG = "--backbone-weights"
@@ -44,9 +45,9 @@ IMAGENET: dict[tuple[int, int, int], WeightsEnum] = {
 """Depth, groups and width of a ResNet to torchvision's weights."""
 OPENMMLAB_STORE = "https://download.openmmlab.com/pretrain/third_party"
 DEEP_STEM = {
-    18: Remote(url=f"{OPENMMLAB_STORE}/resnet18_v1c-b5776b93.pth", algorithm="sha256", digest="b5776b93"),
-    50: Remote(url=f"{OPENMMLAB_STORE}/resnet50_v1c-2cccc1ad.pth", algorithm="sha256", digest="2cccc1ad"),
-    101: Remote(url=f"{OPENMMLAB_STORE}/resnet101_v1c-e67eebb6.pth", algorithm="sha256", digest="e67eebb6"),
+    18: named_by_sha256(f"{OPENMMLAB_STORE}/resnet18_v1c-b5776b93.pth"),
+    50: named_by_sha256(f"{OPENMMLAB_STORE}/resnet50_v1c-2cccc1ad.pth"),
+    101: named_by_sha256(f"{OPENMMLAB_STORE}/resnet101_v1c-e67eebb6.pth"),
 }
 """Depth of a ResNet with a deep stem of 64 channels to the weights mmsegmentation starts from."""
 R103 = "https://dl.fbaipublicfiles.com/detectron2/DeepLab/R-103.pkl"
@@ -66,7 +67,7 @@ STEMS: dict[str, Rules] = {
 """A key that only deep stems of other names have, to their rules: a sequence before its last norm; hszhao's."""
 
 
-def load_backbone(backbone: nn.Module, config: ResNetConfig | TimmConfig, weights: str) -> None:
+def load_backbone(backbone: nn.Module, config: BodyConfig, weights: str) -> None:
     """Load `weights` into a model's backbone: `imagenet`, a file, or a folder that holds it.
 
     A file may be a classifier of torchvision or timm, detectron2's caffe ResNets, or a whole model. All of the
@@ -100,7 +101,7 @@ def _resnet_file(config: ResNetConfig) -> Remote | None:
         usual = size[1:] == (1, 64) and config.stem_channels in (None, 64)
         return DEEP_STEM.get(config.depth) if usual else None
     weights = IMAGENET.get(size)
-    return torchvision_file(weights) if weights else None
+    return named_by_sha256(weights.url) if weights else None
 
 
 def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
@@ -123,12 +124,11 @@ def _by_hand(config: ResNetConfig) -> str:
 
 def _resnet_state(state: State) -> State:
     """A ResNet's state under our keys, from the file of a classifier or of a whole model, without the classifier."""
-    if any(re.search(marker, key) for marker in MARKERS.values() for key in state):
-        return {key.removeprefix("backbone."): x for key, x in to_ours(state).items() if key.startswith("backbone.")}
+    state = body.alone(state)
     if "stem.conv1.weight" in state:
-        return detectron2.from_body(state, CLASSIFIER)
+        return body.from_detectron2(state, CLASSIFIER)
     stem = next((rules for key, rules in STEMS.items() if key in state), ())
-    return renamed(state, stem, CLASSIFIER)
+    return renamed(state, (*stem, *body.MMDETECTION), CLASSIFIER)
 
 
 def _load_timm(backbone: TimmBackbone, config: TimmConfig, weights: str) -> None:

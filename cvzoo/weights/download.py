@@ -11,41 +11,17 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlparse
 
 import torch
 from rich.progress import wrap_file
-from torchvision.models import WeightsEnum
 
 from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.remote import Remote
 
 TIMEOUT = 30
 """Seconds without an answer after which a server counts as out of reach."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remote:
-    """A file on a server and the checksum its publisher states."""
-
-    url: str
-    algorithm: Literal["sha256", "md5"]
-    digest: str
-    """The checksum's first hex digits, as many as are published. Six of an md5 (detectron2) tell a damaged file from a
-    whole one, not a forged one from a true one; what is read from it is arrays only (see files.py)."""
-
-    @property
-    def name(self) -> str:
-        """Of the file."""
-        return Path(urlparse(self.url).path).name
-
-
-def torchvision_file(weights: WeightsEnum) -> Remote:
-    """The file of one of torchvision's weight enums; its name ends in the first digits of its sha256."""
-    digest = Path(weights.url).stem.rpartition("-")[2]
-    return Remote(url=weights.url, algorithm="sha256", digest=digest)
 
 
 def cache_folder() -> Path:

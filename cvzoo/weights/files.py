@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cvzoo.weights.errors import WeightsError
-from cvzoo.weights.rename import State
+from cvzoo.weights.keys.rename import State
 
 WRAPPERS = ("ema", "model", "state_dict")
 """Entries that training checkpoints keep the weights under, the best first: an average is what a run publishes."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cvzoo.weights.rename import Rules, State, renamed
+from cvzoo.weights.keys.rename import Rules, State, renamed
 
 TIMM_NAME = "tf_efficientnet_lite0"
 STAGES = (1, 2, 2, 3, 3, 4, 1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from cvzoo.weights.adapt import outputs
+from cvzoo.weights.classes import scored_classes
 from cvzoo.weights.errors import WeightsError
 
 COUNTERS = re.compile(r"\.num_batches_tracked$|^positives$")
@@ -34,7 +34,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> No
         shapes = [f"{key} {_shape(known[key])} where the model has {_shape(ours[key])}" for key in wrong]
         lists = _listed("missing", missing) + _listed("left over", left_over) + _listed("of another shape", shapes)
         other_classes = not missing and not left_over and all(OUTPUTS.search(key) for key in wrong)
-        hint = _class_hint(outputs(known), outputs(ours)) if other_classes else ""
+        hint = _class_hint(scored_classes(known), scored_classes(ours)) if other_classes else ""
         raise WeightsError(f"{source} does not fit the model, nothing was loaded. {hint}{'. '.join(lists)}")
     model.load_state_dict(known, strict=False)
 

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Folder:
-    """A data set on disk: four 40 x 30 pictures in each split, two boxes each, categories 7 and 3."""
+    """A data set on disk: four 40 x 30 images in each split, two boxes each, categories 7 and 3."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -69,7 +69,7 @@ def maps(tmp_path: Path) -> Maps:
 
 @pytest.fixture(scope="session")
 def real_coco() -> Data:
-    """The mini COCO of real pictures."""
+    """The mini COCO of real images."""
     root = Path(os.environ.get("CVZOO_DATA", REPOSITORY.parent / "shared" / "data")) / "coco"
     if not root.is_dir():
         pytest.skip(f"{root} is absent; set CVZOO_DATA to the folder of the real data sets")

@@ -16,7 +16,7 @@ from cvzoo.data.problems import DataError
 CLASSES = ("road", "car", "sky")
 
 
-def save_picture(path: Path, size: tuple[int, int] = (40, 30), **options: Any) -> None:
+def save_image(path: Path, size: tuple[int, int] = (40, 30), **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (10, 200, 90)).save(path, **options)
 
@@ -35,17 +35,17 @@ def some_map(*numbers: int, height: int = 30, width: int = 40) -> np.ndarray:
 
 
 class Maps:
-    """A plain data set on disk: 40 x 30 pictures a, b/c and d of three classes in each split."""
+    """A plain data set on disk: 40 x 30 images a, b/c and d of three classes in each split."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         for split in ("train", "val"):
             for name, numbers in (("a", (0, 1)), ("b/c", (1, 2, 255)), ("d", (0,))):
-                save_picture(self.picture(name, split))
+                save_image(self.image(name, split))
                 save_map(self.map(name, split), some_map(*numbers))
         (root / "classes.txt").write_text("road\n car \n\nsky")
 
-    def picture(self, name: str, split: str = "train") -> Path:
+    def image(self, name: str, split: str = "train") -> Path:
         return self.root / split / "images" / f"{name}.jpg"
 
     def map(self, name: str, split: str = "train") -> Path:

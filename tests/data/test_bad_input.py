@@ -35,7 +35,7 @@ def same_id(part: str) -> Callable[[Content], None]:
 
 RECORDS: dict[str, tuple[Callable[[Content], Any], str]] = {
     "negative": (annotation(bbox=[1, 2, -3, 4]), "image 1: annotation 11: the box .* has a negative size"),
-    "outside": (annotation(bbox=[41, 2, 3, 4]), "image 1: annotation 11: .* outside its picture of 40 x 30 pixels"),
+    "outside": (annotation(bbox=[41, 2, 3, 4]), "image 1: annotation 11: .* outside its image of 40 x 30 pixels"),
     "left of": (annotation(bbox=[-9, 2, 3, 4]), "image 1: annotation 11: .* outside"),
     "nan": (annotation(bbox=[1, float("nan"), 3, 4]), "image 1: annotation 11: .* not finite"),
     "infinite": (annotation(bbox=[1, 2, float("inf"), 4]), "image 1: annotation 11: .* not finite"),
@@ -53,9 +53,9 @@ RECORDS: dict[str, tuple[Callable[[Content], Any], str]] = {
     "no height": (without("images", "height"), r"image 2: images\[1\] has no 'height'"),
     "flat image": (lambda c: c["images"][1].update(width=0), "image 2: .* width = 0, not a positive"),
     "number for a record": (lambda c: c["annotations"].append(3), r"annotations\[8\] is a int, not an object"),
-    "missing picture": (
+    "missing image": (
         lambda c: c["images"][1].update(file_name="x/9.jpg"),
-        r"9\.jpg: image 2: the picture is missing",
+        r"9\.jpg: image 2: the image is missing",
     ),
     "no box at all": (lambda c: c.update(annotations=[]), "there is not a single box in it"),
 }
@@ -109,12 +109,12 @@ def test_missing_root_file_and_folder(folder: Any, tmp_path: Any) -> None:
     with pytest.raises(DataError) as caught:
         build_datasets(folder.data())
     assert "train.json: the annotation file is missing" in str(caught.value)
-    assert "val: the folder of the pictures is missing" in str(caught.value)
+    assert "val: the folder of the images is missing" in str(caught.value)
 
 
 def test_all_problems_at_once_in_both_splits(folder: Any) -> None:
     content = folder.content()
-    for name in ("negative", "duplicate image", "duplicate category", "missing picture"):
+    for name in ("negative", "duplicate image", "duplicate category", "missing image"):
         RECORDS[name][0](content)
     folder.write(content)
     other = folder.content()
@@ -183,7 +183,7 @@ def damage(folder: Any) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("cache", [False, True])
-def test_damaged_pictures_in_training(folder: Any, workers: int, cache: bool) -> None:
+def test_damaged_images_in_training(folder: Any, workers: int, cache: bool) -> None:
     damage(folder)
     data = folder.data(workers=workers, cache=cache)
     dataset = build_dataset(data, "train")

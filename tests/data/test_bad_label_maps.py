@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data.maps import CLASSES, Maps, save_map, save_picture, some_map
+from data.maps import CLASSES, Maps, save_image, save_map, some_map
 from PIL import Image
 
 from cvzoo.cli import main
@@ -24,10 +24,10 @@ from cvzoo.data.problems import DataError
 def turn(maps: Maps) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    save_picture(maps.picture("a"), exif=exif)
+    save_image(maps.image("a"), exif=exif)
 
 
-def test_turned_pictures_have_upright_label_maps(maps: Maps) -> None:
+def test_turned_images_have_upright_label_maps(maps: Maps) -> None:
     turn(maps)
     save_map(maps.map("a"), some_map(0, height=40, width=30))
     dataset = build_dataset(maps.data(), "train")
@@ -43,12 +43,12 @@ SPOILT: dict[str, tuple[Callable[[Maps], Any], str]] = {
     ),
     "several": (lambda m: save_map(m.map("a"), some_map(3, 7)), "a.png: holds the numbers 3, 7, but"),
     "many": (lambda m: save_map(m.map("a"), some_map(*range(40))), r"holds the numbers 3, 4, .*, 12, \.\.\., but"),
-    "colours": (lambda m: Image.new("RGBA", (40, 30)).save(m.map("a")), r"a.png: is a picture \(RGBA\), not class"),
-    "size": (lambda m: save_picture(m.picture("a"), (41, 30)), "a.png: is 40 x 30 pixels, .*a.jpg is 41 x 30 once"),
+    "colours": (lambda m: Image.new("RGBA", (40, 30)).save(m.map("a")), r"a.png: is a image \(RGBA\), not class"),
+    "size": (lambda m: save_image(m.image("a"), (41, 30)), "a.png: is 40 x 30 pixels, .*a.jpg is 41 x 30 once"),
     "turned": (turn, "a.png: is 40 x 30 pixels, .*a.jpg is 30 x 40 once upright"),
     "empty": (lambda m: m.map("a").write_bytes(b""), "a.png: the file is empty"),
     "cut": (lambda m: m.map("a").write_bytes(m.map("a").read_bytes()[:60]), "a.png: cannot be decoded"),
-    "text": (lambda m: m.picture("a").write_text("x"), "a.jpg: is not a picture in a known format"),
+    "text": (lambda m: m.image("a").write_text("x"), "a.jpg: is not a image in a known format"),
     "no name": (lambda m: (m.root / "classes.txt").write_text(" \n"), "classes.txt: names no class"),
     "no classes": (lambda m: (m.root / "classes.txt").unlink(), "classes.txt: the file is missing; .*maps.classes"),
     "binary": (lambda m: (m.root / "classes.txt").write_bytes(b"\xff\xfe\xff"), "classes.txt: cannot be read as text"),
@@ -108,7 +108,7 @@ def test_all_problems_at_once(maps: Maps) -> None:
 
 def test_a_number_of_many_label_maps_is_one_problem(maps: Maps) -> None:
     for number in range(OFTEN + 1):
-        save_picture(maps.picture(f"x{number}"))
+        save_image(maps.image(f"x{number}"))
         save_map(maps.map(f"x{number}"), some_map(3, 4 if number == 5 else 0))
     assert [problem.split(", but")[0] for problem in maps.problems()] == [
         "train/labels/x0.png: holds the number 3, as do 10 other label maps",
@@ -116,12 +116,12 @@ def test_a_number_of_many_label_maps_is_one_problem(maps: Maps) -> None:
     ]
 
 
-def test_label_maps_without_picture_are_skipped_with_a_warning(maps: Maps, caplog: pytest.LogCaptureFixture) -> None:
-    maps.picture("a").unlink()
+def test_label_maps_without_image_are_skipped_with_a_warning(maps: Maps, caplog: pytest.LogCaptureFixture) -> None:
+    maps.image("a").unlink()
     (maps.root / "train" / "images" / "._d.jpg").write_bytes(b"")  # what macOS leaves on foreign disks
     with caplog.at_level(logging.WARNING):
         assert len(build_dataset(maps.data(), "train")) == 2
-    assert "train/labels/a.png: is skipped, since it has no picture; its picture would be a.jpg" in caplog.text
+    assert "train/labels/a.png: is skipped, since it has no image; its image would be a.jpg" in caplog.text
     assert "d.jpg" not in caplog.text
 
 
@@ -129,10 +129,10 @@ def test_label_maps_without_picture_are_skipped_with_a_warning(maps: Maps, caplo
     ("text", "messages"),
     [
         (None, ["l.txt: the file is missing; put it there, or name another one with --data.train.lists"]),
-        (" \n\n", ["l.txt: the list is empty; name a picture in each line"]),
-        ("a\na b c", ["l.txt: line 2 has 3 columns; give a name, or picture and label map"]),
+        (" \n\n", ["l.txt: the list is empty; name a image in each line"]),
+        ("a\na b c", ["l.txt: line 2 has 3 columns; give a name, or image and label map"]),
         ("a\nd\n\na.jpg", ["l.txt: line 4 names a once more; remove the line"]),
-        ("e", ["images/e.jpg: the picture is missing; put it there", "labels/e.png: the label map of"]),
+        ("e", ["images/e.jpg: the image is missing; put it there", "labels/e.png: the label map of"]),
         ("train/images/a.jpg train/e.png", ["train/e.png: the label map of"]),
     ],
 )
@@ -155,9 +155,9 @@ def test_two_lists_must_not_overlap(maps: Maps) -> None:
 
 def test_files_that_change_after_the_check(maps: Maps) -> None:
     dataset = build_dataset(maps.data(), "train")
-    save_picture(maps.picture("a"), (50, 30))
+    save_image(maps.image("a"), (50, 30))
     maps.map("d").unlink()
-    with pytest.raises(DataError, match=r"a\.png: is 40 x 30 pixels, but its picture .* is 50 x 30"):
+    with pytest.raises(DataError, match=r"a\.png: is 40 x 30 pixels, but its image .* is 50 x 30"):
         dataset[0]
     with pytest.raises(DataError, match=r"d\.png: cannot be read"):
         dataset[2]
@@ -169,14 +169,14 @@ def test_missing_root(maps: Maps, tmp_path: Path) -> None:
     assert len(caught.value.problems) == 1
 
 
-def test_check_reads_the_pictures_too(maps: Maps) -> None:
+def test_check_reads_the_images_too(maps: Maps) -> None:
     report = check(maps.data())
     assert report.errors == []
     assert str(report).count("images: 3 images, 3 classes, 10.8% of the pixels without a class") == 2
-    Image.effect_noise((40, 30), sigma=90).save(maps.picture("a"))
-    maps.picture("a").write_bytes(maps.picture("a").read_bytes()[:-200])
+    Image.effect_noise((40, 30), sigma=90).save(maps.image("a"))
+    maps.image("a").write_bytes(maps.image("a").read_bytes()[:-200])
     build_datasets(maps.data())  # the header is sound
-    assert [problem.file for problem in check(maps.data()).errors] == [maps.picture("a")]
+    assert [problem.file for problem in check(maps.data()).errors] == [maps.image("a")]
     names = (*CLASSES, "dog")
     assert "4 classes (without a pixel: dog)" in str(check(maps.data(LabelMaps(classes=names))))
 

@@ -82,7 +82,7 @@ def test_real_annotations_equal_pycocotools(real_coco: Data) -> None:
             assert [dataset.category_ids[i] for i in dataset.labels(index)] == [a["category_id"] for a in wanted]
 
 
-def test_real_pictures(real_coco: Data) -> None:
+def test_real_images(real_coco: Data) -> None:
     dataset = build_dataset(real_coco, "train")
     for index in range(0, len(dataset), 40):
         sample = dataset[index]

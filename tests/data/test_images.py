@@ -1,4 +1,4 @@
-"""Pictures of every kind decode to the same upright RGB, or fail with file, reason and remedy."""
+"""Images of every kind decode to the same upright RGB, or fail with file, reason and remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cvzoo.data.problems import DataError
 
 
 @pytest.fixture
-def picture() -> Image.Image:
+def original() -> Image.Image:
     """Smooth, so that JPEG keeps it, and without any symmetry."""
     y, x = np.mgrid[0:48, 0:64]
     return Image.fromarray(np.stack([x * 4, y * 5, 255 - x * 2 - y], -1).astype(np.uint8))
@@ -29,9 +29,9 @@ def worst(a: torch.Tensor, b: torch.Tensor) -> int:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp", "gif"])
-def test_formats_equal_pil(picture: Image.Image, tmp_path: Path, suffix: str) -> None:
+def test_formats_equal_pil(original: Image.Image, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
-    picture.save(path)
+    original.save(path)
     image = read_image(path)
     assert image.dtype == torch.uint8
     assert image.shape == (3, 48, 64)
@@ -41,7 +41,7 @@ def test_formats_equal_pil(picture: Image.Image, tmp_path: Path, suffix: str) ->
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(picture: Image.Image, tmp_path: Path, suffix: str, orientation: int) -> None:
+def test_exif_orientation(original: Image.Image, tmp_path: Path, suffix: str, orientation: int) -> None:
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -51,20 +51,20 @@ def test_exif_orientation(picture: Image.Image, tmp_path: Path, suffix: str, ori
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270,
     }
-    stored = picture.transpose(turn[orientation]) if orientation > 1 else picture
+    stored = original.transpose(turn[orientation]) if orientation > 1 else original
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / f"a.{suffix}", exif=exif, quality=95, subsampling=0)
     image = read_image(tmp_path / f"a.{suffix}")
     assert image.shape == (3, 48, 64)
-    assert worst(image, chw(picture)) <= 12
+    assert worst(image, chw(original)) <= 12
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "RGBX", "YCbCr", "HSV", "I", "I;16"])
-def test_modes(picture: Image.Image, mode: str) -> None:
+def test_modes(original: Image.Image, mode: str) -> None:
     grey = mode in ("1", "L", "LA", "I", "I;16")
     source = (
-        Image.fromarray(np.where(np.array(picture.convert("L")) > 99, 255, 0).astype(np.uint8)) if grey else picture
+        Image.fromarray(np.where(np.array(original.convert("L")) > 99, 255, 0).astype(np.uint8)) if grey else original
     )
     if mode.startswith("I"):
         levels = np.array(source).astype(np.int32) * 257
@@ -92,25 +92,25 @@ def test_alpha_is_dropped(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.png")[:, 3, 3].tolist() == [200, 100, 50]
 
 
-def test_palette_with_transparency(picture: Image.Image, tmp_path: Path) -> None:
-    picture.quantize(16).save(tmp_path / "a.png", transparency=bytes(range(16)))
+def test_palette_with_transparency(original: Image.Image, tmp_path: Path) -> None:
+    original.quantize(16).save(tmp_path / "a.png", transparency=bytes(range(16)))
     with Image.open(tmp_path / "a.png") as reference:
         assert worst(read_image(tmp_path / "a.png"), chw(reference.convert("RGBA"))) == 0
 
 
-def test_cmyk_jpeg_is_not_inverted(picture: Image.Image, tmp_path: Path) -> None:
-    picture.convert("CMYK").save(tmp_path / "a.jpg", quality=95, subsampling=0)  # Adobe marker, inverted inks
-    assert worst(read_image(tmp_path / "a.jpg"), chw(picture)) <= 16
+def test_cmyk_jpeg_is_not_inverted(original: Image.Image, tmp_path: Path) -> None:
+    original.convert("CMYK").save(tmp_path / "a.jpg", quality=95, subsampling=0)  # Adobe marker, inverted inks
+    assert worst(read_image(tmp_path / "a.jpg"), chw(original)) <= 16
 
 
-def test_grey_jpeg(picture: Image.Image, tmp_path: Path) -> None:
-    picture.convert("L").save(tmp_path / "a.jpg", quality=95)
-    assert worst(read_image(tmp_path / "a.jpg"), chw(picture.convert("L"))) <= 4
+def test_grey_jpeg(original: Image.Image, tmp_path: Path) -> None:
+    original.convert("L").save(tmp_path / "a.jpg", quality=95)
+    assert worst(read_image(tmp_path / "a.jpg"), chw(original.convert("L"))) <= 4
 
 
-def test_first_frame_of_an_animation(picture: Image.Image, tmp_path: Path) -> None:
-    picture.save(tmp_path / "a.png", save_all=True, append_images=[Image.new("RGB", picture.size)])
-    assert worst(read_image(tmp_path / "a.png"), chw(picture)) == 0
+def test_first_frame_of_an_animation(original: Image.Image, tmp_path: Path) -> None:
+    original.save(tmp_path / "a.png", save_all=True, append_images=[Image.new("RGB", original.size)])
+    assert worst(read_image(tmp_path / "a.png"), chw(original)) == 0
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif"])
@@ -128,19 +128,19 @@ def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>not found</html>", "is not a picture in a known format"),
+        (b"<html>not found</html>", "is not a image in a known format"),
         (b"\xff\xd8\xff\xe0 and then nothing of the kind", "cannot be decoded"),
-        (b"\x89PNG\r\n\x1a\n", "is not a picture in a known format"),
+        (b"\x89PNG\r\n\x1a\n", "is not a image in a known format"),
     ],
 )
-def test_not_a_picture(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_not_a_image(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ValueError, match=rf"a\.jpg: {reason}"):
         read_image(tmp_path / "a.jpg")
 
 
 def test_missing_or_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.jpg: cannot be read \(No such file or directory\); put the picture"):
+    with pytest.raises(DataError, match=r"none\.jpg: cannot be read \(No such file or directory\); put the image"):
         read_image(tmp_path / "none.jpg")
     with pytest.raises(DataError, match="cannot be read"):
         read_image(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.maps import CLASSES, Maps, label_maps, save_map, save_picture, some_map
+from data.maps import CLASSES, Maps, label_maps, save_image, save_map, some_map
 
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.check import check
@@ -32,14 +32,14 @@ def test_plain_folders_with_classes_txt(maps: Maps) -> None:
     assert train.sizes.tolist() == [[30, 40]] * 3
     assert train.sizes.dtype == np.int32
     assert [train.labels(index).tolist() for index in range(3)] == [[0, 1], [1, 2], [0]]
-    assert train.path(1) == maps.picture("b/c")
+    assert train.path(1) == maps.image("b/c")
     sample = train[1]
     assert sample.target.label_map is not None
     assert sample.target.label_map.dtype == torch.uint8
     assert np.array_equal(sample.target.label_map, some_map(1, 2, 255))
     assert len(sample.target) == 0
     assert (sample.image_id, sample.original_size, sample.size) == (1, (30, 40), (30, 40))
-    assert torch.equal(sample.image, read_image(maps.picture("b/c")))
+    assert torch.equal(sample.image, read_image(maps.image("b/c")))
 
 
 def test_parts_and_repeats(maps: Maps) -> None:
@@ -51,9 +51,7 @@ def test_parts_and_repeats(maps: Maps) -> None:
     assert part[1].image_id == 1
     assert part.labels(0).tolist() == [0]
     factors = repeat_factors(dataset, threshold=0.75)
-    np.testing.assert_allclose(
-        factors, np.sqrt([0.75 * 3 / 2, 0.75 * 3, 0.75 * 3 / 2])
-    )  # sky is in one picture of three
+    np.testing.assert_allclose(factors, np.sqrt([0.75 * 3 / 2, 0.75 * 3, 0.75 * 3 / 2]))  # sky is in one image of three
 
 
 def test_limit_takes_the_first_of_the_training_split(maps: Maps) -> None:
@@ -61,15 +59,15 @@ def test_limit_takes_the_first_of_the_training_split(maps: Maps) -> None:
     train, val = build_datasets(maps.data(limit=2))
     assert isinstance(val, LabelMapDataset)
     assert len(train) == len(val) == 2
-    assert val.path(0) == maps.picture("a", "train")
-    with pytest.raises(DataError, match=r"there are only 3 pictures; lower --data\.limit"):
+    assert val.path(0) == maps.image("a", "train")
+    with pytest.raises(DataError, match=r"there are only 3 images; lower --data\.limit"):
         build_datasets(Maps(maps.root / "other").data(limit=4))
 
 
 def test_cityscapes(tmp_path: Path) -> None:
     for split in ("train", "val"):
         for name in ("ulm/ulm_0_1", "aachen/aachen_5_6"):
-            save_picture(tmp_path / "leftImg8bit" / split / f"{name}_leftImg8bit.png")
+            save_image(tmp_path / "leftImg8bit" / split / f"{name}_leftImg8bit.png")
             save_map(tmp_path / "gtFine" / split / f"{name}_gtFine_labelTrainIds.png", some_map(0, 18, 255))
             save_map(tmp_path / "gtFine" / split / f"{name}_gtFine_labelIds.png", some_map(33))
     data = label_maps(
@@ -90,7 +88,7 @@ def test_cityscapes(tmp_path: Path) -> None:
 
 def test_ade20k(tmp_path: Path) -> None:
     for split in ("training", "validation"):
-        save_picture(tmp_path / "images" / split / "ADE_1.jpg")
+        save_image(tmp_path / "images" / split / "ADE_1.jpg")
         save_map(tmp_path / "annotations" / split / "ADE_1.png", some_map(0, 1, 150))
     data = label_maps(
         tmp_path,
@@ -107,7 +105,7 @@ def test_voc(tmp_path: Path) -> None:
     lists = tmp_path / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     for name in ("2007_1", "2007_2", "2008_3", "2009_4"):
-        save_picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        save_image(tmp_path / "JPEGImages" / f"{name}.jpg")
     save_map(tmp_path / "SegmentationClass" / "2007_1.png", some_map(0, 15, 255), "P")
     save_map(tmp_path / "SegmentationClass" / "2007_2.png", some_map(20), "P")
     save_map(tmp_path / "SegmentationClassAug" / "2007_1.png", some_map(3))  # the first folder's counts
@@ -145,7 +143,7 @@ def test_lists(tmp_path: Path, line: str) -> None:
     """Pairs relative to the root or the folders, tabs, slashes in front, names with suffix, a byte order mark."""
     root = tmp_path / "x"
     for name in ("a", "a b"):
-        save_picture(root / "train" / f"{name}.jpg")
+        save_image(root / "train" / f"{name}.jpg")
         save_map(root / "trainannot" / f"{name}.png", some_map(0, 2))
     (root / "list.txt").write_text(f"{line}\n\n", encoding="utf-8")
     split = Split(images="train", annotations="trainannot", lists=("list.txt",))

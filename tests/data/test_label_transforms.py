@@ -1,4 +1,4 @@
-"""Transforms of pictures with label maps: every pixel keeps its class, wherever it goes."""
+"""Transforms of images with label maps: every pixel keeps its class, wherever it goes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def painted(height: int, width: int, seed: int = 0) -> Sample:
-    """A picture that shows its label map: class k is the grey level 50 k everywhere; in large blocks."""
+    """A image that shows its label map: class k is the grey level 50 k everywhere; in large blocks."""
     blocks = torch.randint(4, (3, 4), generator=generator(seed), dtype=torch.uint8)
     labels = blocks.repeat_interleave(-(-height // 3), 0).repeat_interleave(-(-width // 4), 1)[:height, :width]
     target = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), label_map=labels.contiguous())
@@ -93,7 +93,7 @@ def test_a_label_map_is_enlarged_as_opencv_does() -> None:
 
 @given(height=SIDES, width=SIDES, seed=SEEDS)
 @settings(deadline=None, max_examples=30)
-def test_training_pictures_fit_the_crop(height: int, width: int, seed: int) -> None:
+def test_training_images_fit_the_crop(height: int, width: int, seed: int) -> None:
     sample = train_resize(painted(height, width, seed), DATA, generator(seed))
     assert sample.size[0] <= 40
     assert sample.size[1] <= 56
@@ -132,7 +132,7 @@ def test_distortion_changes_colours_alone(seed: int) -> None:
     before = sample.image.clone()
     again, distorted = (distort_colours(sample, generator(seed)) for _ in range(2))
     assert distorted.image.equal(again.image)
-    assert sample.image.equal(before), "the cached picture must stay as it is"
+    assert sample.image.equal(before), "the cached image must stay as it is"
     assert label_map(distorted).equal(label_map(sample))
 
 
@@ -142,7 +142,7 @@ def test_distortion_reaches_its_ranges() -> None:
     levels = torch.tensor([int(distort_colours(grey, generator(seed)).image[0, 0, 0]) for seed in range(400)])
     assert 34 <= levels.min() < 60
     assert 160 < levels.max() <= 198
-    assert (levels == 100).float().mean() > 0.15  # neither happens in a quarter of the pictures
+    assert (levels == 100).float().mean() > 0.15  # neither happens in a quarter of the images
 
 
 def test_hue_turns_around_the_circle() -> None:

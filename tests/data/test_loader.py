@@ -109,13 +109,13 @@ def test_the_runs_random_numbers_are_untouched() -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3, 9])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_evaluation_sees_each_picture_once_in_order(world: int, batch: int) -> None:
+def test_evaluation_sees_each_image_once_in_order(world: int, batch: int) -> None:
     dataset = build_dataset(DATA, "val")
     parts = [evaluation_batches(dataset, DATA, batch=batch, rank=rank, world=world) for rank in range(world)]
     assert list(chain(*(b.image_ids for part in parts for b in part))) == dataset.image_ids.tolist()
 
 
-def test_real_pictures(real_coco: Data) -> None:
+def test_real_images(real_coco: Data) -> None:
     data = change(real_coco, short_sides=(160,), test_short_side=160, max_long_side=266, workers=2)
     dataset = build_dataset(data, "train")
     order = {int(image_id): index for index, image_id in enumerate(dataset.image_ids)}

@@ -1,4 +1,4 @@
-"""Numbers out of picture files: label maps of every depth, exactly as they were stored; and what the numbers mean."""
+"""Numbers out of image files: label maps of every depth, exactly as they were stored; and what the numbers mean."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_more_than_8_bits(tmp_path: Path, suffix: str, dtype: type, first: int) 
 def test_colours_are_refused(tmp_path: Path, mode: str) -> None:
     file = tmp_path / ("a.tif" if mode == "F" else "a.png")
     Image.new(mode, (40, 30)).save(file)
-    with pytest.raises(DataError, match=rf"a\.\w+: is a picture \({mode}\), not class numbers; save the class number"):
+    with pytest.raises(DataError, match=rf"a\.\w+: is a image \({mode}\), not class numbers; save the class number"):
         read_numbers(file)
 
 

@@ -1,4 +1,4 @@
-"""The order of the training pictures."""
+"""The order of the training images."""
 
 from __future__ import annotations
 

@@ -78,14 +78,14 @@ BAD: dict[str, tuple[Any, str]] = {
     "odd": ([SQUARE, SQUARE[:7]], "its polygon 1 has an odd length, 7"),
     "nan": ([[*SQUARE[:7], float("nan")]], "its polygon 0 is not finite"),
     "infinite": ([[*SQUARE[:7], float("inf")]], "its polygon 0 is not finite"),
-    "far": ([[*SQUARE[:7], 1e12]], "its polygon 0 lies far outside its picture of 40 x 30 pixels"),
+    "far": ([[*SQUARE[:7], 1e12]], "its polygon 0 lies far outside its image of 40 x 30 pixels"),
     "no size": ({"counts": [1200]}, "its run-length code has the size None"),
     "nothing": ({}, "its run-length code has the size None"),
-    "other size": ({**CODE, "size": [40, 30]}, r"has the size \[40, 30\], its picture \[height, width\] = \[30, 40\]"),
+    "other size": ({**CODE, "size": [40, 30]}, r"has the size \[40, 30\], its image \[height, width\] = \[30, 40\]"),
     "no counts": ({"size": [30, 40]}, "has counts None"),
     "float counts": (counts([600.0, 600.0]), r"has counts \[600.0, 600.0\]"),
     "negative counts": (counts([1300, -200, 100]), "has negative counts"),
-    "too few pixels": (counts([600, 500]), "covers 1100 pixels, its picture has 40 x 30"),
+    "too few pixels": (counts([600, 500]), "covers 1100 pixels, its image has 40 x 30"),
     "garbage": (counts("hello world"), "cannot be decoded"),
     "cut off": (counts(CODE["counts"][:-1]), "run-length code (cannot be decoded|covers)"),
     "endless": (counts("o" * 40 + "0"), "cannot be decoded"),
@@ -296,7 +296,7 @@ def test_real_ground_truth_is_the_files(real_coco: Data) -> None:
     assert ours.stats == pytest.approx(theirs.stats, abs=1e-6)
 
 
-def test_real_masks_follow_their_pictures(real_coco: Data) -> None:
+def test_real_masks_follow_their_images(real_coco: Data) -> None:
     """Through the training transforms, a mask stays in its box."""
     data = replace(real_coco, masks=True, short_sides=(200,), scale_jitter=(0.5, 2.0))
     dataset = build_dataset(data, "train")

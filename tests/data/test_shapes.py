@@ -1,4 +1,4 @@
-"""The drawn pictures are exactly annotated and reproducible."""
+"""The drawn images are exactly annotated and reproducible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cvzoo.ops.masks import decode, mask_json
 from cvzoo.structures import IGNORE
 
 
-def test_a_picture_is_a_function_of_split_and_index() -> None:
+def test_a_image_is_a_function_of_split_and_index() -> None:
     train, again, val = (ShapesDataset(Shapes(), split) for split in ("train", "train", "val"))
     again[5]
     for index in (0, 17):
@@ -160,5 +160,5 @@ def test_label_maps_from_a_recipe() -> None:
     few = build_dataset(replace(data, limit=4), "val")
     assert few.image_ids.tolist() == [0, 1, 2, 3]
     assert torch.equal(few[1].image, train[1].image)
-    with pytest.raises(DataError, match=r"there are only 20000 pictures; lower --data\.limit"):
+    with pytest.raises(DataError, match=r"there are only 20000 images; lower --data\.limit"):
         build_dataset(replace(data, limit=20_001), "train")

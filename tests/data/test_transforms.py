@@ -1,4 +1,4 @@
-"""Properties of the transforms on any picture."""
+"""Properties of the transforms on any image."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_crop_drops_slivers() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(PICTURES, st.integers(0, 10_000), st.sampled_from([None, (64, 64), (48, 80)]), st.booleans())
-def test_training_pictures_fit_and_repeat(
+def test_training_images_fit_and_repeat(
     sample: Sample, seed: int, canvas: tuple[int, int] | None, jitter: bool
 ) -> None:
     data = Data(

@@ -14,11 +14,11 @@ from engine.tiny import tiny
 from cvzoo.data.build import build_dataset
 from cvzoo.data.shapes import draw
 from cvzoo.data.transforms import resize
-from cvzoo.engine.augmented import View, flipped, predict_views
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.ops.boxes import flip_boxes, scale_boxes
 from cvzoo.ops.masks import decode, paste_masks
 from cvzoo.structures import Batch, Prediction, Size
+from cvzoo.tasks.views import View, flipped, predict_views
 
 CPU = torch.device("cpu")
 ROWS = ("faster_rcnn_r18_fpn_shapes", "mask_rcnn_r18_fpn_shapes", "cascade_mask_rcnn_r18_fpn_shapes")
@@ -31,7 +31,7 @@ def model_of(row: str) -> Any:
 
 
 def view(size: Size) -> View:
-    """A picture of 96 x 128 pixels seen at `size`."""
+    """A image of 96 x 128 pixels seen at `size`."""
     sample = draw(96, 128, objects=4, seed=3)
     seen = resize(sample, size)
     return View(Batch.collate([replace(seen, original_size=(96, 128))]), flipped=False)
@@ -53,11 +53,11 @@ def test_one_view_is_a_prediction(row: str) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_with_its_mirror_image_the_mirrored_picture_gives_the_mirrored_result(row: str) -> None:
+def test_with_its_mirror_image_the_mirrored_image_gives_the_mirrored_result(row: str) -> None:
     model = model_of(row)
     views = [view((64, 96)), view((96, 128))]
     views += [flipped(v) for v in views]
-    mirrored = [View(v.batch, not v.flipped) for v in views]  # the same pictures, taken for those of the mirrored one
+    mirrored = [View(v.batch, not v.flipped) for v in views]  # the same images, taken for those of the mirrored one
     found, other = predict_views(model, views), predict_views(model, mirrored)
     assert len(found) == len(other) > 3
     torch.testing.assert_close(found.scores, other.scores)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from engine.tiny import tiny
 
-from cvzoo.engine.bench import bench, picture_size
+from cvzoo.engine.bench import bench, image_size
 from cvzoo.engine.measure import median_seconds, peak_memory_gb, reset_peak_memory
 from cvzoo.engine.train import train
 from cvzoo.recipes import Recipe
@@ -52,12 +52,12 @@ def test_training_figures_of_a_real_run_stay(tmp_path: Path) -> None:
     assert stored["inf_s_per_im"] == cost["inf_s_per_im"]
 
 
-def test_size_of_the_pictures() -> None:
+def test_size_of_the_images() -> None:
     from cvzoo.data.config import Data
 
-    assert picture_size(Data()) == (800, 1333)
-    assert picture_size(Data(canvas=(320, 320))) == (320, 320)
-    assert picture_size(Data(test_short_side=512, max_long_side=2048, short_sides=(512,))) == (512, 1024)
+    assert image_size(Data()) == (800, 1333)
+    assert image_size(Data(canvas=(320, 320))) == (320, 320)
+    assert image_size(Data(test_short_side=512, max_long_side=2048, short_sides=(512,))) == (512, 1024)
 
 
 def test_peak_memory_sees_an_allocation_and_can_be_reset() -> None:

@@ -19,7 +19,7 @@ from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.ops.masks import decode
 from cvzoo.predict import Predictor, predict_files
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.results import to_json
+from cvzoo.results.row_files import to_json
 
 ROW = "mask_rcnn_r18_fpn_shapes"
 
@@ -72,15 +72,15 @@ def test_the_command_line_shows_mask_ap(run: Result, tmp_path: Path, capsys: pyt
         assert "Precision and recall of masks, val" in Path(report).read_text()
 
 
-def test_predictions_have_masks_of_the_whole_picture(run: Result, tmp_path: Path) -> None:
+def test_predictions_have_masks_of_the_whole_image(run: Result, tmp_path: Path) -> None:
     size = (48, 80)
     pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    Image.fromarray(pixels).save(tmp_path / "image.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(run.folder.parents[1])
         predictor = Predictor(run.recipe)
         found = predictor(pixels)
-        drawn, listed = predict_files(run.recipe, [tmp_path / "picture.png"], tmp_path / "out", min_score=0.0)
+        drawn, listed = predict_files(run.recipe, [tmp_path / "image.png"], tmp_path / "out", min_score=0.0)
     assert found.masks is not None
     assert len(found.masks) == len(found) > 0
     for code in found.masks:

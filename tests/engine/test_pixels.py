@@ -19,13 +19,13 @@ from PIL import Image
 from cvzoo.data.build import build_dataset
 from cvzoo.data.config import Data
 from cvzoo.data.shapes import draw
-from cvzoo.engine.augmented import View, flipped
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result, read_run
-from cvzoo.engine.pixels import STEP, at_scale, predict_views, starts, window_logits
 from cvzoo.engine.train import train
 from cvzoo.predict import Predictor, predict_files
 from cvzoo.structures import IGNORE, Batch, Segmentation
+from cvzoo.tasks.label_maps import STEP, at_scale, predict_views, starts, window_logits
+from cvzoo.tasks.views import View, flipped
 
 CPU = torch.device("cpu")
 ROW = "fcn_r18_shapes"
@@ -68,7 +68,7 @@ def test_training_learns_and_logs_evaluations(run: Result) -> None:
 def test_a_run_is_read_back(run: Result) -> None:
     again = read_run(run.folder, run.recipe)
     assert again.evaluations["val"].figures == run.evaluations["val"].figures
-    for (image, target, found), (_, _, ours) in zip(again.pictures(), run.pictures(), strict=True):
+    for (image, target, found), (_, _, ours) in zip(again.images(), run.images(), strict=True):
         assert isinstance(found, Segmentation)
         assert isinstance(ours, Segmentation)
         assert found.labels.equal(ours.labels)
@@ -113,7 +113,7 @@ def view(size: tuple[int, int], original: tuple[int, int] | None = None) -> View
 
 
 @given(length=st.integers(1, 3000), window=st.integers(1, 1024))
-def test_windows_cover_the_picture(length: int, window: int) -> None:
+def test_windows_cover_the_image(length: int, window: int) -> None:
     window = min(window, length)
     begins = starts(length, window)
     assert begins[0] == 0
@@ -130,7 +130,7 @@ def test_one_whole_view_is_the_models_own_prediction() -> None:
     assert predict_views(model, [whole], (1000, 1000)).labels.equal(found.labels)
 
 
-def test_a_mirrored_picture_gives_a_mirrored_map() -> None:
+def test_a_mirrored_image_gives_a_mirrored_map() -> None:
     model, whole = model_of(), view((64, 96))
     both = predict_views(model, [whole, flipped(whole)], None)
     mirrored = View(flipped(whole).batch, flipped=False)
@@ -173,7 +173,7 @@ def test_evaluation_through_windows_and_views(tmp_path: Path, options: dict[str,
     assert [evaluation.prediction(number).labels.shape for number in range(4)] == [(64, 64)] * 4
 
 
-def test_pictures_are_drawn_and_their_maps_written(run: Result, tmp_path: Path) -> None:
+def test_images_are_drawn_and_their_maps_written(run: Result, tmp_path: Path) -> None:
     Image.fromarray(draw(50, 70, 3, seed=0).image.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     recipe = replace(run.recipe, weights=str(run.folder / "model.safetensors"))
     written = predict_files(recipe, [tmp_path / "a.png"], tmp_path / "out", min_score=0.5)

@@ -40,7 +40,7 @@ def test_row_file_holds_results_cost_and_log(uninterrupted: Path) -> None:
     row = json.loads(row_file.read_text())
     metrics = json.loads((uninterrupted / "metrics.json").read_text())
     assert row["results"]["val"] == metrics["val"]["stats"]
-    assert "train" not in row["results"]  # 20 000 drawn pictures
+    assert "train" not in row["results"]  # 20 000 drawn images
     assert row["cost"]["train_batch"] == 4
     assert row["cost"]["mem_gb"] > 0.1
     assert 0 < row["cost"]["train_s_per_iter"] < 10

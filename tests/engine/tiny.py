@@ -1,4 +1,4 @@
-"""A recipe that trains in a second: narrow RetinaNet, drawn pictures of 64 pixels, no batch statistics."""
+"""A recipe that trains in a second: narrow RetinaNet, drawn images of 64 pixels, no batch statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import cvzoo
 from cvzoo.recipes import ROWS, Recipe
-from cvzoo.recipes.results import to_json
+from cvzoo.results.row_files import to_json
 
 ROOT = Path(cvzoo.__file__).parents[1]
 

@@ -72,7 +72,7 @@ def test_masks_in_crowds_are_excused_as_pycocotools_does(coco):
 
 
 def _quarter(code):
-    """The part of a mask in the upper left of the picture, or all where nothing is there."""
+    """The part of a mask in the upper left of the image, or all where nothing is there."""
     height, width = code["size"]
     pixels = rle.decode(rle.frPyObjects(code, height, width))
     part = pixels.copy()

@@ -69,7 +69,7 @@ def test_by_hand():
     assert found.stats == pytest.approx({"mIoU": 2 / 5, "mAcc": (2 / 3 + 1 / 2) / 2, "aAcc": 4 / 7})
 
 
-def test_figures_are_of_the_sum_and_not_the_mean_of_pictures():
+def test_figures_are_of_the_sum_and_not_the_mean_of_images():
     right, wrong = confusion(maps([0]), maps([0]), 2), confusion(maps([1] * 9), maps([0] * 9), 2)
     found = evaluate_semantic(right + wrong, ["a", "b"])
     assert found.per_class == {"a": pytest.approx(0.1), "b": 0}
@@ -100,10 +100,10 @@ def test_json_and_back():
     seed=st.integers(0, 1000),
 )
 def test_the_sum_over_parts_is_the_whole(sizes, classes, parts, seed):
-    pictures = [label_maps(seed + n, size, classes) for n, size in enumerate(sizes)]
-    whole = confusion(*(torch.cat([side.flatten() for side in sides]) for sides in zip(*pictures)), classes)
+    images = [label_maps(seed + n, size, classes) for n, size in enumerate(sizes)]
+    whole = confusion(*(torch.cat([side.flatten() for side in sides]) for sides in zip(*images)), classes)
     nothing = torch.zeros(classes, classes, dtype=torch.int64)
-    shares = [sum((confusion(*p, classes) for p in pictures[part::parts]), nothing) for part in range(parts)]
+    shares = [sum((confusion(*p, classes) for p in images[part::parts]), nothing) for part in range(parts)]
     assert torch.equal(sum(shares, nothing), whole)
     names = list(map(str, range(classes)))
     stats = evaluate_semantic(whole, names).stats

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from cvzoo.models.pspnet import PSPNetConfig
-from cvzoo.models.semantic.head import SemanticOutput
-from cvzoo.models.semantic.pixels import decode, logits_of_images
+from cvzoo.parts.semantic.head import SemanticOutput
+from cvzoo.parts.semantic.logits import decode, logits_of_images
+from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvzoo.models.dense.head import DenseOutput
-from cvzoo.models.freeanchor import FreeAnchorConfig
 from cvzoo.ops.anchors import AnchorConfig, per_anchor, pyramid_anchors
+from cvzoo.parts.dense.head import DenseOutput
 from cvzoo.structures import Target
+from cvzoo.zoo.freeanchor.model import FreeAnchorConfig
 
 CANVAS, GRIDS, CLASSES, SHAPES = (32, 40), ((4, 5), (2, 3)), 3, 6
 ANCHORS = AnchorConfig(sizes=((16.0, 18.0), (32.0, 36.0)), strides=(8, 16))

@@ -6,15 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.fcn import FCNConfig
-from cvzoo.models.gcnet import GCNetConfig
-from cvzoo.models.pspnet import PSPNetConfig
-from cvzoo.models.semantic.head import DILATED, AuxiliaryConfig
-from cvzoo.models.semantic.pixels import PixelLossConfig, pixel_loss
-from cvzoo.models.treefilter import TreeFilterConfig
 from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
+from cvzoo.parts.semantic.logits import PixelLossConfig, pixel_loss
 from cvzoo.structures import IGNORE, Batch, Sample, Segmentation, Target
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.fcn.model import FCNConfig
+from cvzoo.zoo.gcnet.model import GCNetConfig
+from cvzoo.zoo.pspnet.model import PSPNetConfig
+from cvzoo.zoo.treefilter.model import TreeFilterConfig
 
 BODY = replace(DILATED, depth=18, width=4)
 COMMON = {"num_classes": 3, "backbone": BODY, "channels": 8, "dropout": 0.0}
@@ -40,7 +40,7 @@ SIZES = ((65, 97), (40, 71))
 
 
 def batch(sizes=SIZES, original_sizes=None):
-    """Pictures of those sizes with random labels, on one canvas."""
+    """Images of those sizes with random labels, on one canvas."""
     generator = torch.Generator().manual_seed(0)
     samples = []
     for n, size in enumerate(sizes):
@@ -94,7 +94,7 @@ def test_the_auxiliary_head_runs_in_training_only():
 
 
 def test_padding_is_ignored():
-    """The loss of a small picture is that of its label map filled up with the ignored label."""
+    """The loss of a small image is that of its label map filled up with the ignored label."""
     torch.manual_seed(0)
     model = CONFIGS["fcn"].build().train()
     raw = model.raw(torch.randn(2, 3, 65, 97))
@@ -104,11 +104,11 @@ def test_padding_is_ignored():
     assert model.losses(raw, targets, (65, 97)) == model.losses(raw, full, (65, 97))
 
 
-def test_a_picture_without_label_map_is_an_error():
-    pictures = batch()
+def test_a_image_without_label_map_is_an_error():
+    images = batch()
     model = CONFIGS["fcn"].build().train()
     with pytest.raises(ValueError, match="has no label map"):
-        model(replace(pictures, targets=[pictures.targets[0], Target.empty()]))
+        model(replace(images, targets=[images.targets[0], Target.empty()]))
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvzoo.models import treefilter
-from cvzoo.models.semantic.segmenter import Segmenter
-from cvzoo.models.treefilter import BODY, Finer, Scene, TreeFilterConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.tree import Tree, minimum_spanning_tree, tree_filter
+from cvzoo.parts.semantic.segmenter import Segmenter
 from cvzoo.structures import Batch, Sample, Target, size_of
+from cvzoo.zoo.treefilter import model as treefilter
+from cvzoo.zoo.treefilter.model import BODY, Finer, Scene, TreeFilterConfig
 
 BASIC = TreeFilterConfig(
     num_classes=3, backbone=replace(BODY, depth=18, width=4, stem_channels=8), channels=8, embed_channels=12, groups=4
@@ -29,7 +29,7 @@ SIZES = ((65, 97), (41, 71))
 each_config = pytest.mark.parametrize("name", CONFIGS)
 
 
-def pictures(images: Tensor) -> Batch:
+def images(images: Tensor) -> Batch:
     """They are pixels of 0 to 255; their labels are random."""
     samples = []
     for n, image in enumerate(images):
@@ -56,7 +56,7 @@ def built(name: str) -> Segmenter:
 @pytest.mark.parametrize("size", SIZES)
 def test_any_size_is_a_canvas(name: str, size: tuple[int, int]) -> None:
     model = CONFIGS[name].build().eval()
-    batch = pictures(noise(size))
+    batch = images(noise(size))
     assert model.raw(batch.images.float()).logits.shape == (2, 3, -(-size[0] // 4), -(-size[1] // 4))
     assert [found.labels.shape for found in model.predict(batch)] == [size, size]
 
@@ -64,7 +64,7 @@ def test_any_size_is_a_canvas(name: str, size: tuple[int, int]) -> None:
 @each_config
 def test_training_reaches_every_parameter(name: str) -> None:
     model = CONFIGS[name].build().train()
-    model(pictures(noise(SIZES[0])))["loss_seg"].backward()
+    model(images(noise(SIZES[0])))["loss_seg"].backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
@@ -72,7 +72,7 @@ def test_training_reaches_every_parameter(name: str) -> None:
 
 
 @each_config
-def test_a_prediction_does_not_depend_on_the_other_pictures(name: str) -> None:
+def test_a_prediction_does_not_depend_on_the_other_images(name: str) -> None:
     model, images = built(name).double(), torch.randn(3, 3, 65, 97, dtype=torch.float64)
     together = model.raw(images).logits
     for n in range(3):
@@ -99,7 +99,7 @@ def test_bf16_filters_along_the_trees_of_its_maps(name: str, monkeypatch: pytest
     monkeypatch.setattr(treefilter, "minimum_spanning_tree", noted)
     model = CONFIGS[name].build().train()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = model(pictures(noise(SIZES[0])))["loss_seg"]
+        loss = model(images(noise(SIZES[0])))["loss_seg"]
     loss.backward()
     assert loss.isfinite()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())  # type: ignore[union-attr]
@@ -110,10 +110,10 @@ def test_bf16_filters_along_the_trees_of_its_maps(name: str, monkeypatch: pytest
 
 
 @each_config
-def test_a_picture_of_one_colour(name: str) -> None:
+def test_a_image_of_one_colour(name: str) -> None:
     """Far from the border all edges are equal."""
     model = CONFIGS[name].build().train()
-    batch = pictures(torch.full((2, 3, *SIZES[0]), 128, dtype=torch.uint8))
+    batch = images(torch.full((2, 3, *SIZES[0]), 128, dtype=torch.uint8))
     loss = model(batch)["loss_seg"]
     loss.backward()
     assert loss.isfinite()
@@ -150,7 +150,7 @@ def test_a_step_is_the_papers(config: TreeFilterConfig) -> None:
 
 
 def test_a_filter_would_leave_the_scene_as_it_is() -> None:
-    """The authors' `extra` filters the mean of the picture, too."""
+    """The authors' `extra` filters the mean of the image, too."""
     scene, c5 = Scene(6, EXTRA).double().eval(), torch.randn(2, 6, 4, 5, dtype=torch.float64)
     mean = scene.context(c5.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, 4, 5)
     filtered = tree_filter(mean, torch.randn(2, 12, 4, 5, dtype=torch.float64), minimum_spanning_tree(c5), EXTRA.groups)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from cvzoo.data.shapes import draw
-from cvzoo.models.retinanet import RetinaNet
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.masks import decode
 from cvzoo.recipes import ROWS
 from cvzoo.structures import Batch, Mask, Target
+from cvzoo.zoo.retinanet.model import RetinaNet
 
 DETECTORS = [name for name, row in ROWS.items() if row.task != "segmentation"]
 PARAMETERS = {  # detectron2's counts, spec two_stage.md 1.14
@@ -92,7 +92,7 @@ def test_trains_and_predicts_in_odd_sizes(row: str) -> None:
 
 @pytest.mark.parametrize("row", DETECTORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_pictures_without_objects_and_with_hundreds_train(row: str, dtype: torch.dtype) -> None:
+def test_images_without_objects_and_with_hundreds_train(row: str, dtype: torch.dtype) -> None:
     model = narrow(row).train()
     empty, crowded = samples((96, 96), (96, 96))
     empty.target = replace(Target.empty(), masks=[])
@@ -111,31 +111,31 @@ def test_pictures_without_objects_and_with_hundreds_train(row: str, dtype: torch
 @pytest.mark.parametrize("row", DETECTORS)
 def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
     model = narrow(row).eval()
-    pictures = samples((96, 128), (80, 100), (64, 64), objects=4)
+    images = samples((96, 128), (80, 100), (64, 64), objects=4)
     canvas = (96, 128)
-    together = model.predict(Batch.collate(pictures, canvas))  # type: ignore[operator]
-    for picture, found in zip(pictures, together):
-        (alone,) = model.predict(Batch.collate([picture], canvas))  # type: ignore[operator]
+    together = model.predict(Batch.collate(images, canvas))  # type: ignore[operator]
+    for image, found in zip(images, together):
+        (alone,) = model.predict(Batch.collate([image], canvas))  # type: ignore[operator]
         assert len(alone) == len(found) > 0
         torch.testing.assert_close(alone.scores, found.scores, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(alone.boxes, found.boxes, atol=1e-2, rtol=1e-4)
         if found.masks is not None:
-            one, other = ([decode(mask, picture.size) for mask in masks] for masks in (alone.masks, found.masks))
+            one, other = ([decode(mask, image.size) for mask in masks] for masks in (alone.masks, found.masks))
             assert np.mean(np.stack(one) != np.stack(other)) < 1e-3
 
 
 @pytest.mark.parametrize("row", DETECTORS)
 def test_losses_of_a_batch_are_the_mean_of_its_images(row: str) -> None:
-    """Where the normaliser allows it: RetinaNet's per image; the RPN's fixed one. Others see one picture twice."""
+    """Where the normaliser allows it: RetinaNet's per image; the RPN's fixed one. Others see one image twice."""
     model = narrow(row).train()
-    pictures = samples((96, 96), (96, 96))
+    images = samples((96, 96), (96, 96))
     if isinstance(model, RetinaNet):
         model.config = replace(model.config, normaliser="image")
     elif hasattr(model, "head"):  # divided by what is in the whole batch: by the same, where its images are the same
-        pictures = [pictures[0]] * 2
-    names = [name for name in model(Batch.collate(pictures)) if hasattr(model, "head") or "rpn" in name]
-    whole = model(Batch.collate(pictures))
-    parts = [model(Batch.collate([picture])) for picture in pictures]
+        images = [images[0]] * 2
+    names = [name for name in model(Batch.collate(images)) if hasattr(model, "head") or "rpn" in name]
+    whole = model(Batch.collate(images))
+    parts = [model(Batch.collate([image])) for image in images]
     for name in names:
         mean = torch.stack([part[name] for part in parts]).mean()
         torch.testing.assert_close(whole[name], mean, rtol=1e-4, atol=1e-6)
@@ -159,7 +159,7 @@ def test_inference_model_is_equal_and_leaves_the_model_alone(row: str) -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in DETECTORS if row.endswith("_shapes")])
-def test_overfits_four_drawn_pictures(row: str) -> None:
+def test_overfits_four_drawn_images(row: str) -> None:
     torch.manual_seed(1)
     recipe = ROWS[row].recipe()
     config = replace(recipe.model, backbone=replace(recipe.model.backbone, width=recipe.model.backbone.width // 2))

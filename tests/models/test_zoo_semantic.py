@@ -18,7 +18,7 @@ SEMANTIC = [name for name, row in ROWS.items() if row.task == "segmentation"]
 
 
 def narrow(row: str, width: int = 8, **changed: Any) -> Any:
-    """The row's model with few channels and the classes of drawn pictures."""
+    """The row's model with few channels and the classes of drawn images."""
     config = replace(ROWS[row].recipe().model, num_classes=4, channels=16, **changed)
     if config.aux is not None:
         config = replace(config, aux=replace(config.aux, channels=8))
@@ -64,11 +64,11 @@ def test_trains_and_predicts_in_odd_sizes(row: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("row", SEMANTIC)
-def test_pictures_without_a_labelled_pixel_train(row: str) -> None:
-    model, pictures = narrow(row).train(), samples((96, 96), (96, 96))
-    for picture in pictures:
-        picture.target.label_map.fill_(IGNORE)
-    losses = model(Batch.collate(pictures))
+def test_images_without_a_labelled_pixel_train(row: str) -> None:
+    model, images = narrow(row).train(), samples((96, 96), (96, 96))
+    for image in images:
+        image.target.label_map.fill_(IGNORE)
+    losses = model(Batch.collate(images))
     total(losses).backward()
     assert total(losses) == 0
     assert all((p.grad == 0).all() for p in model.parameters() if p.grad is not None)
@@ -77,10 +77,10 @@ def test_pictures_without_a_labelled_pixel_train(row: str) -> None:
 @pytest.mark.parametrize("row", SEMANTIC)
 def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
     model = narrow(row).eval()
-    pictures = samples((96, 128), (80, 100), (64, 64))
-    together = model.predict(Batch.collate(pictures, (96, 128)))
-    for picture, found in zip(pictures, together):
-        (alone,) = model.predict(Batch.collate([picture], (96, 128)))
+    images = samples((96, 128), (80, 100), (64, 64))
+    together = model.predict(Batch.collate(images, (96, 128)))
+    for image, found in zip(images, together):
+        (alone,) = model.predict(Batch.collate([image], (96, 128)))
         assert (alone.labels != found.labels).float().mean() < 1e-3
 
 
@@ -88,11 +88,11 @@ def test_predictions_do_not_depend_on_the_batch(row: str) -> None:
 def test_losses_of_a_batch_are_the_mean_of_its_images(row: str) -> None:
     """Those of one size, all labelled: the mean is over pixels."""
     model = without_batch_statistics(narrow(row).train())
-    pictures = samples((96, 96), (96, 96))
-    for picture in pictures:
-        picture.target.label_map.remainder_(4)  # IGNORE becomes a class
-    whole = model(Batch.collate(pictures))
-    parts = [model(Batch.collate([picture])) for picture in pictures]
+    images = samples((96, 96), (96, 96))
+    for image in images:
+        image.target.label_map.remainder_(4)  # IGNORE becomes a class
+    whole = model(Batch.collate(images))
+    parts = [model(Batch.collate([image])) for image in images]
     for name, loss in whole.items():
         torch.testing.assert_close(loss, torch.stack([part[name] for part in parts]).mean(), rtol=1e-4, atol=1e-6)
 
@@ -113,7 +113,7 @@ def test_inference_model_is_equal_and_leaves_the_model_alone(row: str) -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in SEMANTIC if row.endswith("_shapes")])
-def test_overfits_four_drawn_pictures(row: str) -> None:
+def test_overfits_four_drawn_images(row: str) -> None:
     torch.manual_seed(1)
     model = ROWS[row].recipe().model.build().train()
     batch = Batch.collate(samples(*[(96, 96)] * 4))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from cvzoo.weights.load import to_ours
 from parity.golden import Case, Report
 from torch import Tensor, nn
 
 from cvzoo.ops.masks import encode
 from cvzoo.structures import Batch, Mask, Prediction, Target, size_of
-from cvzoo.weights.load import to_ours
 
 
 def batch_of(case: Case, labels: str, original_sizes: list[tuple[int, int]] | None = None, bgr: bool = False) -> Batch:
-    """The case's pictures (RGB) on one canvas, with their ground truth."""
+    """The case's images (RGB) on one canvas, with their ground truth."""
     count = sum(key.endswith(".image") for key in case.inputs)
-    pictures = [case.inputs[f"{n}.image"] for n in range(count)]
-    sizes = [size_of(picture) for picture in pictures]
+    arrays = [case.inputs[f"{n}.image"] for n in range(count)]
+    sizes = [size_of(array) for array in arrays]
     images = torch.zeros(count, 3, max(h for h, _ in sizes), max(w for _, w in sizes), dtype=torch.uint8)
-    for image, picture, (h, w) in zip(images, pictures, sizes):
-        image[:, :h, :w] = picture.flip(0) if bgr else picture
+    for image, array, (h, w) in zip(images, arrays, sizes):
+        image[:, :h, :w] = array.flip(0) if bgr else array
     targets = [
         Target(case.inputs[f"{n}.gt_boxes"], case.inputs[f"{n}.{labels}"], masks_of(case, n, size))
         for n, size in enumerate(sizes)
@@ -27,17 +27,17 @@ def batch_of(case: Case, labels: str, original_sizes: list[tuple[int, int]] | No
     return Batch(images, sizes, original_sizes or sizes, targets, list(range(count)))
 
 
-def masks_of(case: Case, picture: int, size: tuple[int, int]) -> list[Mask] | None:
-    """The picture's polygons, or its bitmaps where it has no polygons."""
+def masks_of(case: Case, image: int, size: tuple[int, int]) -> list[Mask] | None:
+    """The image's polygons, or its bitmaps where it has no polygons."""
     polygons: list[Mask] = []
-    while f"{picture}.gt_polygons.{len(polygons)}.0" in case.inputs:
-        prefix = f"{picture}.gt_polygons.{len(polygons)}."
+    while f"{image}.gt_polygons.{len(polygons)}.0" in case.inputs:
+        prefix = f"{image}.gt_polygons.{len(polygons)}."
         polygons.append([value.double().numpy() for key, value in case.inputs.items() if key.startswith(prefix)])
-    return polygons or bitmaps_of(case, picture, size)
+    return polygons or bitmaps_of(case, image, size)
 
 
-def bitmaps_of(case: Case, picture: int, size: tuple[int, int]) -> list[Mask] | None:
-    packed = case.inputs.get(f"{picture}.gt_masks_packed")
+def bitmaps_of(case: Case, image: int, size: tuple[int, int]) -> list[Mask] | None:
+    packed = case.inputs.get(f"{image}.gt_masks_packed")
     if packed is None:
         return None
     return [encode(bitmap) for bitmap in unpacked(packed, (-1, *size))]

@@ -5,17 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.faster_rcnn import FasterRCNNConfig
-from cvzoo.models.fcos import FCOSConfig
-from cvzoo.models.mask_rcnn import MaskRCNNConfig
-from cvzoo.models.rcnn.box_head import BoxHeadConfig
-from cvzoo.models.rcnn.mask_head import MaskHeadConfig
-from cvzoo.models.rcnn.rpn import RPNConfig
-from cvzoo.models.retinanet import RetinaNetConfig
-from cvzoo.models.semantic.pixels import PixelLossConfig
-from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
@@ -24,6 +13,17 @@ from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.points import PointConfig
+from cvzoo.parts.rcnn.box_head import BoxHeadConfig
+from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
+from cvzoo.parts.rcnn.rpn import RPNConfig
+from cvzoo.parts.semantic.logits import PixelLossConfig
+from cvzoo.zoo.cascade_rcnn.model import CascadeRCNNConfig, StageConfig
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.faster_rcnn.model import FasterRCNNConfig
+from cvzoo.zoo.fcos.model import FCOSConfig
+from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
+from cvzoo.zoo.retinanet.model import RetinaNetConfig
+from cvzoo.zoo.tridentnet.model import TridentNetConfig
 
 NORMS: dict[str, Norm | None] = {"": None, "GN": "group", "BN": "batch", "FrozenBN": "frozen"}
 STRIDES = {f"p{level}": 2**level for level in range(2, 8)} | {f"res{level}": 2**level for level in range(2, 6)}

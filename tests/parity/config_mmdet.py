@@ -5,16 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cvzoo.models.atss import ATSSConfig
-from cvzoo.models.cascade_rcnn import CascadeRCNNConfig, StageConfig
-from cvzoo.models.fcos import FCOSConfig
-from cvzoo.models.freeanchor import FreeAnchorConfig
-from cvzoo.models.mask_rcnn import MaskRCNNConfig
-from cvzoo.models.rcnn.box_head import BoxHeadConfig
-from cvzoo.models.rcnn.mask_head import MaskHeadConfig
-from cvzoo.models.rcnn.rpn import RPNConfig
-from cvzoo.models.reppoints import RepPointsConfig
-from cvzoo.models.retinanet import RetinaNetConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
@@ -23,6 +13,16 @@ from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.points import PointConfig
+from cvzoo.parts.rcnn.box_head import BoxHeadConfig
+from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
+from cvzoo.parts.rcnn.rpn import RPNConfig
+from cvzoo.zoo.atss.model import ATSSConfig
+from cvzoo.zoo.cascade_rcnn.model import CascadeRCNNConfig, StageConfig
+from cvzoo.zoo.fcos.model import FCOSConfig
+from cvzoo.zoo.freeanchor.model import FreeAnchorConfig
+from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
+from cvzoo.zoo.reppoints.model import RepPointsConfig
+from cvzoo.zoo.retinanet.model import RetinaNetConfig
 
 
 def retinanet(case: dict[str, Any]) -> RetinaNetConfig:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.gcnet import GCNetConfig
-from cvzoo.models.pspnet import PSPNetConfig
-from cvzoo.models.semantic.head import AuxiliaryConfig
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.parts.semantic.head import AuxiliaryConfig
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.gcnet.model import GCNetConfig
+from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 OUTPUT_STRIDES = {((1, 2, 1, 1), (1, 1, 2, 4)): 8, ((1, 2, 2, 1), (1, 1, 1, 2)): 16, ((1, 2, 2, 2), (1, 1, 1, 1)): 32}
 """By the strides and dilations of the stages."""

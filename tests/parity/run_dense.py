@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from cvzoo.weights.load import load_state, to_ours
 from parity import config_detectron2, config_mmdet
 from parity.compare import (
     as_rows,
@@ -21,17 +22,16 @@ from parity.golden import Case, Report
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from cvzoo.models.atss import ATSS
-from cvzoo.models.fcos import FCOS
-from cvzoo.models.freeanchor import FreeAnchor
-from cvzoo.models.reppoints import POINTS, RepPoints
-from cvzoo.models.retinanet import RetinaNet
 from cvzoo.ops.anchors import anchors_of, per_anchor
 from cvzoo.ops.assigners import IGNORED, Match, point_distances, targets_of_batch
 from cvzoo.ops.boxes import encode_boxes
 from cvzoo.ops.points import per_level, points_of
 from cvzoo.structures import Batch, Size, Target, size_of
-from cvzoo.weights.load import load_state, to_ours
+from cvzoo.zoo.atss.model import ATSS
+from cvzoo.zoo.fcos.model import FCOS
+from cvzoo.zoo.freeanchor.model import FreeAnchor
+from cvzoo.zoo.reppoints.model import POINTS, RepPoints
+from cvzoo.zoo.retinanet.model import RetinaNet
 
 CENTRENESS = {"cls": "loss_cls", "bbox": "loss_box", "centerness": "loss_centreness"}
 DETECTRON2_LOSSES = {
@@ -102,7 +102,7 @@ def run_dense_mmdet(case: Case) -> Report:
 
 
 def _compare_losses(report: Report, case: Case, model: Any, batch: Batch, names: dict[str, str]) -> None:
-    """With all ground truth (leaving its gradients behind), and with none in picture 1."""
+    """With all ground truth (leaving its gradients behind), and with none in image 1."""
     model.train()
     with torch.no_grad():
         without = model(replace(batch, targets=[batch.targets[0], Target.empty()]))

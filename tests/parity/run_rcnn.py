@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from cvzoo.weights.load import load_state, to_ours
 from parity import config_detectron2
 from parity.compare import (
     bitmaps_of,
@@ -20,11 +21,10 @@ from parity.compare import (
 from parity.golden import Case, Report
 from torch import Tensor
 
-from cvzoo.models.cascade_rcnn import CascadeRCNN
-from cvzoo.models.mask_rcnn import MaskRCNN
 from cvzoo.ops.masks import decode, paste_values
 from cvzoo.structures import Batch, Prediction, Target, size_of
-from cvzoo.weights.load import load_state, to_ours
+from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN
+from cvzoo.zoo.mask_rcnn.model import MaskRCNN
 
 
 def run_rcnn(case: Case) -> Report:

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from cvzoo.weights.load import load_state, to_ours
 from parity import config_mmdet
 from parity.compare import as_rows, batch_of, compare_mmdet_gradients, expected_masks
 from parity.golden import Case, Report
 from torch import Tensor
 
-from cvzoo.models.cascade_rcnn import CascadeRCNN
-from cvzoo.models.mask_rcnn import MaskRCNN
-from cvzoo.models.rcnn.box_head import BoxOutput, Sampled
-from cvzoo.models.rcnn.mask_head import MaskHead
 from cvzoo.ops.boxes import encode_boxes
 from cvzoo.ops.masks import decode
+from cvzoo.parts.rcnn.box_head import BoxOutput, Sampled
+from cvzoo.parts.rcnn.mask_head import MaskHead
 from cvzoo.structures import Batch, Target, size_of
-from cvzoo.weights.load import load_state, to_ours
+from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN
+from cvzoo.zoo.mask_rcnn.model import MaskRCNN
 
 RPN_LOSSES = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_box"}
 HEAD_LOSSES = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_mask": "loss_mask"}
@@ -75,7 +75,7 @@ def compare_predictions(report: Report, case: Case, model: Any, batch: Batch) ->
 
 
 def compare_losses(report: Report, case: Case, model: Any, batch: Batch, names: dict[str, str]) -> None:
-    """With all ground truth (leaving its gradients behind), and with none in picture 1."""
+    """With all ground truth (leaving its gradients behind), and with none in image 1."""
     nothing = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), [])
     empty = replace(batch, targets=[batch.targets[0], nothing])
     with torch.no_grad():
@@ -141,9 +141,9 @@ def compare_heads(
     """`output` is the (first) box head's on the reference's proposals; masks are those of its detections."""
     report.close("roi.cls", output.logits, case.expected["roi.cls"])
     report.close("roi.deltas", output.deltas, case.expected["roi.deltas"])
-    pictures = range(len(maps[0]))
-    boxes = [case.expected[f"detections.{n}.boxes"] for n in pictures]
-    labels = torch.cat([case.expected[f"detections.{n}.labels"] for n in pictures])
+    images = range(len(maps[0]))
+    boxes = [case.expected[f"detections.{n}.boxes"] for n in images]
+    labels = torch.cat([case.expected[f"detections.{n}.labels"] for n in images])
     with torch.no_grad():
         logits = head(model.regions(maps, boxes, head.config.pool), labels)
     report.close("mask logits", logits, case.expected["roi.mask_logits_of_detections"])

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from cvzoo.weights.load import load_state, to_ours
 from parity import config_detectron2, config_mmseg
 from parity.compare import compare_mmdet_gradients, compare_training, key_map, tolerance
 from parity.golden import Case, Report
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.pixels import logits_of_images
+from cvzoo.parts.semantic.logits import logits_of_images
 from cvzoo.structures import Batch, Sample, Target, size_of
-from cvzoo.weights.load import load_state, to_ours
 
 LOSSES = {"decode.loss_ce": "loss_seg", "aux.loss_ce": "loss_aux"}
 """mmsegmentation's name of each loss and ours."""
@@ -68,7 +68,7 @@ def run_deeplab_detectron2(case: Case) -> Report:
 
 
 def semantic_batch(case: Case, labels: str) -> Batch:
-    """The case's pictures (RGB) with their label maps."""
+    """The case's images (RGB) with their label maps."""
     samples = []
     for n in range(sum(key.endswith(".image") for key in case.inputs)):
         image = case.inputs[f"{n}.image"]
@@ -80,7 +80,7 @@ def semantic_batch(case: Case, labels: str) -> Batch:
 def compare_label_maps(
     report: Report, case: Case, model: Any, batch: Batch, names: tuple[str, str], relative: float, ties: float
 ) -> None:
-    """Logits of the original pictures' pixels, and the best class of each.
+    """Logits of the original images' pixels, and the best class of each.
 
     Two best logits that differ by less than `ties` of the largest one are a tie, which folded norms may turn.
     """

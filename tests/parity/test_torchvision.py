@@ -1,4 +1,4 @@
-"""Side by side with torchvision on real pictures: its random weights, through our importer, give its outputs."""
+"""Side by side with torchvision on real images: its random weights, through our importer, give its outputs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_
 from torchvision.ops import FrozenBatchNorm2d
 
 from cvzoo.data.transforms import resize
-from cvzoo.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
-from cvzoo.models.fcos import FCOS, FCOSConfig
-from cvzoo.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from cvzoo.models.retinanet import RetinaNet, RetinaNetConfig
 from cvzoo.ops.classes import classes_of
 from cvzoo.ops.masks import decode, paste_masks
 from cvzoo.structures import RLE, Batch, Prediction, Size, size_of
+from cvzoo.zoo.faster_rcnn.model import FasterRCNN, FasterRCNNConfig
+from cvzoo.zoo.fcos.model import FCOS, FCOSConfig
+from cvzoo.zoo.mask_rcnn.model import MaskRCNN, MaskRCNNConfig
+from cvzoo.zoo.retinanet.model import RetinaNet, RetinaNetConfig
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # which compare with the same models
 from paste_masks import blobs, boxes_in  # pyright: ignore[reportMissingImports]
@@ -36,11 +36,11 @@ from side_by_side import (  # pyright: ignore[reportMissingImports]
     spread_scores,
     torchvision_inputs,
     torchvision_model,
-    val_pictures,
+    val_images,
     with_weights_of,
 )
 
-pytestmark = pytest.mark.skipif(not COCO.exists(), reason=f"real pictures are not at {COCO}")
+pytestmark = pytest.mark.skipif(not COCO.exists(), reason=f"real images are not at {COCO}")
 SIZES = ((192, 256), (256, 192))
 SIDES = {"min_size": 192, "max_size": 256}
 LARGE = 96
@@ -64,12 +64,12 @@ Found = list[dict[str, Tensor]]
 
 @cache
 def batch() -> Batch:
-    """Two validation pictures with COCO's boxes and polygons, resized here so that neither side resizes again."""
-    pictures = val_pictures()
-    return batch_of([resize(pictures[n], size) for n, size in enumerate(SIZES)], canvas=(256, 256))
+    """Two validation images with COCO's boxes and polygons, resized here so that neither side resizes again."""
+    images = val_images()
+    return batch_of([resize(images[n], size) for n, size in enumerate(SIZES)], canvas=(256, 256))
 
 
-def randomise(model: nn.Module, system: System, spread: float, pictures: list[Tensor]) -> None:
+def randomise(model: nn.Module, system: System, spread: float, images: list[Tensor]) -> None:
     """Weights for which activations stay small, and class scores that differ enough to be ordered."""
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
@@ -81,7 +81,7 @@ def randomise(model: nn.Module, system: System, spread: float, pictures: list[Te
         if "bbox" in name and name.endswith("weight"):
             # boxes that hardly leave their anchors overlap by round fractions, and NMS hangs on the last bit
             parameter.data.mul_(10)
-    spread_scores(model, system, spread, pictures)
+    spread_scores(model, system, spread, images)
 
 
 def two_stage(system: System, version: Version) -> tuple[nn.Module, FasterRCNNConfig | MaskRCNNConfig]:
@@ -121,14 +121,14 @@ def compare_detections(
         report.same_set(f"detections {n}", rows_of(prediction), expected)
 
 
-def compare_masks(report: Report, found: Found, ours: MaskRCNN, images: Batch, predictions: list[Prediction]) -> None:
+def compare_masks(report: Report, found: Found, ours: MaskRCNN, inputs: Batch, predictions: list[Prediction]) -> None:
     """The probabilities under each detection, and what `predict` pastes: torchvision's probabilities in its boxes.
 
     How torchvision pastes them is another matter: see `test_paste_masks`.
     """
-    detections, maps = ours.detections(images)
+    detections, maps = ours.detections(inputs)
     masks = ours.masks(maps, detections)
-    for n, (theirs, size) in enumerate(zip(found, images.sizes)):
+    for n, (theirs, size) in enumerate(zip(found, inputs.sizes)):
         rows = {**theirs, "labels": theirs["labels"] - BACKGROUND["mask_rcnn"]}
         partners = report.same_set(f"network detections {n}", rows_of(detections[n]), rows)
         report.close(f"mask probabilities {n}", masks[n][partners], theirs["masks"][:, 0])
@@ -140,7 +140,7 @@ def compare_masks(report: Report, found: Found, ours: MaskRCNN, images: Batch, p
 
 
 def compare_pasted(report: Report, name: str, ours: list[RLE], theirs: list[np.ndarray], size: Size) -> None:
-    """Every mask of the picture has an intersection over union of 0.98 at least."""
+    """Every mask of the image has an intersection over union of 0.98 at least."""
     assert len(ours) > 5, "too few masks to say anything"
     overlaps = []
     for code, other in zip(ours, theirs):
@@ -167,36 +167,36 @@ def test_fcos() -> None:
 
 def compare_dense(system: System, theirs: nn.Module, config: RetinaNetConfig | FCOSConfig, spread: float) -> None:
     """Losses, images, raw outputs and detections of both sides."""
-    images, report = batch(), Report()
-    pictures, targets = torchvision_inputs(system, images, config.class_ids)
-    randomise(theirs, system, spread, pictures)
-    compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), pictures, targets, images)
+    inputs, report = batch(), Report()
+    images, targets = torchvision_inputs(system, inputs, config.class_ids)
+    randomise(theirs, system, spread, images)
+    compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), images, targets, inputs)
 
     theirs.eval()
     ours = with_weights_of(theirs, config).eval()
     assert isinstance(ours, RetinaNet | FCOS)
     with torch.no_grad():
-        canvas, _ = theirs.get_submodule("transform")(pictures)
+        canvas, _ = theirs.get_submodule("transform")(images)
         features = theirs.get_submodule("backbone")(canvas.tensors)
         head = theirs.get_submodule("head")(list(features.values()))
-        normalised = ours.config.pixels(images.images, images.sizes)
+        normalised = ours.config.pixels(inputs.images, inputs.sizes)
         raw = ours.raw(normalised)
-        found = theirs(pictures)
+        found = theirs(images)
     if isinstance(ours, FCOS):  # whose head ends with the ReLU there
         raw = raw._replace(deltas=[ours.distances(x, 1.0) for x in raw.deltas])
     report.close("images", normalised, canvas.tensors)
     for (name, expected), levels in zip(head.items(), raw):
         flat = torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in levels], 1)
         report.close(name, flat, expected.flatten(1))
-    compare_detections(report, system, found, ours.predict(images), config.class_ids)
+    compare_detections(report, system, found, ours.predict(inputs), config.class_ids)
     report.finish()
 
 
 def compare_losses(
-    report: Report, theirs: nn.Module, ours: nn.Module, pictures: list[Tensor], targets: Found, images: Batch
+    report: Report, theirs: nn.Module, ours: nn.Module, images: list[Tensor], targets: Found, inputs: Batch
 ) -> None:
     with torch.no_grad():
-        expected, losses = theirs(pictures, targets), ours(images)
+        expected, losses = theirs(images, targets), ours(inputs)
     assert {LOSSES[name] for name in expected} == set(losses)
     for name, loss in expected.items():
         report.close(LOSSES[name], losses[LOSSES[name]], loss)
@@ -206,37 +206,37 @@ def compare_losses(
 @pytest.mark.parametrize("system", ["faster_rcnn", "mask_rcnn"])
 def test_two_stage(system: System, version: Version) -> None:
     theirs, config = two_stage(system, version)
-    images = batch()
-    pictures, targets = torchvision_inputs(system, images, config.class_ids)
-    randomise(theirs, system, 4.0, pictures)
+    inputs = batch()
+    images, targets = torchvision_inputs(system, inputs, config.class_ids)
+    randomise(theirs, system, 4.0, images)
     report = Report()
-    compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), pictures, targets, images)
+    compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), images, targets, inputs)
 
     theirs.eval()
     ours = with_weights_of(theirs, config).eval()
     assert isinstance(ours, FasterRCNN | MaskRCNN)
     with torch.no_grad():
-        predictions = ours.predict(images)
-        compare_detections(report, system, theirs(pictures), predictions, config.class_ids)
-        found = compare_proposals(report, theirs, ours, pictures, images)
+        predictions = ours.predict(inputs)
+        compare_detections(report, system, theirs(images), predictions, config.class_ids)
+        found = compare_proposals(report, theirs, ours, images, inputs)
     if isinstance(ours, MaskRCNN):
-        compare_masks(report, found, ours, images, predictions)
+        compare_masks(report, found, ours, inputs, predictions)
     report.finish()
 
 
 def compare_proposals(
-    report: Report, theirs: nn.Module, ours: FasterRCNN | MaskRCNN, pictures: list[Tensor], images: Batch
+    report: Report, theirs: nn.Module, ours: FasterRCNN | MaskRCNN, images: list[Tensor], inputs: Batch
 ) -> Found:
     """Raw outputs of the RPN and proposals. Returns what torchvision detects in these, its masks not yet pasted."""
-    canvas, _ = theirs.get_submodule("transform")(pictures)
+    canvas, _ = theirs.get_submodule("transform")(images)
     features = theirs.get_submodule("backbone")(canvas.tensors)
     objectness, deltas = theirs.get_submodule("rpn.head")(list(features.values()))
     boxes, _ = theirs.get_submodule("rpn")(ImageList(canvas.tensors, canvas.image_sizes), features)
-    raw = ours.raw(ours.config.pixels(images.images, images.sizes))
+    raw = ours.raw(ours.config.pixels(inputs.images, inputs.sizes))
     for level in range(len(objectness)):
         report.close(f"objectness {level}", raw.logits[level], objectness[level])
         report.close(f"rpn deltas {level}", raw.deltas[level], deltas[level])
-    proposals = ours.rpn.propose(raw, images.sizes, size_of(canvas.tensors))
+    proposals = ours.rpn.propose(raw, inputs.sizes, size_of(canvas.tensors))
     for n, (actual, wanted) in enumerate(zip(proposals, boxes)):
         report.same_set(
             f"proposals {n}",

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from cvzoo.weights.load import load_state, to_ours
 from parity.golden import Report
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.fcn import FCNConfig
-from cvzoo.models.semantic.head import DILATED, AuxiliaryConfig
-from cvzoo.models.semantic.pixels import PixelLossConfig, logits_of_images
+from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
+from cvzoo.parts.semantic.logits import PixelLossConfig, logits_of_images
 from cvzoo.structures import IGNORE, Batch, Sample, Target
-from cvzoo.weights.load import load_state, to_ours
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.fcn.model import FCNConfig
 
 CLASSES, SIZE = 5, (97, 129)
 COMMON: dict[str, Any] = {
@@ -62,22 +62,22 @@ def reference(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_torchvision(name: str) -> None:
-    report, pictures, theirs = Report(), batch(), reference(name)
+    report, images, theirs = Report(), batch(), reference(name)
     ours: Any = CONFIGS[name].build()
     load_state(ours, to_ours(theirs.state_dict()), name)
-    images = ours.config.pixels(pictures.images, pictures.sizes)
+    images = ours.config.pixels(images.images, images.sizes)
     with torch.no_grad():
         expected: Tensor = theirs.eval()(images)["out"]
         raw = ours.eval().raw(images)
-    sizes = pictures.sizes, pictures.original_sizes, SIZE
+    sizes = images.sizes, images.original_sizes, SIZE
     report.close("out", torch.stack(list(logits_of_images(raw.logits, *sizes, False))), expected)
-    for labels, found in zip(expected.argmax(dim=1), ours.predict(pictures), strict=True):
+    for labels, found in zip(expected.argmax(dim=1), ours.predict(images), strict=True):
         report.equal("labels", found.labels, labels)
-    labels_NHW = torch.stack([t.label_map for t in pictures.targets if t.label_map is not None]).long()
+    labels_NHW = torch.stack([t.label_map for t in images.targets if t.label_map is not None]).long()
     outputs = theirs.train()(images)
     losses = {part: F.cross_entropy(x, labels_NHW, ignore_index=IGNORE) for part, x in outputs.items()}
     (losses["out"] + 0.5 * losses["aux"]).backward()
-    found_losses: dict[str, Tensor] = ours.train()(pictures)
+    found_losses: dict[str, Tensor] = ours.train()(images)
     report.close("loss", found_losses["loss_seg"].detach(), losses["out"].detach())
     report.close("aux loss", found_losses["loss_aux"].detach(), 0.5 * losses["aux"].detach())
     sum(found_losses.values()).backward()  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cvzoo.recipes import ROWS
-from cvzoo.recipes.results import from_json, to_json, write_json
+from cvzoo.results.row_files import from_json, to_json, write_json
 
 FOLDER = Path(__file__).parent / "resolved"
 

@@ -10,7 +10,7 @@ import pytest
 
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import INDIFFERENT
-from cvzoo.recipes.results import (
+from cvzoo.results.row_files import (
     changes,
     from_json,
     load_rows,
@@ -183,7 +183,7 @@ def test_slugs_of_gpus(name, slug):
 
 
 def test_reading_row_files_needs_no_torch():
-    use = "import sys, cvzoo.recipes.results as r; r.load_rows(), r.versions(), r.machine_slug()"
+    use = "import sys, cvzoo.results.row_files as r; r.load_rows(), r.versions(), r.machine_slug()"
     code = f"{use}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 

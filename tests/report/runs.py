@@ -12,16 +12,16 @@ from cvzoo.metrics.semantic import confusion, evaluate_semantic
 from cvzoo.ops.masks import mask_json, to_rle
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json, write_json
-from cvzoo.recipes.results import commit, hardware, versions
+from cvzoo.results.row_files import commit, hardware, versions
 from cvzoo.structures import IGNORE, Prediction, Segmentation, Target
 
 CLASSES = ["rectangle", "ellipse", "triangle <&>"]
 
 
-def make_pictures(count=4, seed=0, masks=False):
+def make_images(count=4, seed=0, masks=False):
     """Grey noise with boxes; detections near them, one in five missed, and some at random. Masks fill their boxes."""
     rng = torch.Generator().manual_seed(seed)
-    pictures = []
+    images = []
     for n in range(count):
         height, width = (128, 200) if n % 2 else (160, 120)
         image = torch.randint(90, 160, (3, height, width), generator=rng, dtype=torch.uint8)
@@ -35,8 +35,8 @@ def make_pictures(count=4, seed=0, masks=False):
         if masks:
             target.masks = [filled(box) for box in boxes.tolist()]
             prediction.masks = [to_rle(filled(box), (height, width)) for box in prediction.boxes.tolist()]
-        pictures.append((image, target, prediction))
-    return pictures
+        images.append((image, target, prediction))
+    return images
 
 
 def filled(box):
@@ -48,7 +48,7 @@ def filled(box):
 def make_label_maps(count=4, seed=0):
     """Grey noise with a rectangle of class 1 on class 0, its left edge ignored, found a little too far right."""
     rng = torch.Generator().manual_seed(seed)
-    pictures = []
+    images = []
     for n in range(count):
         height, width = (128, 200) if n % 2 else (160, 120)
         image = torch.randint(90, 160, (3, height, width), generator=rng, dtype=torch.uint8)
@@ -56,14 +56,14 @@ def make_label_maps(count=4, seed=0):
         truth[30:80, 20:70] = 1
         labels = truth.roll(10 + n, 1)
         truth[30:80, 18:22] = IGNORE
-        pictures.append((image, Target(torch.zeros(0, 4), torch.zeros(0).long(), None, truth), Segmentation(labels)))
-    return pictures
+        images.append((image, Target(torch.zeros(0, 4), torch.zeros(0).long(), None, truth), Segmentation(labels)))
+    return images
 
 
-def make_run(folder, pictures, trained=True):
+def make_run(folder, images, trained=True):
     """recipe.json, env.json, metrics.json and, if `trained`, metrics.jsonl."""
-    semantic = isinstance(pictures[0][2], Segmentation)
-    figures = (_figures_of_pixels if semantic else _figures_of_objects)(pictures)
+    semantic = isinstance(images[0][2], Segmentation)
+    figures = (_figures_of_pixels if semantic else _figures_of_objects)(images)
     write_json(folder / "metrics.json", {"val": figures.to_json()})
     write_json(folder / "recipe.json", to_json(ROWS["retinanet_r18_fpn_shapes"].recipe()))
     write_json(folder / "env.json", {"commit": commit(), "hardware": hardware(), "versions": versions()})
@@ -74,28 +74,28 @@ def make_run(folder, pictures, trained=True):
     return folder
 
 
-def _figures_of_pixels(pictures):
-    counts = [confusion(found.labels, target.label_map, len(CLASSES)) for _, target, found in pictures]
+def _figures_of_pixels(images):
+    counts = [confusion(found.labels, target.label_map, len(CLASSES)) for _, target, found in images]
     return evaluate_semantic(torch.stack(counts).sum(0), CLASSES)
 
 
-def _figures_of_objects(pictures):
+def _figures_of_objects(images):
     annotations = [
         {
             **{"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y)},
             **{"iscrowd": 0, "segmentation": mask_json(filled((x, y, X, Y)))},
         }
-        for i, (_, target, _) in enumerate(pictures)
+        for i, (_, target, _) in enumerate(images)
         for (x, y, X, Y), label in zip(target.boxes.tolist(), target.labels.tolist())
     ]
     truth = {
-        "images": [{"id": i, "height": p[0].shape[1], "width": p[0].shape[2]} for i, p in enumerate(pictures)],
+        "images": [{"id": i, "height": p[0].shape[1], "width": p[0].shape[2]} for i, p in enumerate(images)],
         "annotations": annotations,
         "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],
     }
-    detections = to_coco([found for *_, found in pictures], range(len(pictures)), range(3))
+    detections = to_coco([found for *_, found in images], range(len(images)), range(3))
     result = evaluate_coco(truth, detections)
-    if pictures[0][1].masks is not None:
+    if images[0][1].masks is not None:
         result |= evaluate_coco(truth, detections, "mask")
     return result
 

@@ -4,15 +4,15 @@ import torch
 from PIL import Image
 
 from cvzoo.ops.masks import encode
-from cvzoo.report.draw import ALPHA, colour_of, draw, instance_colours
 from cvzoo.structures import Prediction, Target
+from cvzoo.tasks.draw_boxes import ALPHA, colour_of, draw, instance_colours
 
 CLASSES = ["cat", "dog"]
 BOX = Target(torch.tensor([[20.0, 40.0, 80.0, 90.0]]), torch.tensor([1]))
 
 
-def has_colour(picture, label):
-    return (np.asarray(picture) == colour_of(label)).all(-1)
+def has_colour(shown, label):
+    return (np.asarray(shown) == colour_of(label)).all(-1)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_the_box_stands_where_it_should(image):
     assert (np.asarray(image) == before).all()
 
 
-def test_boxes_scale_with_the_picture():
-    picture = draw(Image.new("RGB", (100, 120)), BOX, CLASSES, long_side=480)
-    assert picture.size == (400, 480)
-    assert has_colour(picture, 1)[240, 80]
+def test_boxes_scale_with_the_image():
+    shown = draw(Image.new("RGB", (100, 120)), BOX, CLASSES, long_side=480)
+    assert shown.size == (400, 480)
+    assert has_colour(shown, 1)[240, 80]
 
 
 def test_low_scores_stay_out_and_the_best_lies_on_top():
@@ -51,10 +51,10 @@ def test_low_scores_stay_out_and_the_best_lies_on_top():
     assert has_colour(draw(image, prediction, CLASSES), 0)[90, 50]
 
 
-def test_boxes_beyond_the_picture_and_empty_ones_are_drawn_as_far_as_they_go():
+def test_boxes_beyond_the_image_and_empty_ones_are_drawn_as_far_as_they_go():
     boxes = torch.tensor([[-50.0, -50.0, 900.0, 900.0], [30.0, 30.0, 30.0, 30.0], [200.0, 200.0, 210.0, 210.0]])
-    picture = draw(Image.new("RGB", (100, 120)), Target(boxes, torch.tensor([0, 1, 0])), CLASSES)
-    assert has_colour(picture, 0)[119, 50]
+    shown = draw(Image.new("RGB", (100, 120)), Target(boxes, torch.tensor([0, 1, 0])), CLASSES)
+    assert has_colour(shown, 0)[119, 50]
 
 
 def test_eighty_classes_have_eighty_colours():
@@ -80,12 +80,12 @@ def test_masks_shine_through_and_have_a_contour(scale):
         Target(boxes, labels, [code(20, 40)]),
         Prediction(boxes, torch.tensor([0.9]), labels, [code(20, 40)]),
     ):
-        picture = np.asarray(draw(image, objects, CLASSES, long_side=120 * scale)).astype(int)
+        shown = np.asarray(draw(image, objects, CLASSES, long_side=120 * scale)).astype(int)
         blended = 100 * (1 - ALPHA) + np.array(colour_of(1)) * ALPHA
-        assert np.abs(picture[60 * scale, 40 * scale] - blended).max() <= 1
-        assert picture[60 * scale, 80 * scale].tolist() == [100] * 3
-        assert has_colour(picture, 1)[60 * scale, 20 * scale]
-        assert has_colour(picture, 1)[80 * scale - 1, 40 * scale]
+        assert np.abs(shown[60 * scale, 40 * scale] - blended).max() <= 1
+        assert shown[60 * scale, 80 * scale].tolist() == [100] * 3
+        assert has_colour(shown, 1)[60 * scale, 20 * scale]
+        assert has_colour(shown, 1)[80 * scale - 1, 40 * scale]
 
 
 def test_small_masks_lie_on_large_ones_whatever_their_order():
@@ -93,16 +93,16 @@ def test_small_masks_lie_on_large_ones_whatever_their_order():
     masks = [square(10, 30, 80), square(40, 60, 20)]
     for order in ([0, 1], [1, 0]):
         objects = Target(boxes[order], torch.tensor([0, 1])[order], [masks[i] for i in order])
-        picture = np.asarray(draw(Image.new("RGB", (100, 120)), objects, CLASSES)).astype(int)
-        assert np.abs(picture[70, 50] - np.array(colour_of(1)) * ALPHA).max() <= 1
+        shown = np.asarray(draw(Image.new("RGB", (100, 120)), objects, CLASSES)).astype(int)
+        assert np.abs(shown[70, 50] - np.array(colour_of(1)) * ALPHA).max() <= 1
 
 
 def test_masks_of_low_scores_and_empty_ones_are_no_trouble():
     boxes, labels = torch.tensor([[20.0, 40.0, 60.0, 80.0]]).repeat(2, 1), torch.tensor([0, 1])
     image = Image.new("RGB", (100, 120))
     found = Prediction(boxes, torch.tensor([0.9, 0.2]), labels, [code(0, 0, 0), code(20, 40)])
-    picture = np.asarray(draw(image, found, CLASSES, min_score=0.5))
-    assert not picture[60, 40].any()
+    shown = np.asarray(draw(image, found, CLASSES, min_score=0.5))
+    assert not shown[60, 40].any()
     nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), [])
     assert not np.asarray(draw(image, nothing, CLASSES)).any()
 

@@ -1,4 +1,4 @@
-"""Label maps on pictures and as pictures."""
+"""Label maps on images and as images."""
 
 import io
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cvzoo.report.draw import colour_of
-from cvzoo.report.draw_labels import ALPHA, draw_labels, label_image, occurring
 from cvzoo.structures import IGNORE
+from cvzoo.tasks.draw_boxes import colour_of
+from cvzoo.tasks.draw_label_maps import ALPHA, draw_labels, label_image, occurring
 
 CLASSES = ["road", "sky", "tree", "sign symbol"]
 SIZE = (60, 100)
@@ -58,12 +58,14 @@ def test_the_drawing_scales_and_keeps_classes_apart():
     drawn = draw_labels(Image.new("RGB", (100, 60), (99, 99, 99)), quarters(), CLASSES, 480, legend=False)
     assert drawn.size == (480, 288)
     colours = {tuple(colour) for colour in np.asarray(drawn).reshape(-1, 3).tolist()}
-    assert len(colours) == 5  # two classes, their borders, and the picture: nothing in between
+    assert len(colours) == 5  # two classes, their borders, and the image: nothing in between
 
 
 def test_the_legend_names_the_classes_that_occur(monkeypatch):
     written = []
-    monkeypatch.setattr("cvzoo.report.draw_labels.write_plate", lambda _, text, *rest: written.append((text, rest[1])))
+    monkeypatch.setattr(
+        "cvzoo.tasks.draw_label_maps.write_plate", lambda _, text, *rest: written.append((text, rest[1]))
+    )
     draw_labels(Image.new("RGB", (100, 60)), quarters(), CLASSES)
     assert written == [("road", colour_of(0)), ("sky", colour_of(1))]
 
@@ -81,13 +83,13 @@ def test_the_legend_stands_below_in_as_many_lines_as_it_needs():
     assert (strip[-1] == 255).all()
 
 
-def test_a_name_wider_than_the_picture_has_a_line_of_its_own():
+def test_a_name_wider_than_the_image_has_a_line_of_its_own():
     drawn = draw_labels(Image.new("RGB", (40, 60)), quarters()[:, 30:70], ["a very long name", "sky"])
     assert drawn.width == 40
     assert (np.asarray(drawn)[60:] == colour_of(1)).all(-1).any()
 
 
-def test_without_a_class_the_picture_is_left_alone():
+def test_without_a_class_the_image_is_left_alone():
     image = Image.new("RGB", (100, 60), (1, 2, 3))
     drawn = np.asarray(draw_labels(image, torch.full(SIZE, IGNORE, dtype=torch.uint8), CLASSES))
     assert (drawn[:60] == (1, 2, 3)).all()

@@ -8,13 +8,13 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from report.runs import CLASSES, make_label_maps, make_pictures, make_run
+from cvzoo.report.objects import score_threshold
+from report.runs import CLASSES, make_images, make_label_maps, make_run
 
 from cvzoo.report.charts import class_chart, confusion_chart, smoothed
-from cvzoo.report.draw import colour_of
-from cvzoo.report.objects import score_threshold
 from cvzoo.report.run_report import write_report
 from cvzoo.structures import Prediction, Target
+from cvzoo.tasks.draw_boxes import colour_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -36,13 +36,13 @@ addEventListener("load", () => {
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return make_pictures()
+def images():
+    return make_images()
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, pictures):
-    return write_report(make_run(tmp_path_factory.mktemp("run"), pictures), pictures, CLASSES)
+def page(tmp_path_factory, images):
+    return write_report(make_run(tmp_path_factory.mktemp("run"), images), images, CLASSES)
 
 
 def test_the_page_shows_the_runs_figures(page):
@@ -67,8 +67,8 @@ def test_the_page_stands_alone(page):
     assert [path.name for path in page.parent.glob("*report*")] == ["report.html"]
 
 
-def test_an_evaluation_alone_has_a_report_too(tmp_path, pictures):
-    text = write_report(make_run(tmp_path, pictures, trained=False), [], CLASSES).read_text()
+def test_an_evaluation_alone_has_a_report_too(tmp_path, images):
+    text = write_report(make_run(tmp_path, images, trained=False), [], CLASSES).read_text()
     assert "Losses" not in text
     assert "Cost of training" not in text
     assert "Precision and recall of boxes, val" in text
@@ -76,8 +76,8 @@ def test_an_evaluation_alone_has_a_report_too(tmp_path, pictures):
 
 
 def test_masks_have_figures_and_curves_too(tmp_path):
-    pictures = make_pictures(masks=True)
-    text = write_report(make_run(tmp_path, pictures), pictures, CLASSES).read_text()
+    images = make_images(masks=True)
+    text = write_report(make_run(tmp_path, images), images, CLASSES).read_text()
     stats = json.loads((tmp_path / "metrics.json").read_text())["val"]["stats"]
     assert stats["mask_AP"] > 0
     rows = re.findall(r"<tr><td>val</td><td>(\w+)</td>(.*?)</tr>", text)
@@ -90,9 +90,9 @@ def test_masks_have_figures_and_curves_too(tmp_path):
         assert heading in text
 
 
-def test_as_many_detections_are_drawn_as_there_are_objects(pictures):
-    threshold = score_threshold(pictures)
-    assert sum(int((found.scores >= threshold).sum()) for *_, found in pictures) == sum(len(t) for _, t, _ in pictures)
+def test_as_many_detections_are_drawn_as_there_are_objects(images):
+    threshold = score_threshold(images)
+    assert sum(int((found.scores >= threshold).sum()) for *_, found in images) == sum(len(t) for _, t, _ in images)
     nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     assert score_threshold([(torch.zeros(3, 9, 9, dtype=torch.uint8), Target.empty(), nothing)]) == 0
     assert score_threshold([]) == 0
@@ -100,8 +100,8 @@ def test_as_many_detections_are_drawn_as_there_are_objects(pictures):
 
 @pytest.fixture(scope="module")
 def pixel_page(tmp_path_factory):
-    pictures = make_label_maps()
-    return write_report(make_run(tmp_path_factory.mktemp("run"), pictures), pictures, CLASSES)
+    images = make_label_maps()
+    return write_report(make_run(tmp_path_factory.mktemp("run"), images), images, CLASSES)
 
 
 def test_label_maps_have_their_own_figures_and_charts(pixel_page):

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from cvzoo.recipes.rows import Reference
 
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import changes, from_json
-from cvzoo.recipes.results import RowFile, load_rows
-from cvzoo.recipes.rows import Reference
 from cvzoo.report import lines
 from cvzoo.report.lines import list_lines, zoo_lines
 from cvzoo.report.table import write_table, zoo_markdown
+from cvzoo.results.row_files import RowFile, load_rows
 
 ROOT = Path(__file__).parents[2]
 NAME = "retinanet_r50_fpn_1x"

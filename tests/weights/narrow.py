@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from cvzoo.models.tridentnet import TridentNetConfig
 from cvzoo.recipes import ROWS, Recipe
+from cvzoo.zoo.tridentnet.model import TridentNetConfig
 
 RETINANET, FASTER_RCNN, FASTER_RCNN_C4 = "retinanet_r50_fpn_1x", "faster_rcnn_r50_fpn_1x", "faster_rcnn_r50_c4_1x"
 FCOS, FCOS_IMPROVED, ATSS = "fcos_r50_fpn_1x", "fcos_r50_fpn_improved_1x", "atss_r50_fpn_1x"

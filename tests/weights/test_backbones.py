@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from cvzoo.weights.load import build_with_weights
 from safetensors.torch import save_file
 from weights.narrow import MASK_RCNN_GCB, SEGMENTERS, SYSTEMS, narrow
 
@@ -17,7 +18,6 @@ from cvzoo.recipes import ROWS
 from cvzoo.weights import lite0
 from cvzoo.weights.backbones import DEEP_STEM, IMAGENET, load_backbone
 from cvzoo.weights.files import WeightsError, read_weights
-from cvzoo.weights.load import build_with_weights
 
 NARROW = ResNetConfig(depth=18, width=8)
 LITE0 = TimmConfig(name="tf_efficientnet_lite0")

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cvzoo.weights.published import PUBLISHED
 from parity import config_detectron2, config_mmdet, config_mmseg
 from torchvision.models import detection
 from weights.narrow import FASTER_RCNN, FCOS_IMPROVED, MASK_RCNN, RETINANET
 
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.gcnet import GCNetConfig
-from cvzoo.models.pspnet import PSPNetConfig
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json
 from cvzoo.weights import dialects, dialects_semantic
-from cvzoo.weights.published import PUBLISHED
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.gcnet.model import GCNetConfig
+from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 
 def names(config, first):

@@ -4,11 +4,10 @@ import re
 
 import pytest
 import torch
+from cvzoo.weights.load import WeightsError, recognise, to_ours
 from torch import nn
 from torchvision.models import detection
 from weights.narrow import MASK_RCNN_GCB, SEGMENTERS, SYSTEMS, narrow
-
-from cvzoo.weights.load import WeightsError, recognise, to_ours
 
 
 @pytest.mark.parametrize("row", [*SYSTEMS, MASK_RCNN_GCB, *SEGMENTERS])

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cvzoo.weights.load import WeightsError, build_with_weights, load_state
+from cvzoo.weights.published import PUBLISHED, Published
 from safetensors.torch import load_file, save_file
 from weights.narrow import (
     ATSS,
@@ -30,8 +32,6 @@ from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json
 from cvzoo.weights import dialects
 from cvzoo.weights.download import Remote
-from cvzoo.weights.load import WeightsError, build_with_weights, load_state
-from cvzoo.weights.published import PUBLISHED, Published
 
 
 @pytest.fixture(params=SYSTEMS)

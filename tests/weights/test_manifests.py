@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cvzoo.weights.adapt import class_count, config_for
+from cvzoo.weights.load import WeightsError, load_state, to_ours
+from cvzoo.weights.published import PUBLISHED
 from torchvision.models import detection
 from weights.narrow import (
     ATSS,
@@ -31,9 +34,6 @@ from weights.narrow import (
 
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.recipes import ROWS
-from cvzoo.weights.adapt import class_count, config_for
-from cvzoo.weights.load import WeightsError, load_state, to_ours
-from cvzoo.weights.published import PUBLISHED
 
 R50_GCB = ResNetConfig(context_ratio=1 / 16)
 R50_DCN, R101_DCN = ResNetConfig(deform="v2"), ResNetConfig(depth=101, deform="v1")

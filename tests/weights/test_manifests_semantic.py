@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cvzoo.weights.load import load_state, to_ours
 from torchvision.models import segmentation
 
-from cvzoo.models.deeplabv3plus import DeepLabV3PlusConfig
-from cvzoo.models.fcn import FCNConfig
-from cvzoo.models.gcnet import GCNetConfig
-from cvzoo.models.pspnet import PSPNetConfig
-from cvzoo.models.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.weights import dialects
-from cvzoo.weights.load import load_state, to_ours
+from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.fcn.model import FCNConfig
+from cvzoo.zoo.gcnet.model import GCNetConfig
+from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 R101 = replace(DILATED, depth=101)
 NARROW = {"backbone": replace(DILATED, depth=18), "channels": 128, "aux": AuxiliaryConfig(channels=64)}

@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cvzoo.weights.adapt import class_count, config_for
+from cvzoo.weights.load import build_with_weights, load_state
+from cvzoo.weights.published import PUBLISHED
 from safetensors.torch import load_file, save_file
 from torchvision.models import segmentation
 from weights.narrow import (
@@ -24,16 +27,13 @@ from weights.narrow import (
 from weights.test_manifests_semantic import DEEPLAB as DETECTRON2
 from weights.test_manifests_semantic import SEGMENTATION, config_of, manifest
 
-from cvzoo.models.semantic.head import DILATED
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.parts.semantic.head import DILATED
 from cvzoo.recipes import ROWS
 from cvzoo.recipes.codec import to_json
 from cvzoo.weights import dialects_semantic
-from cvzoo.weights.adapt import class_count, config_for
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys import to_ours
-from cvzoo.weights.load import build_with_weights, load_state
-from cvzoo.weights.published import PUBLISHED
 
 ROW_OF = {"fcn": FCN, "pspnet": PSPNET, "gcnet": GCNET, "deeplabv3plus": DEEPLAB, "deeplabv3": DEEPLAB}
 """By the first part of a manifest's name."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from cvzoo.weights.adapt import config_for
+from cvzoo.weights.load import load_state
 
 from cvzoo.recipes import ROWS
-from cvzoo.weights.adapt import config_for
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys import recognise, to_ours
-from cvzoo.weights.load import load_state
 
 
 def listed(decoder: str) -> dict[str, torch.Tensor]:

@@ -24,8 +24,8 @@ BoxesAt = Callable[[int, int, Tensor], Tensor]
 """(level, image, candidates (P,)) to boxes (P, 4) in network pixels."""
 
 
-class DenseConfig(Protocol):
-    """What the config of such a detector has."""
+class DetectionConfig(Protocol):
+    """What the config of such a detector says of its detections."""
 
     @property
     def num_classes(self) -> int: ...
@@ -40,7 +40,7 @@ class DenseConfig(Protocol):
 def moved_anchors(
     deltas: list[Tensor], anchors: tuple[Tensor, ...], weights: Weights, clamp_shrinking: bool
 ) -> BoxesAt:
-    """For `decode`: the boxes to which the deltas move the anchors."""
+    """For `detections_of`: the boxes to which the deltas move the anchors."""
 
     def boxes_at(level: int, image: int, anchor_P: Tensor) -> Tensor:
         deltas_P4 = per_anchor(deltas[level][image], 4)[anchor_P]
@@ -49,11 +49,11 @@ def moved_anchors(
     return boxes_at
 
 
-def decode(
+def detections_of(
     logits: list[Tensor],
     centreness: list[Tensor],
     boxes_at: BoxesAt,
-    config: DenseConfig,
+    config: DetectionConfig,
     sizes: list[Size],
     original_sizes: list[Size],
     rule: ScoreRule = "product",
@@ -75,7 +75,7 @@ def decode(
 
 
 def _best(
-    logits_MK: Tensor, centreness_M: Tensor | None, config: DenseConfig, rule: ScoreRule
+    logits_MK: Tensor, centreness_M: Tensor | None, config: DetectionConfig, rule: ScoreRule
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Score, candidate and class of the best pairs of one level over the score threshold."""
     threshold, count = config.detect.score_threshold, config.candidates

@@ -1,4 +1,4 @@
-"""The head of RetinaNet and its successors: two small towers shared by the levels of a pyramid.
+"""The head of one-stage detectors (1708.02002 and its successors): two small towers shared by the levels of a pyramid.
 
 Shape suffixes: N images, L levels, A candidates per cell, K classes, H W cells.
 """
@@ -36,6 +36,7 @@ class DenseHead(nn.Module):
         anchors: int = 1,
         convs: int = 4,
         norm: Norm | None = None,
+        norm_groups: int = 32,
         bias: bool | None = None,
         deform_last: bool = False,
         prior: float = 0.01,
@@ -44,12 +45,12 @@ class DenseHead(nn.Module):
     ) -> None:
         """`centreness` is read off that tower; `scaled_levels` levels multiply their box code by a number they learn.
 
-        `bias` and `norm` are those of the towers' convolutions, of which the last one may be deformable; `prior` is the
-        score every class starts from.
+        `bias`, `norm` and `norm_groups` (of a group norm) are those of the towers' convolutions, of which the last one
+        may be deformable; `prior` is the score every class starts from.
         """
         super().__init__()
-        self.cls_tower = tower(channels, convs, norm, bias, deform_last)
-        self.box_tower = tower(channels, convs, norm, bias, deform_last)
+        self.cls_tower = tower(channels, convs, norm, bias, deform_last, norm_groups=norm_groups)
+        self.box_tower = tower(channels, convs, norm, bias, deform_last, norm_groups=norm_groups)
         self.cls_out = nn.Conv2d(channels, anchors * classes, 3, padding=1)
         self.box_out = nn.Conv2d(channels, anchors * 4, 3, padding=1)
         self.centreness_out = nn.Conv2d(channels, anchors, 3, padding=1) if centreness else None

@@ -1,4 +1,4 @@
-"""The second stage of Fast and Faster R-CNN: classify each proposal and refine its box (1504.08083, 1612.03144).
+"""The second stage of a two-stage detector: classify each proposal and refine its box (1504.08083, 1612.03144).
 
 Shape suffixes: R proposals of all images, F foreground proposals, K classes (background is output K), C channels.
 """
@@ -30,37 +30,39 @@ class BoxHeadConfig:
     """Hyper-parameters of the box stage; the defaults are detectron2's."""
 
     pool: RoIPoolConfig = field(default_factory=RoIPoolConfig)
-    """Features of a proposal."""
+    """How the features of a proposal are sampled for the box head."""
     convs: int = 0
-    """3x3 convolutions on the pooled features (torchvision's v2 has 4)."""
+    """3x3 convolutions on the pooled features of the box head (torchvision's v2 has 4)."""
     conv_norm: Norm | None = None
-    """Their norm."""
+    """Norm of the box head's convolutions."""
+    conv_norm_groups: int = 32
+    """Groups of the group norms of the box head's convolutions; must divide the channels of the pooled features."""
     fcs: int = 2
-    """Hidden linear layers; without any (C4) the features of a region are averaged."""
+    """Hidden linear layers of the box head; without any (C4) the features of a region are averaged."""
     fc_channels: int = 1024
-    """Their width."""
+    """Channels of the box head's hidden linear layers."""
     class_agnostic: bool = False
     """One box per proposal instead of one per class."""
     box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
-    """Scale of the regressed deltas."""
+    """What the box head's deltas (dx, dy, dw, dh) are multiplied by when they are regressed."""
     clamp_shrinking: bool = False
-    """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
+    """Limit how far a box may shrink from its proposal, not only how far it may grow (mmdetection)."""
     positive_from: float = 0.5
     """Proposals with this IoU or more are foreground, all others background."""
     samples: int = 512
-    """Proposals per image that are trained on."""
+    """Proposals per image that the box head is trained on."""
     positive_fraction: float = 0.25
-    """At most this share of them foreground."""
+    """At most this share of the proposals that are trained on is foreground."""
     append_truth: bool = True
     """Add the ground-truth boxes to the proposals in training."""
     box_loss: BoxLoss = "smooth_l1"
-    """On deltas, or on decoded boxes."""
+    """Loss of the boxes: smooth L1 on deltas, or GIoU on decoded boxes."""
     smooth_l1_beta: float = 0.0
-    """0 is L1."""
+    """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     box_loss_weight: float = 1.0
-    """Of the box loss."""
+    """Weight of the box head's loss of boxes."""
     detect: DetectConfig = field(default_factory=DetectConfig)
-    """Thresholds of the detections."""
+    """Which scored boxes become detections."""
 
 
 class Sampled(NamedTuple):
@@ -89,7 +91,12 @@ class BoxOutput(NamedTuple):
 
     def scores(self) -> Tensor:
         """(R, K) probabilities of the classes."""
-        return self.logits.float().softmax(dim=1)[:, :-1]
+        return class_probabilities(self.logits)
+
+
+def class_probabilities(logits_RL: Tensor) -> Tensor:
+    """(R, K) probabilities of the classes, from logits whose last one (L = K + 1) is the background's."""
+    return logits_RL.float().softmax(dim=1)[:, :-1]
 
 
 class BoxHead(nn.Module):
@@ -98,7 +105,7 @@ class BoxHead(nn.Module):
     def __init__(self, config: BoxHeadConfig, channels: int, num_classes: int) -> None:
         super().__init__()
         self.config, self.num_classes = config, num_classes
-        self.convs = tower(channels, config.convs, config.conv_norm)
+        self.convs = tower(channels, config.convs, config.conv_norm, norm_groups=config.conv_norm_groups)
         self.fcs = nn.ModuleList()
         features = channels * config.pool.size**2 if config.fcs else channels
         for _ in range(config.fcs):

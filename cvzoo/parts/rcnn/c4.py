@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cvzoo.models.rcnn.box_head import BoxHeadConfig
-from cvzoo.models.rcnn.mask_head import MaskHeadConfig
-from cvzoo.models.rcnn.rpn import RPNConfig
 from cvzoo.nn.pixels import IMAGENET
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
+from cvzoo.parts.rcnn.box_head import BoxHeadConfig
+from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
+from cvzoo.parts.rcnn.rpn import RPNConfig
 
 C4_POOL = RoIPoolConfig(size=14, strides=(16,))
 """What the backbone's last stage gets of a region; it halves it."""
 C4_PIXELS = replace(IMAGENET, divisor=1)
-"""Pictures are not padded to a multiple of anything: nothing is added across levels."""
+"""Images are not padded to a multiple of anything: nothing is added across levels."""
 C4_RPN = RPNConfig(
     anchors=AnchorConfig(sizes=((32, 64, 128, 256, 512),), strides=(16,)),
     pre_nms_train=12000,

@@ -1,4 +1,4 @@
-"""The mask branch of Mask R-CNN (1703.06870): which pixels of a box belong to its object.
+"""The mask branch of a two-stage detector (1703.06870): which pixels of a box belong to its object.
 
 Shape suffixes: F foreground regions, D detections, K classes, C channels, S side of a mask in its box.
 """
@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.rcnn.box_head import Sampled
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.masks import MaskTarget, mask_targets
+from cvzoo.parts.rcnn.box_head import Sampled
 from cvzoo.structures import Batch, Prediction, Size
 
 
@@ -25,17 +25,19 @@ class MaskHeadConfig:
     """Hyper-parameters of the mask branch; the defaults are detectron2's."""
 
     pool: RoIPoolConfig = field(default_factory=lambda: RoIPoolConfig(size=14))
-    """Features of a box; masks are twice as fine as what the head gets."""
+    """How the features of a box are sampled for the mask head, whose masks are twice as fine."""
     convs: int = 4
-    """3x3 convolutions on the pooled features."""
+    """3x3 convolutions on the pooled features of the mask head."""
     conv_norm: Norm | None = None
-    """Their norm (torchvision's v2: batch)."""
+    """Norm of the mask head's convolutions (torchvision's v2: batch)."""
+    conv_norm_groups: int = 32
+    """Groups of the group norms of the mask head's convolutions; must divide the channels of the pooled features."""
     channels: int = 256
-    """Of the upsampled features."""
+    """Channels of the mask head's upsampled features."""
     target: MaskTarget = "binary"
-    """What the true masks become under a box: see `mask_targets`."""
+    """How true masks are resampled under a box: as in detectron2 (binary), mmdetection (bitmap), torchvision (soft)."""
     loss_weight: float = 1.0
-    """Of the loss."""
+    """Weight of the mask loss."""
 
 
 class MaskHead(nn.Module):
@@ -44,7 +46,7 @@ class MaskHead(nn.Module):
     def __init__(self, config: MaskHeadConfig, channels: int, num_classes: int) -> None:
         super().__init__()
         self.config = config
-        self.convs = tower(channels, config.convs, config.conv_norm)
+        self.convs = tower(channels, config.convs, config.conv_norm, norm_groups=config.conv_norm_groups)
         self.upsample = nn.ConvTranspose2d(channels, config.channels, 2, stride=2)
         self.out = nn.Conv2d(config.channels, num_classes, 1)
         for layer in self.modules():

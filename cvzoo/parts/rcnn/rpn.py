@@ -44,9 +44,10 @@ class RPNConfig:
     positive_from: float = 0.7
     """Anchors with this IoU or more are objects."""
     best_match: Literal["none", "own", "truth"] = "own"
-    """See `match_boxes`."""
+    """Whether anchors under the threshold that reach an object's best IoU are positive: no (`none`), for their `own`
+    best object (torchvision, detectron2), or for that object, the `truth` (mmdetection)."""
     best_match_from: float = 0.0
-    """See `match_boxes`."""
+    """An IoU below this is no best IoU in the sense of `best-match`."""
     inside_only: bool = False
     """Anchors that reach beyond the image do not train (mmdetection's Cascade R-CNN)."""
     valid_divisor: int | None = None
@@ -54,26 +55,26 @@ class RPNConfig:
     samples: int = 256
     """Anchors per image that enter the loss."""
     positive_fraction: float = 0.5
-    """At most this share of them positive."""
+    """At most this share of the sampled anchors is positive."""
     normaliser: Literal["configured", "sampled", "sampled_or_one"] = "configured"
     """Losses are divided by `samples` per image (detectron2), or by the number really sampled (torchvision), where
     mmdetection (`sampled_or_one`) counts an image without positives as if it had one."""
     box_loss: BoxLoss = "smooth_l1"
-    """On deltas, or on decoded boxes."""
+    """Smooth L1 loss on deltas, or a loss on decoded boxes."""
     smooth_l1_beta: float = 0.0
-    """0 is L1."""
+    """Where the smooth L1 loss of the proposals turns from quadratic to linear; 0 is L1."""
     loss_weight: float = 1.0
-    """Of both losses."""
+    """Weight of both losses of the first stage."""
     box_loss_weight: float = 1.0
-    """Of the box loss, on top."""
+    """Weight of the box loss of the first stage, on top of `loss-weight`."""
     pre_nms_train: int = 2000
     """Best anchors per level before NMS, in training."""
     pre_nms_test: int = 1000
-    """The same in inference."""
+    """Best anchors per level before NMS, in inference."""
     post_nms_train: int = 1000
     """Best proposals per image after NMS, in training."""
     post_nms_test: int = 1000
-    """The same in inference."""
+    """Best proposals per image after NMS, in inference."""
     nms_threshold: float = 0.7
     """Within a level, of two proposals with a higher IoU the lower-scored goes."""
     min_side: float = 0.0

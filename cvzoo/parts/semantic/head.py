@@ -1,4 +1,4 @@
-"""What ends a semantic segmentation network: the classifier, and the small fully convolutional head (1411.4038).
+"""What ends a semantic segmentation network: the classifier, and a small convolutional head (1411.4038).
 
 Shape suffixes: N images, C channels, K classes, H W cells.
 """
@@ -6,7 +6,7 @@ Shape suffixes: N images, C channels, K classes, H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,11 @@ class AuxiliaryConfig:
     """A second head, on C4, that only helps to train the body (1612.01105, section 3.3)."""
 
     channels: int = 256
-    """Of its one convolution."""
+    """Channels of the auxiliary head's one convolution."""
     dropout: float = 0.1
-    """Share of its channels that are dropped."""
+    """Share of the auxiliary head's channels that are dropped in training."""
     loss_weight: float = 0.4
-    """Of its loss."""
+    """Weight of the auxiliary head's loss."""
 
 
 class Classifier(nn.Module):
@@ -56,7 +56,7 @@ class Classifier(nn.Module):
         return self.conv(self.dropout(x_NCHW))
 
 
-class FCNHead(nn.Module):
+class ConvHead(nn.Module):
     """3x3 convolutions of the last map and the classifier; with `concat` another one sees their input and output."""
 
     def __init__(
@@ -68,12 +68,14 @@ class FCNHead(nn.Module):
         convs: int = 1,
         concat: bool = False,
         norm: Norm = "batch",
+        norm_groups: int = 32,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        after: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True}
         sources = [in_channels] + [channels] * (convs - 1)
-        self.convs = nn.Sequential(*(ConvNorm(source, channels, norm=norm, relu=True) for source in sources))
-        self.merge = ConvNorm(in_channels + channels, channels, norm=norm, relu=True) if concat else None
+        self.convs = nn.Sequential(*(ConvNorm(source, channels, **after) for source in sources))
+        self.merge = ConvNorm(in_channels + channels, channels, **after) if concat else None
         self.classifier = Classifier(channels, classes, dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -1,11 +1,10 @@
-"""From the logits of cells to what is asked of pixels: the loss of each, and its class in the original picture.
+"""From the logits of cells to what is asked of pixels: the loss of each, and its class in the original image.
 
 Shape suffixes: N images, K classes, H W pixels, P pixels of all images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvzoo.models.semantic.head import AuxiliaryConfig, SemanticOutput
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.resize import resize
+from cvzoo.parts.semantic.head import AuxiliaryConfig, SemanticOutput
 from cvzoo.structures import IGNORE, Segmentation, Size, Target, size_of
 
 
@@ -40,6 +39,8 @@ class SemanticConfig(Protocol):
     def pixels(self) -> Pixels: ...
     @property
     def norm(self) -> Norm: ...
+    @property
+    def norm_groups(self) -> int: ...
     @property
     def align_corners(self) -> bool: ...
     @property
@@ -87,18 +88,10 @@ def _label_maps(targets: list[Target], canvas: Size, device: torch.device) -> Te
     labels_NHW = torch.full((len(targets), *canvas), IGNORE, dtype=torch.uint8, device=device)
     for own, target in zip(labels_NHW, targets):
         if target.label_map is None:
-            raise ValueError("a picture has no label map, which a semantic segmentation model learns from")
+            raise ValueError("a image has no label map, which a semantic segmentation model learns from")
         height, width = size_of(target.label_map)
         own[:height, :width] = target.label_map
     return labels_NHW
-
-
-def logits_of_images(
-    logits_NKHW: Tensor, sizes: list[Size], original_sizes: list[Size], canvas: Size, align_corners: bool
-) -> Iterator[Tensor]:
-    """Of one image after the other the (K, H, W) logits of its original pixels, without the padding."""
-    for own_KHW, size, original_size in zip(logits_NKHW.float(), sizes, original_sizes):
-        yield _of_image(own_KHW, size, original_size, canvas, align_corners)
 
 
 def _of_image(logits_KHW: Tensor, size: Size, original_size: Size, canvas: Size, align_corners: bool) -> Tensor:
@@ -106,12 +99,12 @@ def _of_image(logits_KHW: Tensor, size: Size, original_size: Size, canvas: Size,
     return resize(x, original_size, align_corners)[0]
 
 
-def decode(
+def label_maps_of(
     raw: SemanticOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size, config: SemanticConfig
 ) -> list[Segmentation]:
     """The best class of every pixel of each original image; of equally good ones the first."""
     found = []
-    # one plane after the other, so that the many classes of a large picture are never all there at its size
+    # one plane after the other, so that the many classes of a large image are never all there at its size
     for own_KHW, size, original_size in zip(raw.logits.float().contiguous(), sizes, original_sizes):
         planes = (_of_image(x[None], size, original_size, canvas, config.align_corners)[0] for x in own_KHW)
         best = next(planes).clone()

@@ -13,8 +13,6 @@ State = dict[str, Tensor]
 """A state dict: key to tensor."""
 Rules = tuple[tuple[str, str], ...]
 """Pairs for `re.sub`, all of them applied to every key in this order."""
-BOX, MASK = r"^(box_head|box_heads\.\d)", r"^(mask_head|mask_heads\.\d)"
-"""Our heads for boxes and masks, or those of one stage of a cascade, for rules that name what is in them."""
 
 
 def renamed(state: Mapping[str, Tensor], rules: Rules, drop: str | None = None) -> State:

@@ -9,19 +9,17 @@ Shape suffixes: N images, L levels, M anchors of all levels, P positive anchors 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cvzoo.models.dense.decode import decode, moved_anchors
-from cvzoo.models.dense.head import DenseHead, DenseOutput
-from cvzoo.nn.fpn import FPN, FPNConfig
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.assigners import Match, match_adaptive, point_distances, targets_of_batch
 from cvzoo.ops.boxes import Weights, decode_boxes
@@ -29,7 +27,10 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
 from cvzoo.ops.points import cells_of_image
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.parts.dense.detections import detections_of, moved_anchors
+from cvzoo.parts.dense.detector import DenseDetector
+from cvzoo.parts.dense.head import DenseHead, DenseOutput
+from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
 
 ANCHORS = AnchorConfig(sizes=((64,), (128,), (256,), (512,), (1024,)), ratios=((1.0,),))
 """One square of eight strides in every cell."""
@@ -39,79 +40,64 @@ ANCHORS = AnchorConfig(sizes=((64,), (128,), (256,), (512,), (1024,)), ratios=((
 class ATSSConfig:
     """Hyper-parameters; the defaults are mmdetection's with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
-    """The body."""
+    backbone: BodyConfig = field(default_factory=ResNetConfig)
+    """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig = field(default_factory=lambda: FPNConfig(extra_relu=False))
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     anchors: AnchorConfig = ANCHORS
-    """One anchor per cell."""
+    """The anchors of each cell, level by level."""
     tower_convs: int = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
+    tower_norm_groups: int = 32
+    """Groups of the towers\' group norms; must divide their channels."""
     prior: float = 0.01
-    """Score every class starts from."""
+    """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
     nearest: int = 9
-    """Of each level this many anchors, nearest to an object's centre, are candidates for it."""
+    """So many anchors of each level, the nearest to an object's centre, are candidates for it."""
     box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
-    """Scale of the regressed deltas."""
+    """What the regressed deltas (dx, dy, dw, dh) are multiplied by."""
     focal_alpha: float = 0.25
-    """Weight of positives."""
+    """Weight of positives in the focal loss; negatives have 1 minus that."""
     focal_gamma: float = 2.0
     """How strongly well-classified anchors are discounted."""
     box_loss_weight: float = 2.0
-    """Of 1 - GIoU of the decoded boxes."""
+    """Weight of the box loss, 1 - GIoU of the decoded boxes."""
 
     candidates: int = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(nms_threshold=0.6, drop_first=True))
-    """Thresholds of the detections."""
+    """Which scored boxes become detections."""
 
     def build(self) -> ATSS:
         return ATSS(self)
 
 
-class ATSS(nn.Module):
+class ATSS(DenseDetector[ATSSConfig, DenseOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     def __init__(self, config: ATSSConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
+        super().__init__(config)
         self.head = DenseHead(
             config.fpn.channels,
             config.num_classes,
             convs=config.tower_convs,
             norm=config.tower_norm,
+            norm_groups=config.tower_norm_groups,
             prior=config.prior,
             centreness="box",
             scaled_levels=len(config.anchors.strides),
         )
-
-    def raw(self, images_N3HW: Tensor) -> DenseOutput:
-        """Head outputs for normalised, padded images: a pure tensor function."""
-        return self.head(self.neck(self.backbone(images_N3HW)))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
 
     def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
         """What each anchor of each image learns; those of cells beyond an image's own padded size learn nothing."""
@@ -152,4 +138,4 @@ class ATSS(nn.Module):
         """Detections of each image in original pixels."""
         c = self.config
         boxes_at = moved_anchors(raw.deltas, anchors_of(c.anchors, raw.logits, canvas), c.box_weights, True)
-        return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)
+        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)

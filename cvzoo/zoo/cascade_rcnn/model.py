@@ -1,30 +1,29 @@
 """Cascade R-CNN, with masks or without (Cai and Vasconcelos, 1712.00726).
 
 A box head that is trained on good proposals only needs good proposals: each stage refines the boxes of the one before
-and is trained on those that overlap an object by ever more. Its parts are those of Faster and Mask R-CNN, in `rcnn/`.
+and is trained on those that overlap an object by ever more. Its parts are those of every R-CNN, in `parts/rcnn/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from cvzoo.models.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled
-from cvzoo.models.rcnn.mask_head import MaskHead, MaskHeadConfig
-from cvzoo.models.rcnn.rpn import RPN, RPNConfig, RPNOutput
-from cvzoo.nn.fpn import FPN, FPNConfig
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.roi_pool import RoIPoolConfig, roi_pool
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.boxes import Weights, longer_than
-from cvzoo.ops.detect import to_original
-from cvzoo.structures import Batch, Prediction, Size, size_of
+from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled, class_probabilities
+from cvzoo.parts.rcnn.detector import TwoStage
+from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
+from cvzoo.parts.rcnn.regions import build_body
+from cvzoo.parts.rcnn.rpn import RPNConfig
+from cvzoo.structures import AnswerKind, Batch, Prediction, Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +31,11 @@ class StageConfig:
     """What sets one stage apart."""
 
     positive_from: float
-    """Boxes with this IoU or more are foreground."""
+    """Boxes with this IoU or more are foreground of the stage."""
     box_weights: Weights
-    """Scale of its deltas, which shrink from stage to stage."""
+    """What the stage's deltas (dx, dy, dw, dh) are multiplied by; they shrink from stage to stage."""
     loss_weight: float = 1.0
-    """Of its losses."""
+    """Weight of the stage's losses."""
 
 
 STAGES = (
@@ -50,28 +49,31 @@ STAGES = (
 class CascadeRCNNConfig:
     """Hyper-parameters; the defaults are detectron2's with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes without the background."""
-    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
-    """The body."""
+    backbone: BodyConfig = field(default_factory=ResNetConfig)
+    """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig = field(default_factory=lambda: FPNConfig(first_level=2, extra="pool"))
     """The pyramid, P2 to P6."""
     pixels: Pixels = IMAGENET
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     rpn: RPNConfig = field(default_factory=lambda: RPNConfig(post_nms_train=2000))
-    """First proposals."""
+    """First stage: proposals."""
     box_head: BoxHeadConfig = field(default_factory=lambda: BoxHeadConfig(class_agnostic=True))
     """What the heads of all stages have in common."""
     stages: tuple[StageConfig, ...] = STAGES
     """The cascade."""
     gradient_scale: float = 1 / 3
-    """Of each stage in the features it pools (detectron2, cvpods); mmdetection weights the losses instead."""
+    """Share of each stage's gradient that reaches the features it pools (detectron2, cvpods); mmdetection weights the
+    losses instead."""
     resample: bool = False
     """Each stage adds the ground truth and draws its own sample (mmdetection); else the first one's stays."""
     average: Literal["probabilities", "logits"] = "probabilities"
     """What of all stages makes the score of a detection; `logits` in mmdetection."""
     mask_head: MaskHeadConfig | None = None
-    """The mask branch, if any."""
+    """The mask branch; None: boxes only."""
     mask_stages: int = 1
     """How many stages have a mask branch: the first (detectron2, cvpods), or every one (mmdetection)."""
     class_ids: tuple[int, ...] = ()
@@ -85,40 +87,19 @@ class CascadeRCNNConfig:
         return CascadeRCNN(self)
 
 
-class CascadeRCNN(nn.Module):
+class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
     """The whole detector; see the model protocol in docs/models.md."""
 
-    box_heads: Sequence[BoxHead]
-    mask_heads: Sequence[MaskHead]
-
     def __init__(self, config: CascadeRCNNConfig) -> None:
-        super().__init__()
-        self.config = config
-        width = config.fpn.channels
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
-        self.rpn = RPN(config.rpn, width)
+        super().__init__(config, *build_body(config.backbone, config.fpn))
         of_stage = [
             replace(config.box_head, positive_from=stage.positive_from, box_weights=stage.box_weights)
             for stage in config.stages
         ]
-        box_heads = (BoxHead(head, width, config.num_classes) for head in of_stage)
         of_mask = [config.mask_head] * config.mask_stages if config.mask_head else []
-        mask_heads = (MaskHead(head, width, config.num_classes) for head in of_mask)
-        self.box_heads = nn.ModuleList(box_heads)  # pyright: ignore[reportAttributeAccessIssue]
-        self.mask_heads = nn.ModuleList(mask_heads)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def maps(self, images_N3HW: Tensor) -> list[Tensor]:
-        """[P2, ..., P6] of normalised, padded images."""
-        return self.neck(self.backbone(images_N3HW))
-
-    def raw(self, images_N3HW: Tensor) -> RPNOutput:
-        """RPN outputs for normalised, padded images: a pure tensor function."""
-        return self.rpn(self.maps(images_N3HW))
-
-    def regions(self, maps: list[Tensor], boxes: list[Tensor], pool: RoIPoolConfig) -> Tensor:
-        """(R, C, S, S): the features of the boxes of each image."""
-        return roi_pool(maps, boxes, pool)
+        width, classes = self.region_channels, config.num_classes
+        self.box_heads = cast("Sequence[BoxHead]", nn.ModuleList(BoxHead(head, width, classes) for head in of_stage))
+        self.mask_heads = cast("Sequence[MaskHead]", nn.ModuleList(MaskHead(head, width, classes) for head in of_mask))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
@@ -176,26 +157,16 @@ class CascadeRCNN(nn.Module):
         proposals = self.rpn.proposals(maps, batch.sizes, size_of(images))
         outputs, boxes = self.cascade(maps, proposals, batch)
         if self.config.average == "logits":
-            scores = BoxOutput(torch.stack([o.logits.float() for o in outputs]).mean(dim=0), boxes[0]).scores()
+            scores = class_probabilities(torch.stack([o.logits.float() for o in outputs]).mean(dim=0))
         else:
             scores = torch.stack([o.scores() for o in outputs]).mean(dim=0)
         return self.box_heads[-1].decode(scores, outputs[-1].deltas, boxes, batch.sizes), maps
 
     @torch.no_grad()
-    def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor]:
-        """Per image (D, S, S): the probability of the pixels under each box, the mean of all mask branches."""
+    def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor] | None:
+        """The mean of all mask branches."""
+        if not len(self.mask_heads):
+            return None
         boxes = [f.boxes for f in found]
         of_heads = [head.probabilities(self.regions(maps, boxes, head.config.pool), found) for head in self.mask_heads]
         return [torch.stack(of_image).mean(dim=0) for of_image in zip(*of_heads)]
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        detect, class_ids = self.config.box_head.detect, self.config.class_ids
-        found, maps = self.detections(batch)
-        masks = self.masks(maps, found) if len(self.mask_heads) else [None] * len(found)
-        parts = zip(found, batch.sizes, batch.original_sizes, masks)
-        return [to_original(f, detect, size, original, class_ids, mask) for f, size, original, mask in parts]
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)

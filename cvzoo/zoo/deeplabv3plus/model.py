@@ -9,53 +9,58 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
-from cvzoo.models.semantic.pixels import PixelLossConfig
-from cvzoo.models.semantic.segmenter import Segmenter
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import ASPP
 from cvzoo.nn.layers import ConvNorm, Norm, separable
 from cvzoo.nn.pixels import Pixels
-from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.resize import resize
-from cvzoo.structures import size_of
+from cvzoo.parts.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.parts.semantic.logits import PixelLossConfig
+from cvzoo.parts.semantic.segmenter import Segmenter
+from cvzoo.structures import AnswerKind, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeepLabV3PlusConfig:
     """Hyper-parameters; the defaults are mmsegmentation's."""
 
+    answer: ClassVar[AnswerKind] = "label_maps"
+
     num_classes: int = 19
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = DILATED
-    """The body."""
+    backbone: BodyConfig = DILATED
+    """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     channels: int = 512
-    """Of ASPP and of the decoder; detectron2 and torchvision have 256."""
+    """Channels of ASPP and of the decoder; detectron2 and torchvision have 256."""
     dilations: tuple[int, ...] = (12, 24, 36)
-    """Of ASPP's 3x3 convolutions; half of these at output stride 16."""
+    """Dilations of ASPP's 3x3 convolutions; half of these at output stride 16."""
     separable: bool = True
-    """The 3x3 convolutions of ASPP and decoder are depthwise ones followed by 1x1 (v3: not)."""
+    """The convolutions of ASPP (3x3) and decoder are depthwise ones followed by 1x1 (v3: not)."""
     fuse_kernel: Literal[1, 3] = 3
-    """Of the convolution that fuses ASPP's branches; 1 in the paper, detectron2 and torchvision."""
+    """Side of the convolution that fuses ASPP's branches; 1 in the paper, detectron2 and torchvision."""
     pool_norm: bool = True
     """ASPP's pooling branch has a norm; detectron2's has a bias instead."""
     pool_window: tuple[int, int] | None = None
-    """Cells over which it averages, those of the training crop in detectron2; None is the whole map."""
+    """Cells that ASPP's pooling branch averages (detectron2: those of the training crop); None is the whole map."""
     aspp_dropout: float = 0.0
     """Share of ASPP's outputs that are dropped (detectron2: 0.1, torchvision: 0.5)."""
     low_channels: int = 48
-    """Of the low-level features, C2, in the decoder; 0 is v3, without them."""
+    """Channels of the low-level features, C2, in the decoder; 0 is v3, without them."""
     decoder_convs: int = 2
-    """3x3 convolutions before the classifier (v3: 0, torchvision's: 1)."""
+    """Convolutions of the decoder, before the classifier (v3: 0, torchvision's and detectron2's separable: 1)."""
+    decoder_kernel: Literal[3, 5] = 3
+    """Side of the decoder's convolutions; 5 in detectron2 where they are separable."""
     norm: Norm = "batch"
-    """Of the heads."""
+    """Norm of the heads."""
+    norm_groups: int = 32
+    """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: float = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
@@ -78,11 +83,12 @@ class DeepLabHead(nn.Module):
         super().__init__()
         c = config
         self.align_corners = c.align_corners
+        after: dict[str, Any] = {"norm": c.norm, "norm_groups": c.norm_groups}
         self.aspp = ASPP(
             channels[3],
             c.channels,
             c.dilations,
-            norm=c.norm,
+            **after,
             separable_convs=c.separable,
             pool_norm=c.pool_norm,
             pool_window=c.pool_window,
@@ -90,13 +96,13 @@ class DeepLabHead(nn.Module):
             dropout=c.aspp_dropout,
             align_corners=c.align_corners,
         )
-        self.low = ConvNorm(channels[0], c.low_channels, 1, norm=c.norm, relu=True) if c.low_channels else None
+        self.low = ConvNorm(channels[0], c.low_channels, 1, relu=True, **after) if c.low_channels else None
         self.decoder = nn.Sequential()
         for source in [c.channels + c.low_channels, *[c.channels] * (c.decoder_convs - 1)][: c.decoder_convs]:
             if c.separable:
-                self.decoder.append(separable(source, c.channels, norm=c.norm))
+                self.decoder.append(separable(source, c.channels, c.decoder_kernel, **after))
             else:
-                self.decoder.append(ConvNorm(source, c.channels, norm=c.norm, relu=True))
+                self.decoder.append(ConvNorm(source, c.channels, c.decoder_kernel, relu=True, **after))
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:

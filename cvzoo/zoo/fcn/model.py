@@ -9,34 +9,39 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, FCNHead
-from cvzoo.models.semantic.pixels import PixelLossConfig
-from cvzoo.models.semantic.segmenter import Segmenter
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
-from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.parts.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, ConvHead
+from cvzoo.parts.semantic.logits import PixelLossConfig
+from cvzoo.parts.semantic.segmenter import Segmenter
+from cvzoo.structures import AnswerKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class FCNConfig:
     """Hyper-parameters; the defaults are mmsegmentation's."""
 
+    answer: ClassVar[AnswerKind] = "label_maps"
+
     num_classes: int = 19
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = DILATED
-    """The body."""
+    backbone: BodyConfig = DILATED
+    """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     channels: int = 512
-    """Of the head's convolutions."""
+    """Channels of the head's convolutions."""
     convs: int = 2
     """3x3 convolutions of the head; torchvision has one."""
     concat: bool = True
     """Another convolution merges their output with C5; torchvision has none."""
     norm: Norm = "batch"
-    """Of the heads."""
+    """Norm of the heads."""
+    norm_groups: int = 32
+    """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: float = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
@@ -48,5 +53,14 @@ class FCNConfig:
 
     def build(self) -> Segmenter:
         backbone = self.backbone.build()
-        options = {"convs": self.convs, "concat": self.concat, "norm": self.norm, "dropout": self.dropout}
-        return Segmenter(self, backbone, FCNHead(backbone.channels[3], self.channels, self.num_classes, **options))
+        head = ConvHead(
+            backbone.channels[3],
+            self.channels,
+            self.num_classes,
+            convs=self.convs,
+            concat=self.concat,
+            norm=self.norm,
+            norm_groups=self.norm_groups,
+            dropout=self.dropout,
+        )
+        return Segmenter(self, backbone, head)

@@ -10,53 +10,57 @@ H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cvzoo.models.dense.decode import ScoreRule, decode
-from cvzoo.models.dense.head import DenseHead, DenseOutput
-from cvzoo.nn.fpn import FPN, FPNConfig
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import Match, match_locations, point_distances, targets_of_batch
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
 from cvzoo.ops.points import PointConfig, per_level, points_of
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.parts.dense.detections import ScoreRule, detections_of
+from cvzoo.parts.dense.detector import DenseDetector
+from cvzoo.parts.dense.head import DenseHead, DenseOutput
+from cvzoo.structures import AnswerKind, Prediction, Size, Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class FCOSConfig:
     """Hyper-parameters; the defaults are the first paper's with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
-    """The body."""
+    backbone: BodyConfig = field(default_factory=ResNetConfig)
+    """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig = field(default_factory=FPNConfig)
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     points: PointConfig = field(default_factory=PointConfig)
-    """The locations."""
+    """The locations of each cell, level by level."""
     tower_convs: int = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
+    tower_norm_groups: int = 32
+    """Groups of the towers\' group norms; must divide their channels."""
     tower_bias: bool | None = True
     """Bias of the towers' convolutions; None: where there is no norm."""
     deform_last: bool = False
     """The last convolution of each tower is deformable (DCNv2)."""
     prior: float = 0.01
-    """Score every class starts from."""
+    """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 91 outputs."""
     level_scales: bool = True
@@ -73,11 +77,11 @@ class FCOSConfig:
     centre_radius: float | None = None
     """Only locations within this many strides of an object's centre learn it (improved: 1.5); None: all inside it."""
     focal_alpha: float = 0.25
-    """Weight of positives."""
+    """Weight of positives in the focal loss; negatives have 1 minus that."""
     focal_gamma: float = 2.0
     """How strongly well-classified locations are discounted."""
     box_loss: Literal["iou", "giou"] = "iou"
-    """-log IoU, or 1 - GIoU (improved)."""
+    """Smooth L1 loss on deltas, or a loss on decoded boxes."""
     central_boxes: bool = True
     """Weight the box loss by the true centre-ness; detectron2 and torchvision do not."""
     normaliser: Literal["batch", "moving"] = "batch"
@@ -88,27 +92,25 @@ class FCOSConfig:
     score: ScoreRule = "product"
     """How class score and centre-ness make a detection's score."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(nms_threshold=0.6, drop_first=True))
-    """Thresholds of the detections."""
+    """Which scored boxes become detections."""
 
     def build(self) -> FCOS:
         return FCOS(self)
 
 
-class FCOS(nn.Module):
+class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     positives: Tensor
 
     def __init__(self, config: FCOSConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
+        super().__init__(config)
         self.head = DenseHead(
             config.fpn.channels,
             config.num_classes,
             convs=config.tower_convs,
             norm=config.tower_norm,
+            norm_groups=config.tower_norm_groups,
             bias=config.tower_bias,
             deform_last=config.deform_last,
             prior=config.prior,
@@ -116,23 +118,6 @@ class FCOS(nn.Module):
             scaled_levels=len(config.points.strides) if config.level_scales else 0,
         )
         self.register_buffer("positives", torch.tensor(300.0))  # the moving average starts at 300, as the reference's
-
-    def raw(self, images_N3HW: Tensor) -> DenseOutput:
-        """Head outputs for normalised, padded images: a pure tensor function."""
-        return self.head(self.neck(self.backbone(images_N3HW)))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
 
     def distances(self, deltas: Tensor, stride: Tensor | float) -> Tensor:
         """Distances in pixels to the left, top, right and bottom side, from the box branch."""
@@ -191,4 +176,4 @@ class FCOS(nn.Module):
             left_top, right_bottom = self.distances(deltas_P4, c.points.strides[level]).split(2, dim=1)
             return torch.cat([points[level][row_P] - left_top, points[level][row_P] + right_bottom], dim=1)
 
-        return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes, c.score)
+        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes, c.score)

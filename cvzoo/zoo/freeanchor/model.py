@@ -10,20 +10,17 @@ B boxes of all images, S pairs of anchor and class that may be an object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cvzoo.models.dense.decode import decode, moved_anchors
-from cvzoo.models.dense.head import DenseHead, DenseOutput
-from cvzoo.nn.fpn import FPN, FPNConfig
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, octave_sizes, per_anchor
 from cvzoo.ops.assigners import BACKGROUND
 from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes, pairwise_iou
@@ -31,7 +28,10 @@ from cvzoo.ops.classes import outputs_of
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.parts.dense.detections import detections_of, moved_anchors
+from cvzoo.parts.dense.detector import DenseDetector
+from cvzoo.parts.dense.head import DenseHead, DenseOutput
+from cvzoo.structures import AnswerKind, Prediction, Size, Target
 
 MAX_LOSS = 100.0
 """Of one object; the reference's log ends there. Beyond it no anchor comes near the object, and none is drawn to it."""
@@ -43,27 +43,31 @@ BOXES_AT_ONCE = 16
 class FreeAnchorConfig:
     """Hyper-parameters; the defaults are the authors' with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
-    """The body."""
+    backbone: BodyConfig = field(default_factory=ResNetConfig)
+    """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig = field(default_factory=lambda: FPNConfig(extra_from="input"))
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     anchors: AnchorConfig = field(default_factory=lambda: AnchorConfig(sizes=octave_sizes((32, 64, 128, 256, 512))))
-    """Three sizes an octave, three shapes."""
+    """The anchors of each cell, level by level."""
     tower_convs: int = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = None
     """Norm in the towers."""
+    tower_norm_groups: int = 32
+    """Groups of the towers\' group norms; must divide their channels."""
     prior: float = 0.02
-    """Score every class starts from."""
+    """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
     box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
-    """Scale of the regressed deltas."""
+    """What the regressed deltas (dx, dy, dw, dh) are multiplied by."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
     bag: int = 50
@@ -71,9 +75,9 @@ class FreeAnchorConfig:
     localised_from: float = 0.6
     """A predicted box with this IoU or less is no object's; from there to its best IoU the probability rises to 1."""
     smooth_l1_beta: float = 0.11
-    """Of the localisation likelihood."""
+    """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     box_loss_weight: float = 0.75
-    """How steeply that likelihood falls with the error."""
+    """Weight of the box loss in the localisation likelihood."""
     alpha: float = 0.5
     """Weight of the bags; 1 - alpha is that of the background."""
     gamma: float = 2.0
@@ -82,7 +86,7 @@ class FreeAnchorConfig:
     candidates: int = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(drop_first=True))
-    """Thresholds of the detections."""
+    """Which scored boxes become detections."""
 
     def build(self) -> FreeAnchor:
         return FreeAnchor(self)
@@ -119,39 +123,20 @@ def _logits_at(raw: DenseOutput, classes: int, image: Tensor, anchor: Tensor, la
     return found
 
 
-class FreeAnchor(nn.Module):
+class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     def __init__(self, config: FreeAnchorConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
+        super().__init__(config)
         self.head = DenseHead(
             config.fpn.channels,
             config.num_classes,
             anchors=config.anchors.per_cell(),
             convs=config.tower_convs,
             norm=config.tower_norm,
+            norm_groups=config.tower_norm_groups,
             prior=config.prior,
         )
-
-    def raw(self, images_N3HW: Tensor) -> DenseOutput:
-        """Head outputs for normalised, padded images: a pure tensor function."""
-        return self.head(self.neck(self.backbone(images_N3HW)))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
 
     def bags(self, anchors_M4: Tensor, targets: list[Target]) -> Bags:
         """The anchors with the highest IoU of each object."""
@@ -234,4 +219,4 @@ class FreeAnchor(nn.Module):
         c = self.config
         anchors = anchors_of(c.anchors, raw.logits, canvas)
         boxes_at = moved_anchors(raw.deltas, anchors, c.box_weights, c.clamp_shrinking)
-        return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)
+        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)

@@ -10,36 +10,41 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
-from cvzoo.models.semantic.pixels import PixelLossConfig
-from cvzoo.models.semantic.segmenter import Segmenter
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import ContextBlock
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
-from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.parts.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.parts.semantic.logits import PixelLossConfig
+from cvzoo.parts.semantic.segmenter import Segmenter
+from cvzoo.structures import AnswerKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class GCNetConfig:
     """Hyper-parameters; the defaults are mmsegmentation's."""
 
+    answer: ClassVar[AnswerKind] = "label_maps"
+
     num_classes: int = 19
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = DILATED
-    """The body."""
+    backbone: BodyConfig = DILATED
+    """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     channels: int = 512
-    """Of the head's convolutions."""
+    """Channels of the head's convolutions."""
     ratio: float = 0.25
     """The context block narrows to this share of the channels."""
     norm: Norm = "batch"
-    """Of the heads."""
+    """Norm of the heads."""
+    norm_groups: int = 32
+    """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: float = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
@@ -60,10 +65,11 @@ class GCHead(nn.Module):
     def __init__(self, config: GCNetConfig, in_channels: int) -> None:
         super().__init__()
         c = config
-        self.before = ConvNorm(in_channels, c.channels, norm=c.norm, relu=True)
+        after: dict[str, Any] = {"norm": c.norm, "norm_groups": c.norm_groups, "relu": True}
+        self.before = ConvNorm(in_channels, c.channels, **after)
         self.context = ContextBlock(c.channels, c.ratio)
-        self.after = ConvNorm(c.channels, c.channels, norm=c.norm, relu=True)
-        self.merge = ConvNorm(in_channels + c.channels, c.channels, norm=c.norm, relu=True)
+        self.after = ConvNorm(c.channels, c.channels, **after)
+        self.merge = ConvNorm(in_channels + c.channels, c.channels, **after)
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """PSPNet: Pyramid Scene Parsing Network (Zhao et al., 1612.01105).
 
 What a pixel is depends on the scene: a boat is likelier than a car on a river. The last map of a dilated ResNet is put
-beside its own averages over ever larger regions, up to the whole picture.
+beside its own averages over ever larger regions, up to the whole image.
 
 Shape suffixes: N images, K classes, H W pixels or cells.
 """
@@ -9,35 +9,40 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
-from cvzoo.models.semantic.pixels import PixelLossConfig
-from cvzoo.models.semantic.segmenter import Segmenter
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import Fuse, PyramidPooling
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
-from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.parts.semantic.head import DILATED, UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.parts.semantic.logits import PixelLossConfig
+from cvzoo.parts.semantic.segmenter import Segmenter
+from cvzoo.structures import AnswerKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class PSPNetConfig:
     """Hyper-parameters; the defaults are mmsegmentation's."""
 
+    answer: ClassVar[AnswerKind] = "label_maps"
+
     num_classes: int = 19
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = DILATED
-    """The body."""
+    backbone: BodyConfig = DILATED
+    """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     channels: int = 512
-    """Of each level of the pyramid, and of the convolution that fuses them."""
+    """Channels of each level of the pyramid, and of the convolution that fuses them."""
     bins: tuple[int, ...] = (1, 2, 3, 6)
     """Regions along each side of the map, level by level."""
     norm: Norm = "batch"
-    """Of the heads."""
+    """Norm of the heads."""
+    norm_groups: int = 32
+    """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: float = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
@@ -57,10 +62,11 @@ class PSPHead(nn.Module):
 
     def __init__(self, config: PSPNetConfig, in_channels: int) -> None:
         super().__init__()
-        self.align_corners = config.align_corners
         c = config
-        self.pyramid = PyramidPooling(in_channels, c.channels, c.bins, norm=c.norm)
-        self.fuse = Fuse(in_channels + len(c.bins) * c.channels, c.channels, norm=c.norm, relu=True)
+        self.align_corners = c.align_corners
+        after: dict[str, Any] = {"norm": c.norm, "norm_groups": c.norm_groups}
+        self.pyramid = PyramidPooling(in_channels, c.channels, c.bins, **after)
+        self.fuse = Fuse(in_channels + len(c.bins) * c.channels, c.channels, relu=True, **after)
         self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -10,20 +10,18 @@ before x), K classes, H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.dense.decode import decode
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.deform import deform_convs
-from cvzoo.nn.fpn import FPN, FPNConfig
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.nn.towers import init_normal, logit, tower
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import Match, match_boxes, match_nearest, targets_of_batch
@@ -31,7 +29,9 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
 from cvzoo.ops.points import PointConfig, cells_of_image, per_level, points_of
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.parts.dense.detections import detections_of
+from cvzoo.parts.dense.detector import DenseDetector
+from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
 
 PointsToBox = Literal["minmax", "partial_minmax", "moment"]
 """The box of a set of points (section 3.2): around all, around the first four, or from their mean and spread."""
@@ -43,24 +43,28 @@ POINTS = 9
 class RepPointsConfig:
     """Hyper-parameters; the defaults are the authors' with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
-    """The body."""
+    backbone: BodyConfig = field(default_factory=ResNetConfig)
+    """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig = field(
         default_factory=lambda: FPNConfig(extra_from="input", extra_relu=False, norm="group", extra_norm="group")
     )
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     points: PointConfig = field(default_factory=lambda: PointConfig(offset=0.0))
-    """The locations."""
+    """The locations of each cell, level by level."""
     tower_convs: int = 3
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
+    tower_norm_groups: int = 32
+    """Groups of the towers\' group norms; must divide their channels."""
     prior: float = 0.01
-    """Score every class starts from."""
+    """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
     points_to_box: PointsToBox = "moment"
@@ -77,18 +81,18 @@ class RepPointsConfig:
     positive_from: float = 0.5
     """Locations whose first box has this IoU or more learn the object."""
     focal_alpha: float = 0.25
-    """Weight of positives."""
+    """Weight of positives in the focal loss; negatives have 1 minus that."""
     focal_gamma: float = 2.0
     """How strongly well-classified locations are discounted."""
     smooth_l1_beta: float = 0.11
-    """Of both box losses."""
+    """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     init_loss_weight: float = 0.5
-    """Of the loss on the first boxes."""
+    """Weight of the loss on the first boxes."""
 
     candidates: int = 1000
     """At most this many (location, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(drop_first=True))
-    """Thresholds of the detections."""
+    """Which scored boxes become detections."""
 
     def build(self) -> RepPoints:
         return RepPoints(self)
@@ -117,8 +121,9 @@ class RepPointsHead(nn.Module):
         super().__init__()
         channels = config.fpn.channels
         self.offset_gradient = config.offset_gradient
-        self.cls_tower = tower(channels, config.tower_convs, config.tower_norm)
-        self.box_tower = tower(channels, config.tower_convs, config.tower_norm)
+        groups = config.tower_norm_groups
+        self.cls_tower = tower(channels, config.tower_convs, config.tower_norm, norm_groups=groups)
+        self.box_tower = tower(channels, config.tower_convs, config.tower_norm, norm_groups=groups)
         self.first_conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.first_out = nn.Conv2d(channels, 2 * POINTS, 1)
         self.cls_kernel = nn.Parameter(torch.empty(channels, channels, 3, 3))
@@ -146,43 +151,24 @@ class RepPointsHead(nn.Module):
         return output
 
 
-class RepPoints(nn.Module):
+class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     def __init__(self, config: RepPointsConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
+        super().__init__(config)
         self.head = RepPointsHead(config)
-
-    def raw(self, images_N3HW: Tensor) -> RepPointsOutput:
-        """Head outputs for normalised, padded images: a pure tensor function."""
-        return self.head(self.neck(self.backbone(images_N3HW)))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
 
     def boxes(self, points_D: Tensor) -> Tensor:
         """(..., 4) xyxy around the location, in strides, of (..., D) points (section 3.2)."""
         y, x = points_D.float().unflatten(-1, (POINTS, 2)).unbind(-1)
         if self.config.points_to_box == "moment":
-            assert self.head.transfer is not None
+            transfer = self.head.transfer
+            assert isinstance(transfer, nn.Parameter)
             xy = torch.stack([x, y], dim=-2)
             centre = xy.mean(dim=-1)
             variance = (xy - centre.unsqueeze(-1)).square().sum(dim=-1) / (POINTS - 1)
             spread = variance.clamp(min=1e-12).sqrt()  # the floor keeps its gradient finite where all points are one
-            half = spread * scale_gradient(self.head.transfer, self.config.transfer_gradient).exp()
+            half = spread * scale_gradient(transfer, self.config.transfer_gradient).exp()
             return torch.cat([centre - half, centre + half], dim=-1)
         if self.config.points_to_box == "partial_minmax":
             y, x = y[..., :4], x[..., :4]
@@ -254,4 +240,4 @@ class RepPoints(nn.Module):
             boxes_P4 = self.boxes(per_anchor(raw.refined[level][image], 2 * POINTS)[row_P])
             return points[level][row_P].repeat(1, 2) + c.points.strides[level] * boxes_P4
 
-        return decode(raw.logits, [], boxes_at, c, sizes, original_sizes)
+        return detections_of(raw.logits, [], boxes_at, c, sizes, original_sizes)

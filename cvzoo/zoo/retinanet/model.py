@@ -10,19 +10,16 @@ images, K classes, H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cvzoo.models.dense.decode import decode, moved_anchors
-from cvzoo.models.dense.head import DenseHead, DenseOutput
-from cvzoo.nn.fpn import FPN, FPNConfig
-from cvzoo.nn.inference import optimise_for_inference
+from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, octave_sizes, per_anchor
 from cvzoo.ops.assigners import Match, match_boxes, targets_of_batch
 from cvzoo.ops.boxes import Weights
@@ -30,36 +27,43 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import BoxLoss, box_loss, focal_loss_of_levels
 from cvzoo.ops.points import cells_of_image
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.parts.dense.detections import detections_of, moved_anchors
+from cvzoo.parts.dense.detector import DenseDetector
+from cvzoo.parts.dense.head import DenseHead, DenseOutput
+from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetinaNetConfig:
     """Hyper-parameters; the defaults are detectron2's with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = field(default_factory=ResNetConfig)
-    """The body."""
+    backbone: BodyConfig = field(default_factory=ResNetConfig)
+    """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig = field(default_factory=lambda: FPNConfig(extra_from="input"))
     """The pyramid, P3 to P7."""
     pixels: Pixels = IMAGENET
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     anchors: AnchorConfig = field(default_factory=lambda: AnchorConfig(sizes=octave_sizes((32, 64, 128, 256, 512))))
-    """Three sizes an octave, three shapes."""
+    """The anchors of each cell, level by level."""
     tower_convs: int = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = None
     """Norm in the towers; torchvision's v2 has `group`."""
+    tower_norm_groups: int = 32
+    """Groups of the towers\' group norms; must divide their channels."""
     tower_bias: bool | None = None
     """Bias of the towers' convolutions; None: where there is no norm."""
     prior: float = 0.01
-    """Score every class starts from."""
+    """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 91 outputs."""
 
     box_weights: Weights = (1.0, 1.0, 1.0, 1.0)
-    """Scale of the regressed deltas."""
+    """What the regressed deltas (dx, dy, dw, dh) are multiplied by."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
     negative_below: float = 0.4
@@ -67,17 +71,18 @@ class RetinaNetConfig:
     positive_from: float = 0.5
     """Anchors with this IoU or more learn the object."""
     best_match: Literal["none", "own", "truth"] = "own"
-    """See `match_boxes`."""
+    """Whether anchors under the threshold that reach an object's best IoU are positive: no (`none`), for their `own`
+    best object (torchvision, detectron2), or for that object, the `truth` (mmdetection)."""
     skip_padding: bool = False
     """Anchors of cells beyond the image's own padded size learn nothing (mmdetection), instead of background."""
     focal_alpha: float = 0.25
-    """Weight of positives."""
+    """Weight of positives in the focal loss; negatives have 1 minus that."""
     focal_gamma: float = 2.0
     """How strongly well-classified anchors are discounted."""
     box_loss: BoxLoss = "smooth_l1"
-    """On deltas, or on decoded boxes."""
+    """Smooth L1 loss on deltas, or a loss on decoded boxes."""
     smooth_l1_beta: float = 0.0
-    """0 is L1."""
+    """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     normaliser: Literal["moving", "image", "batch"] = "moving"
     """Losses are divided by the number of positives: its moving average (detectron2), per image and then averaged
     (torchvision), or over the batch (mmdetection)."""
@@ -85,49 +90,30 @@ class RetinaNetConfig:
     candidates: int = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(clip_first=False))
-    """Thresholds of the detections."""
+    """Which scored boxes become detections."""
 
     def build(self) -> RetinaNet:
         return RetinaNet(self)
 
 
-class RetinaNet(nn.Module):
+class RetinaNet(DenseDetector[RetinaNetConfig, DenseOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     positives: Tensor
 
     def __init__(self, config: RetinaNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
+        super().__init__(config)
         self.head = DenseHead(
             config.fpn.channels,
             config.num_classes,
             anchors=config.anchors.per_cell(),
             convs=config.tower_convs,
             norm=config.tower_norm,
+            norm_groups=config.tower_norm_groups,
             bias=config.tower_bias,
             prior=config.prior,
         )
         self.register_buffer("positives", torch.tensor(100.0))  # the moving average starts at 100, as the reference's
-
-    def raw(self, images_N3HW: Tensor) -> DenseOutput:
-        """Head outputs for normalised, padded images: a pure tensor function."""
-        return self.head(self.neck(self.backbone(images_N3HW)))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
 
     def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
         """What each anchor of each image learns."""
@@ -167,4 +153,4 @@ class RetinaNet(nn.Module):
         c = self.config
         anchors = anchors_of(c.anchors, raw.logits, canvas)
         boxes_at = moved_anchors(raw.deltas, anchors, c.box_weights, c.clamp_shrinking)
-        return decode(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)
+        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)

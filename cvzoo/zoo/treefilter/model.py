@@ -9,21 +9,21 @@ Shape suffixes: N images, C channels, K classes, H W cells, h w cells of the coa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.models.semantic.head import UNPADDED, AuxiliaryConfig, Classifier
-from cvzoo.models.semantic.pixels import PixelLossConfig
-from cvzoo.models.semantic.segmenter import Segmenter
+from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.ops.resize import resize
 from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
-from cvzoo.structures import size_of
+from cvzoo.parts.semantic.head import UNPADDED, AuxiliaryConfig, Classifier
+from cvzoo.parts.semantic.logits import PixelLossConfig
+from cvzoo.parts.semantic.segmenter import Segmenter
+from cvzoo.structures import AnswerKind, size_of
 
 BODY = ResNetConfig(deep_stem=True, stem_channels=128, norm="batch", frozen_stages=0)
 """The authors' body: a stem twice as wide as usual, nothing dilated, all of it trained."""
@@ -33,27 +33,31 @@ BODY = ResNetConfig(deep_stem=True, stem_channels=128, norm="batch", frozen_stag
 class TreeFilterConfig:
     """Hyper-parameters; the defaults are those of the authors' ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "label_maps"
+
     num_classes: int = 21
     """Classes the network scores."""
-    backbone: ResNetConfig | TimmConfig = BODY
-    """The body."""
+    backbone: BodyConfig = BODY
+    """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     decoder: Literal["basic", "extra"] = "basic"
-    """`extra` has residual blocks instead of convolutions, adds the mean of the whole picture, and grows its trees on
+    """`extra` has residual blocks instead of convolutions, adds the mean of the whole image, and grows its trees on
     the body's maps instead of the decoder's."""
     channels: int = 256
-    """Of the decoder's maps; 512 in the authors' `extra`."""
+    """Channels of the decoder's maps; 512 in the authors' `extra`."""
     embed_channels: int = 256
-    """Of the embedding that says how alike neighbours are."""
+    """Channels of the embedding that says how alike neighbours are."""
     embed_std: float | None = None
     """The embeddings' weights start from this standard deviation. None is the authors' start, He's, from which
     neighbours may be so far apart that the filter does nothing and does not learn to; 0.01 is that of its second
     version (2012.03482)."""
     groups: int = 16
-    """Each group of channels is averaged with similarities of its own."""
+    """Groups of channels, each averaged along the tree with similarities of its own."""
     norm: Norm = "batch"
-    """Of the decoder."""
+    """Norm of the decoder and the auxiliary head."""
+    norm_groups: int = 32
+    """Groups of the group norms of decoder and auxiliary head; must divide the channels of each convolution."""
     align_corners: bool = True
     """Resize so that the centres of corner cells stay in place."""
     aux: AuxiliaryConfig | None = None
@@ -76,10 +80,10 @@ class TreeFilterConfig:
 class Residual(nn.Module):
     """A 1x1 convolution, and two of 3x3 that refine what it yields."""
 
-    def __init__(self, in_channels: int, channels: int, norm: Norm) -> None:
+    def __init__(self, in_channels: int, channels: int, norm: Norm, norm_groups: int) -> None:
         super().__init__()
         self.point = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.conv1 = ConvNorm(channels, channels, norm=norm, relu=True)
+        self.conv1 = ConvNorm(channels, channels, norm=norm, norm_groups=norm_groups, relu=True)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -90,7 +94,7 @@ class Residual(nn.Module):
 def _block(config: TreeFilterConfig, in_channels: int, kernel: int) -> nn.Module:
     """What the decoder is made of."""
     if config.decoder == "extra":
-        return Residual(in_channels, config.channels, config.norm)
+        return Residual(in_channels, config.channels, config.norm, config.norm_groups)
     return ConvNorm(in_channels, config.channels, kernel, bias=False)
 
 
@@ -103,7 +107,8 @@ class Scene(nn.Module):
     def __init__(self, in_channels: int, config: TreeFilterConfig) -> None:
         super().__init__()
         self.latent = _block(config, in_channels, 3)
-        self.context = ConvNorm(in_channels, config.channels, 1, norm=config.norm, relu=True)
+        after: dict[str, Any] = {"norm": config.norm, "norm_groups": config.norm_groups, "relu": True}
+        self.context = ConvNorm(in_channels, config.channels, 1, **after)
         self.refine = _block(config, config.channels, 1)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -138,7 +143,8 @@ class TreeDecoder(nn.Module):
         extra = c.decoder == "extra"
         self.start = Scene(c5, c) if extra else _block(c, c5, 3)
         self.finer = nn.ModuleList(Finer(source, c) for source in (c4, c3, c2))
-        self.last = _block(c, c.channels, 3) if extra else ConvNorm(c.channels, c.channels, norm=c.norm, relu=True)
+        after: dict[str, Any] = {"norm": c.norm, "norm_groups": c.norm_groups, "relu": True}
+        self.last = _block(c, c.channels, 3) if extra else ConvNorm(c.channels, c.channels, **after)
         self.classifier = Classifier(c.channels, c.num_classes, dropout=0.0)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -8,37 +8,39 @@ inference the middle branch alone is nearly as good as all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cvzoo.models.rcnn.box_head import BoxHead, BoxHeadConfig
-from cvzoo.models.rcnn.c4 import C4_BOX_HEAD, C4_PIXELS, C4_RPN
-from cvzoo.models.rcnn.rpn import RPN, RPNConfig, RPNOutput
-from cvzoo.nn.inference import optimise_for_inference
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNet, ResNetConfig
-from cvzoo.nn.roi_pool import roi_pool
-from cvzoo.ops.detect import suppress, to_original
-from cvzoo.structures import Batch, Prediction, size_of
+from cvzoo.ops.detect import suppress
+from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
+from cvzoo.parts.rcnn.c4 import C4_BOX_HEAD, C4_PIXELS, C4_RPN
+from cvzoo.parts.rcnn.detector import TwoStage
+from cvzoo.parts.rcnn.rpn import RPNConfig
+from cvzoo.structures import AnswerKind, Batch, Prediction, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class TridentNetConfig:
     """Hyper-parameters; the defaults are detectron2's with torchvision's ResNet-50."""
 
+    answer: ClassVar[AnswerKind] = "boxes"
+
     num_classes: int = 80
     """Classes without the background."""
     backbone: ResNetConfig = field(default_factory=ResNetConfig)
-    """The body; must have bottlenecks."""
+    """The network that turns an image into C4; must have bottlenecks."""
     dilations: tuple[int, ...] = (1, 2, 3)
-    """Of the branches."""
+    """Dilation of the 3x3 convolutions of each branch."""
     all_branches: bool = False
     """Infer with all branches (three times the cost) instead of the middle one."""
     pixels: Pixels = C4_PIXELS
-    """Pixel statistics of the backbone's weights."""
+    """How pixels are normalised and padded; belongs to the backbone's weights."""
     rpn: RPNConfig = field(default_factory=lambda: replace(C4_RPN, post_nms_train=500))
-    """First stage, the same for all branches."""
+    """First stage: proposals; the same for all branches."""
     box_head: BoxHeadConfig = field(
         default_factory=lambda: replace(C4_BOX_HEAD, samples=128, positive_fraction=0.5, append_truth=False)
     )
@@ -55,15 +57,12 @@ class TridentNetConfig:
         return TridentNet(self)
 
 
-class TridentNet(nn.Module):
+class TridentNet(TwoStage[TridentNetConfig]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     def __init__(self, config: TridentNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = ResNet(config.backbone, stages=2)
-        self.rpn = RPN(config.rpn, config.backbone.channels[2])
-        self.box_head = BoxHead(config.box_head, config.backbone.channels[3], config.num_classes)
+        super().__init__(config, ResNet(config.backbone, stages=2), None)
+        self.box_head = BoxHead(config.box_head, self.region_channels, config.num_classes)
 
     def dilations(self) -> tuple[int, ...]:
         """Of the branches that run."""
@@ -72,6 +71,7 @@ class TridentNet(nn.Module):
 
     def maps(self, images_N3HW: Tensor) -> list[Tensor]:
         """[C4] of normalised, padded images, branch by branch: (B * N, C, H, W)."""
+        assert isinstance(self.backbone, ResNet)
         c3 = self.backbone(images_N3HW)[-1]
         branches = []
         for dilation in self.dilations():
@@ -81,21 +81,13 @@ class TridentNet(nn.Module):
             branches.append(x)
         return [torch.cat(branches)]
 
-    def raw(self, images_N3HW: Tensor) -> RPNOutput:
-        """RPN outputs of all branches for normalised, padded images: a pure tensor function."""
-        return self.rpn(self.maps(images_N3HW))
-
-    def regions(self, maps: list[Tensor], boxes: list[Tensor]) -> Tensor:
-        """(R, C, S, S): the features of the boxes of each image of each branch."""
-        return self.backbone.layer4(roi_pool(maps, boxes, self.config.box_head.pool))
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
         maps, canvas = self.maps(images), size_of(images)
         batch = _repeated(batch, len(self.dilations()))
         proposals = self.rpn.proposals(maps, batch.sizes, canvas)
         sampled = self.box_head.sample(proposals, batch, self.config.class_ids)
-        outputs = self.box_head(self.regions(maps, [s.boxes_R4 for s in sampled]))
+        outputs = self.box_head(self.regions(maps, [s.boxes_R4 for s in sampled], self.config.box_head.pool))
         return self.rpn.losses(maps, batch, canvas) | self.box_head.losses(outputs, sampled)
 
     @torch.no_grad()
@@ -106,23 +98,13 @@ class TridentNet(nn.Module):
         branches = len(self.dilations())
         sizes = batch.sizes * branches
         proposals = self.rpn.proposals(maps, sizes, size_of(images))
-        outputs = self.box_head(self.regions(maps, proposals))
+        outputs = self.box_head(self.regions(maps, proposals, self.config.box_head.pool))
         found = self.box_head.decode(outputs.scores(), outputs.deltas, proposals, sizes)
         if branches == 1:
             return found, maps
         of_images = [found[n :: len(batch)] for n in range(len(batch))]
         detect = self.config.box_head.detect
         return [suppress(_joined(f), detect, size) for f, size in zip(of_images, batch.sizes)], maps
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        detect, class_ids = self.config.box_head.detect, self.config.class_ids
-        found = zip(self.detections(batch)[0], batch.sizes, batch.original_sizes)
-        return [to_original(f, detect, size, original, class_ids) for f, size, original in found]
-
-    def for_inference(self) -> nn.Module:
-        """An equal, faster model that cannot be trained."""
-        return optimise_for_inference(self)
 
 
 def _repeated(batch: Batch, branches: int) -> Batch:

@@ -1,0 +1,58 @@
+"""Files that are whole or absent, whatever happens while they are written. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class SaveError(OSError, ValueError):
+    """A file could not be written; what stood in its place is untouched."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder, which takes the place of `path` when the block ends without error.
+
+    The data are on the disk before the name changes, and the name before the block returns, so a crash or a power cut
+    leaves the old file or the new one. SaveError on a full disk; the old file is then intact.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        # torch wraps the system's reason in an error of its own zip writer.
+        reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        kept = "the one saved before is intact" if path.exists() else "nothing was written"
+        raise SaveError(f"cannot save {path}: {reason}; {kept}. Free disk space, then repeat the command") from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON so that readers and crashes see the old file or the new one, never a part. NaN is a ValueError."""
+    text = _text(values) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_text(text)
+
+
+def _text(values: Any, newline: str = "\n") -> str:
+    """JSON with the outer two levels of dictionaries and the records of a list on lines of their own, for diffs."""
+    if isinstance(values, dict) and values and len(newline) < 3:
+        items = (f"{newline} {json.dumps(key)}: {_text(value, newline + ' ')}" for key, value in values.items())
+        return "{" + ",".join(items) + newline + "}"
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return "[" + ",".join(f"{newline} {json.dumps(value, allow_nan=False)}" for value in values) + newline + "]"
+    return json.dumps(values, allow_nan=False)

@@ -1,0 +1,178 @@
+"""A recipe's model with the weights the recipe names. The row decides how a file is read: see `weights/source.py`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cvzoo import zoo
+from cvzoo.nn.model import Model
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import changes, from_json
+from cvzoo.weights.backbones import load_backbone
+from cvzoo.weights.classes import class_count
+from cvzoo.weights.download import download
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.files import READERS, find_file, read_weights
+from cvzoo.weights.keys.rename import State
+from cvzoo.weights.source import Source
+from cvzoo.weights.strict import load_state
+from cvzoo.zoo.system import Published, System
+
+
+def build_with_weights(recipe: Recipe[Any]) -> tuple[Model, Recipe[Any]]:
+    """The recipe's model with the weights it names, and the recipe with the model options they brought along.
+
+    `weights` is a published name or a path. The weights decide the model's options, except those in which the recipe
+    differs from the row's own: what a user has set stays. Without `weights`, `backbone_weights` fill the backbone;
+    without either, all is random.
+
+    Raises: WeightsError for weights that are unknown, unreadable or do not fit; for other classes than were asked for.
+    """
+    if recipe.weights is None:
+        model = recipe.model.build()
+        if recipe.backbone_weights is not None:
+            load_backbone(model.backbone, recipe.model.backbone, recipe.backbone_weights)
+        return model, recipe
+    found = _find(recipe)
+    recipe = replace(recipe, model=_with_changes(found, recipe))
+    model = recipe.model.build()
+    load_state(model, found.state, found.source)
+    return model, recipe
+
+
+def published_weights(row: str) -> dict[str, Published]:
+    """The published weights of a row by name; none of a row that is not of the zoo."""
+    return {entry.name: entry for entry in zoo.ROWS[row].published} if row in zoo.ROWS else {}
+
+
+def system_of(recipe: Recipe[Any]) -> System:
+    """The system of a recipe: that of its row or, of a row that is not of the zoo, of its model."""
+    if recipe.row in zoo.ROWS:
+        return zoo.system_of(recipe.row)
+    package = type(recipe.model).__module__.rpartition(".")[0]
+    return next(system for system in zoo.SYSTEMS if system.package == package)
+
+
+class Found(NamedTuple):
+    """Weights and the model they are for."""
+
+    source: str
+    """What to call them in errors."""
+    path: Path
+    state: State
+    """Under our keys."""
+    config: Any
+
+
+def _find(recipe: Recipe[Any]) -> Found:
+    assert recipe.weights is not None
+    published = published_weights(recipe.row)
+    if recipe.weights in published:
+        path, name = download(published[recipe.weights].file), recipe.weights
+    else:
+        path = Path(recipe.weights)
+        if not path.exists():
+            raise WeightsError(_unknown(recipe, list(published)))
+        path = find_file(path)
+        name = str(path)
+    file = read_weights(path)
+    if file.recipe is not None:
+        return Found(name, path, file.state, _recorded(file.recipe, recipe, name))
+    state, config = read_state(file.state, recipe, name)
+    return Found(name, path, state, config)
+
+
+def read_state(state: State, recipe: Recipe[Any], source: str) -> tuple[State, Any]:
+    """A toolbox's state under our keys, and the config it needs in the recipe's row. WeightsError if it is none of it.
+
+    `source` names it in errors.
+    """
+    for candidate in system_of(recipe).sources():
+        if candidate.marker.fits(state) and candidate.fits(recipe.model):
+            ours = candidate.translate(state)
+            return ours, candidate.config(ours, recipe.model)
+    raise WeightsError(_other_system(state, source))
+
+
+def _recorded(saved: dict[str, Any], recipe: Recipe[Any], source: str) -> Any:
+    """The model config that one of our own files was saved with, for the recipe's row."""
+    row, system = saved["row"], system_of(recipe)
+    default = zoo.ROWS[row].recipe().model if row in zoo.ROWS else recipe.model
+    try:
+        config = from_json(saved["model"], default)
+    except ValueError as error:
+        raise WeightsError(f"{source} was saved by another version of cvzoo, whose options differ: {error}") from error
+    theirs = zoo.system_of(row) if row in zoo.ROWS else system
+    if theirs is system and _variants(system, config) == _variants(system, recipe.model):
+        return config
+    adopted = system.adopt(config, recipe.model) if system.adopt and theirs is not system else None
+    if adopted is None:
+        raise WeightsError(_refused(source, _variants(theirs, config), [row]))
+    return adopted
+
+
+def _variants(system: System, config: Any) -> list[str]:
+    """What a config is of, in the words of the system's sources."""
+    return list(dict.fromkeys(source.what for source in system.sources() if source.fits(config)))
+
+
+def _other_system(state: State, source: str) -> str:
+    """Why no source of the row's system reads a state: which others do, and in which rows."""
+    matches = [(system, found) for system in zoo.SYSTEMS for found in system.sources() if found.marker.fits(state)]
+    if not matches:
+        some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
+        toolboxes = dict.fromkeys(found.name for system in zoo.SYSTEMS for found in system.sources())
+        return (
+            f"{source} holds no weights of a model that cvzoo knows; {len(state)} keys: {some}. It reads models of"
+            f" {', '.join(toolboxes)}; a backbone alone goes to --backbone-weights"
+        )
+    rows = [row for system, found in matches for row in _rows_for(system, found)]
+    return _refused(source, [found.what for _, found in matches], rows)
+
+
+def _rows_for(system: System, source: Source[Any]) -> Iterator[str]:
+    """Rows of the zoo in which a source's weights load."""
+    yield from (row.name for row in system.rows if source.fits(row.recipe().model))
+
+
+def _refused(source: str, what: list[str], rows: list[str]) -> str:
+    fitting = f" ({', '.join(dict.fromkeys(rows))})" if rows else ""
+    return (
+        f"{source} holds weights of {' or '.join(dict.fromkeys(what))}, the row is another system; choose a row of that"
+        f" system{fitting}, or start from the backbone alone: --weights None --backbone-weights {source}"
+    )
+
+
+def _with_changes(found: Found, recipe: Recipe[Any]) -> Any:
+    """The weights' config with what sets the recipe's model apart from its row's own."""
+    own = zoo.ROWS[recipe.row].recipe() if recipe.row in zoo.ROWS else recipe
+    changed = {name: value for name, value in changes(recipe, own).items() if name.startswith("model.")}
+    asked = changed.get("model.num_classes", found.config.num_classes)
+    if asked != found.config.num_classes:
+        raise WeightsError(
+            f"{found.source} scores {class_count(found.config)} classes, the recipe asks for {asked}. Leave out"
+            f" --model.num-classes {asked} to use the weights as they are, or train on other classes from their"
+            f" backbone alone: --weights None --backbone-weights {found.path}"
+        )
+    nested: dict[str, Any] = {}
+    for name, value in changed.items():
+        *parents, leaf = name.split(".")[1:]
+        inner = nested
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[leaf] = value
+    return from_json(nested, found.config)
+
+
+def _unknown(recipe: Recipe[Any], names: list[str]) -> str:
+    weights = recipe.weights or ""
+    if "/" in weights or Path(weights).suffix in READERS:
+        return f"there is no weights file {weights}; check the path"
+    near = difflib.get_close_matches(weights, names, n=3)
+    known = f"published for {recipe.row}: {', '.join(names)}" if names else f"nothing is published for {recipe.row}"
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there are no weights named {weights!r}{hint} ({known}; or give the path of a file)"

@@ -1,0 +1,95 @@
+"""What R-CNNs have in common: a body, proposals, heads on the regions, and the model protocol.
+
+A system adds its heads, its `forward`, and where it differs, its maps and detections.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from cvzoo.nn.bodies import Body
+from cvzoo.nn.fpn import FPN
+from cvzoo.nn.model import Model
+from cvzoo.nn.pixels import Pixels
+from cvzoo.nn.resnet import ResNet
+from cvzoo.nn.roi_pool import RoIPoolConfig, roi_pool
+from cvzoo.ops.detect import to_original
+from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
+from cvzoo.parts.rcnn.rpn import RPN, RPNConfig, RPNOutput
+from cvzoo.structures import Batch, Prediction, size_of
+
+
+class TwoStageConfig(Protocol):
+    """What the config of such a detector has."""
+
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def class_ids(self) -> tuple[int, ...]: ...
+    @property
+    def pixels(self) -> Pixels: ...
+    @property
+    def rpn(self) -> RPNConfig: ...
+    @property
+    def box_head(self) -> BoxHeadConfig: ...
+
+
+Config = TypeVar("Config", bound=TwoStageConfig)
+
+
+class TwoStage(Model, Generic[Config]):
+    """The whole detector; see the model protocol in docs/models.md."""
+
+    config: Config
+    box_head: BoxHead
+
+    def __init__(self, config: Config, backbone: Body, neck: FPN | None) -> None:
+        """Without a pyramid (`neck`) the maps are C4, and the body's last stage runs on every region."""
+        super().__init__()
+        self.config = config
+        self.backbone, self.neck = backbone, neck
+        channels = backbone.channels
+        map_channels = neck.config.channels if neck else channels[2]
+        self.region_channels = neck.config.channels if neck else channels[3]
+        self.rpn = RPN(config.rpn, map_channels)
+
+    def maps(self, images_N3HW: Tensor) -> list[Tensor]:
+        """[P2, ..., P6], or [C4], of normalised, padded images."""
+        maps = self.backbone(images_N3HW)
+        return maps[-1:] if self.neck is None else self.neck(maps)
+
+    def raw(self, images_N3HW: Tensor) -> RPNOutput:
+        """Outputs of the first stage for normalised, padded images: a pure tensor function."""
+        return self.rpn(self.maps(images_N3HW))
+
+    def regions(self, maps: list[Tensor], boxes: list[Tensor], pool: RoIPoolConfig) -> Tensor:
+        """(R, C, S, S): the features under the boxes of each image."""
+        pooled_RCSS = roi_pool(maps, boxes, pool)
+        if self.neck is not None:
+            return pooled_RCSS
+        assert isinstance(self.backbone, ResNet)
+        return self.backbone.layer4(pooled_RCSS)
+
+    @torch.no_grad()
+    def detections(self, batch: Batch) -> tuple[list[Prediction], list[Tensor]]:
+        """In network pixels, labelled by network output; and the maps, for `masks`."""
+        images = self.config.pixels(batch.images, batch.sizes)
+        maps = self.maps(images)
+        proposals = self.rpn.proposals(maps, batch.sizes, size_of(images))
+        outputs = self.box_head(self.regions(maps, proposals, self.config.box_head.pool))
+        return self.box_head.decode(outputs.scores(), outputs.deltas, proposals, batch.sizes), maps
+
+    def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor] | None:
+        """Per image (D, S, S): the probability of the pixels under each box (network pixels); None without masks."""
+        return None
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Prediction]:
+        detect, class_ids = self.config.box_head.detect, self.config.class_ids
+        found, maps = self.detections(batch)
+        masks = self.masks(maps, found) or [None] * len(found)
+        parts = zip(found, batch.sizes, batch.original_sizes, masks)
+        return [to_original(f, detect, size, original, class_ids, mask) for f, size, original, mask in parts]

@@ -1,0 +1,30 @@
+"""The config of a network for semantic segmentation from a file: all is seen in it but the body, which is the row's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from cvzoo.parts.semantic.head import AuxiliaryConfig
+from cvzoo.weights.conventions import fitted_body
+from cvzoo.weights.keys.segmenter import body_in
+
+
+def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, **seen: Any) -> Any:
+    """The toolbox's convention with the row's body, and the classes, widths and parts that `state` (our keys) has.
+
+    `seen` are further options that the system has found in the state.
+    """
+    classes, channels = state["head.classifier.conv.weight"].shape[:2]
+    backbone = body_in(state, fitted_body(convention.backbone, row.backbone))
+    aux = _auxiliary(convention.aux, state)
+    return replace(convention, num_classes=classes, channels=channels, backbone=backbone, aux=aux, **seen)
+
+
+def _auxiliary(aux: AuxiliaryConfig | None, state: Mapping[str, Tensor]) -> AuxiliaryConfig | None:
+    """Files for inference alone may lack that head."""
+    weight = state.get("aux_head.classifier.conv.weight")
+    return None if weight is None else replace(aux or AuxiliaryConfig(), channels=weight.shape[1])

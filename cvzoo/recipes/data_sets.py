@@ -1,0 +1,100 @@
+"""The public data sets that rows are trained on: where they lie and how their images are prepared. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cvzoo.data import classes as names
+from cvzoo.data.config import Data, LabelMaps, Shapes, Split
+
+MULTI_SCALE = (640, 672, 704, 736, 768, 800)
+"""Short sides that detectron2 draws from in training."""
+
+COCO_320 = Data(
+    root=Path("data/coco_mini"),
+    train=Split(images="train", annotations="annotations/instances_train.json"),
+    val=Split(images="val", annotations="annotations/instances_val.json"),
+    short_sides=(320,),
+    test_short_side=320,
+    max_long_side=320,
+    canvas=(320, 320),
+    workers=0,
+    cache=True,
+)
+"""A few hundred images of COCO on a canvas of 320 x 320: small enough for a CPU. `--data.root` says where they lie."""
+
+SHAPES = Data(
+    source="shapes",
+    shapes=Shapes(size=128),
+    short_sides=(128,),
+    test_short_side=128,
+    max_long_side=128,
+    canvas=(128, 128),
+    workers=0,
+)
+"""Drawn images of 128 x 128 pixels."""
+
+SHAPES_LABEL_MAPS = replace(SHAPES, shapes=replace(SHAPES.shapes, label_maps=True))
+"""The same with a class for every pixel."""
+
+CITYSCAPES = Data(
+    source="label_maps",
+    root=Path("data/cityscapes"),
+    train=Split(images="leftImg8bit/train", annotations="gtFine/train"),
+    val=Split(images="leftImg8bit/val", annotations="gtFine/val"),
+    label_maps=LabelMaps(
+        classes=names.CITYSCAPES, image_suffix="_leftImg8bit.png", label_suffix="_gtFine_labelTrainIds.png"
+    ),
+    short_sides=(1024,),
+    test_short_side=1024,
+    max_long_side=2048,
+    scale_jitter=(0.5, 2.0),
+    crop=(512, 1024),
+    crop_max_share=0.75,
+    distort_colours=True,
+)
+"""2975 and 500 street scenes of 2048 x 1024 pixels; labelTrainIds are made by the authors' createTrainIdLabelImgs."""
+
+ADE20K = replace(
+    CITYSCAPES,
+    root=Path("data/ADEChallengeData2016"),
+    train=Split(images="images/training", annotations="annotations/training"),
+    val=Split(images="images/validation", annotations="annotations/validation"),
+    label_maps=LabelMaps(classes=names.ADE20K, reduce_zero=True),
+    short_sides=(512,),
+    test_short_side=512,
+    crop=(512, 512),
+)
+"""20 210 and 2000 scenes."""
+
+VOC = replace(
+    ADE20K,
+    root=Path("data/VOCdevkit/VOC2012"),
+    train=Split(
+        images="JPEGImages",
+        annotations="SegmentationClass,SegmentationClassAug",
+        lists=("ImageSets/Segmentation/train.txt", "ImageSets/Segmentation/aug.txt"),
+    ),
+    val=Split(images="JPEGImages", annotations="SegmentationClass", lists=("ImageSets/Segmentation/val.txt",)),
+    label_maps=LabelMaps(classes=names.VOC),
+)
+"""10 582 images with the labels of Hariharan et al. (SBD), and 1449."""
+
+CAMVID = Data(
+    source="label_maps",
+    root=Path("data/camvid"),
+    train=Split(images="train", annotations="trainannot", lists=("train.txt",)),
+    val=Split(images="val", annotations="valannot", lists=("val.txt",)),
+    label_maps=LabelMaps(classes=names.CAMVID, ignored=(11,)),
+    short_sides=(360,),
+    test_short_side=360,
+    max_long_side=480,
+    scale_jitter=(0.5, 2.0),
+    crop=(256, 320),
+    crop_max_share=0.75,
+    distort_colours=True,
+    workers=0,
+    cache=True,
+)
+"""367 and 101 street scenes of 480 x 360 pixels: small enough for a CPU."""

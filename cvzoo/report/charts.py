@@ -1,0 +1,54 @@
+"""The charts of a training, as SVG text for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+
+from cvzoo.tasks.charts import PALETTE, STYLE, axes_of, svg_of
+
+NOT_LOSSES = {"iteration", "lr", "seconds", "data_seconds", "memory_gb", "loss"}
+Log = Sequence[Mapping[str, Any]]
+
+
+def loss_chart(log: Log) -> str:
+    """The total loss as logged and smoothed, and each named loss smoothed."""
+    lines = [line for line in log if "loss" in line]
+    steps = [line["iteration"] for line in lines]
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(xlabel="iteration", ylabel="loss")
+        total = [line["loss"] for line in lines]
+        axes.plot(steps, total, color=PALETTE[0], alpha=0.2, linewidth=1)
+        axes.plot(steps, smoothed(total), color=PALETTE[0], label="total")
+        for name, colour in zip(_losses(lines), PALETTE[1:]):
+            axes.plot(steps, smoothed([line[name] for line in lines]), color=colour, label=name.removeprefix("loss_"))
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        return svg_of(figure, "loss")
+
+
+def lr_chart(log: Log) -> str:
+    """The learning rate."""
+    lines = [line for line in log if "lr" in line]
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(xlabel="iteration", ylabel="learning rate")
+        axes.plot([line["iteration"] for line in lines], [line["lr"] for line in lines], color=PALETTE[2])
+        axes.set_ylim(bottom=0)
+        axes.ticklabel_format(axis="y", scilimits=(-2, 3))
+        return svg_of(figure, "lr")
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Exponential moving average over about a thirtieth of the curve, without a start-up bias."""
+    keep = 1 - min(1.0, 30 / max(len(values), 1))
+    average, weight, smooth = 0.0, 0.0, []
+    for value in values:
+        average, weight = keep * average + (1 - keep) * value, keep * weight + (1 - keep)
+        smooth.append(average / weight)
+    return smooth
+
+
+def _losses(lines: Log) -> list[str]:
+    return [name for name in (lines[0] if lines else {}) if name not in NOT_LOSSES]

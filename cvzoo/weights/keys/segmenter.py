@@ -1,0 +1,50 @@
+"""Networks for semantic segmentation: a body, a head, and an auxiliary head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.weights.keys.rename import Rules, State, renamed
+
+MMSEGMENTATION_MARK = r"^decode_head\."
+OURS = r"^head\.classifier\.conv\."
+"""Keys by which such a network is known."""
+TORCHVISION_AUXILIARY: Rules = (
+    (r"^aux_classifier\.0\.", "aux_head.convs.0.conv."),
+    (r"^aux_classifier\.1\.", "aux_head.convs.0.norm."),
+    (r"^aux_classifier\.4\.", "aux_head.classifier.conv."),
+)
+
+
+def from_mmsegmentation(state: Mapping[str, Tensor], head: Rules = ()) -> State:
+    """A network's state of mmsegmentation under our keys; `head` names what only this head has."""
+    rules = (
+        (r"^auxiliary_head\.", "aux_head."),
+        (r"^decode_head\.", "head."),
+        *head,
+        (r"^head\.conv_cat\.", "head.merge."),
+        (r"\bconv_seg\.", "classifier.conv."),
+        (r"^((?!backbone\.).*)\.bn\.", r"\1.norm."),
+    )
+    return renamed(state, rules)
+
+
+def body_in(state: Mapping[str, Tensor], backbone: BodyConfig) -> BodyConfig:
+    """The body with the stem that the state (our keys) has."""
+    if isinstance(backbone, TimmConfig):
+        return backbone
+    deep = "backbone.stem.6.weight" in state
+    stem = state.get("backbone.stem.6.weight" if deep else "backbone.conv1.weight")
+    if stem is not None and len(stem) != (backbone.stem_channels or backbone.width):
+        backbone = replace(backbone, stem_channels=len(stem))
+    return replace(backbone, deep_stem=deep)
+
+
+def members(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Of the list of modules under `prefix`."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})

@@ -1,0 +1,49 @@
+"""Whose weights FreeAnchor loads: mmdetection 3 `configs/free_anchor`, the network of its RetinaNet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cvzoo.nn.fpn import FPNConfig
+from cvzoo.weights.conventions import MMDETECTION_BODY, fitted
+from cvzoo.weights.keys import dense, pyramid
+from cvzoo.weights.keys.rename import State
+from cvzoo.weights.source import Marker, Source, own
+from cvzoo.zoo.freeanchor.model import FreeAnchorConfig
+
+MMDETECTION = FreeAnchorConfig(
+    backbone=MMDETECTION_BODY,
+    fpn=FPNConfig(extra_from="input", extra_relu=False),
+    anchors=replace(FreeAnchorConfig().anchors, order="ratio"),
+    clamp_shrinking=True,
+)
+"""`freeanchor_r50_fpn_1x_coco`."""
+
+
+def from_mmdetection(state: State) -> State:
+    return dense.from_mmdetection(
+        state, (r"^bbox_head\.retina_cls\.", "head.cls_out."), (r"^bbox_head\.retina_reg\.", "head.box_out.")
+    )
+
+
+def mmdetection(state: State, row: FreeAnchorConfig) -> FreeAnchorConfig:
+    return fitted(MMDETECTION, state, row, ("tower_convs",))
+
+
+WHAT = "FreeAnchor"
+SOURCES = (
+    own(
+        WHAT,
+        Marker(
+            has=(pyramid.OURS, r"^head\.cls_tower\.", r"^head\.box_out\."),
+            lacks=(r"^head\.centreness_out\.", "^positives$"),  # which counts the positives of a similar system
+        ),
+    ),
+    Source(
+        name="mmdetection",
+        what=WHAT,
+        marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
+        translate=from_mmdetection,
+        config=mmdetection,
+    ),
+)

@@ -1,0 +1,125 @@
+"""The rows of GCNet, and of Mask R-CNN with its blocks. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cvzoo.recipes import Recipe, data_sets, settings
+from cvzoo.zoo.mask_rcnn.rows import mask_rcnn_r18_fpn_shapes, mask_rcnn_r50_fpn_1x
+from cvzoo.zoo.published import mmdetection, mmsegmentation
+from cvzoo.zoo.system import Reference, Row, System
+
+if TYPE_CHECKING:
+    from cvzoo.weights.source import Source
+
+
+def mask_rcnn_r50_fpn_gcb_r16_1x() -> Recipe:
+    """Mask R-CNN R-50-FPN with a global context block in every block of C3 to C5, 90 000 iterations (1904.11492)."""
+    recipe = mask_rcnn_r50_fpn_1x()
+    model = replace(recipe.model, backbone=replace(recipe.model.backbone, context_ratio=1 / 16))
+    return replace(recipe, row="mask_rcnn_r50_fpn_gcb_r16_1x", model=model)
+
+
+def mask_rcnn_r50_fpn_gcb_shapes() -> Recipe:
+    """Mask R-CNN with context blocks on drawn shapes from random weights; a few minutes on 2 CPU cores."""
+    recipe = mask_rcnn_r18_fpn_shapes()
+    backbone = replace(settings.narrow_resnet(depth=50, width=16), context_ratio=1 / 4)
+    return replace(recipe, row="mask_rcnn_r50_fpn_gcb_shapes", model=replace(recipe.model, backbone=backbone))
+
+
+def gcnet_r50_d8_cityscapes() -> Recipe:
+    """GCNet R-50, 80 000 iterations of 8 crops of Cityscapes (1904.11492)."""
+    from cvzoo.zoo.gcnet.model import GCNetConfig
+
+    return settings.mmsegmentation(
+        "gcnet_r50_d8_cityscapes", GCNetConfig(), data_sets.CITYSCAPES, settings.poly(iterations=80_000, batch=8)
+    )
+
+
+def gcnet_lite0_camvid() -> Recipe:
+    """GCNet with EfficientNet-Lite0 on 367 street scenes: real data in half an hour on 2 CPU cores."""
+    from cvzoo.parts.semantic import small
+    from cvzoo.zoo.gcnet.model import GCNetConfig
+
+    return settings.camvid("gcnet_lite0_camvid", GCNetConfig(**small.lite0()))
+
+
+def gcnet_r18_shapes() -> Recipe:
+    """GCNet on drawn shapes from random weights; a few minutes on 2 CPU cores."""
+    from cvzoo.parts.semantic import small
+    from cvzoo.zoo.gcnet.model import GCNetConfig
+
+    return settings.shapes_label_maps("gcnet_r18_shapes", GCNetConfig(**small.resnet()))
+
+
+def sources() -> tuple[Source[Any], ...]:
+    """Whose weights it loads."""
+    from cvzoo.zoo.gcnet.weights import SOURCES
+
+    return SOURCES
+
+
+SYSTEM = System(
+    name="GCNet",
+    papers=("1904.11492", "2012.13375"),
+    sources=sources,
+    rows=(
+        Row(
+            recipe=mask_rcnn_r50_fpn_gcb_r16_1x,
+            task="instance",
+            backbone="R-50-FPN, GC blocks 1/16",
+            schedule="1x",
+            published=(
+                mmdetection(
+                    "gcnet/mask_rcnn_r50_fpn_r16_gcb_c3-c5_1x_coco"
+                    "/mask_rcnn_r50_fpn_r16_gcb_c3-c5_1x_coco_20200515_211915-187da160",
+                    box_AP=0.397,
+                    mask_AP=0.359,
+                ),
+            ),
+            references=(
+                Reference(
+                    name="authors",
+                    results={"box_AP": 0.385, "mask_AP": 0.351},
+                    page="https://github.com/xvjiarui/GCNet",
+                ),
+            ),
+        ),
+        Row(
+            recipe=mask_rcnn_r50_fpn_gcb_shapes,
+            task="instance",
+            backbone="R-50-FPN, 1/4 width, GC blocks 1/4",
+            data="shapes",
+            schedule="500 it",
+        ),
+        Row(
+            recipe=gcnet_r50_d8_cityscapes,
+            task="segmentation",
+            backbone="R-50-D8",
+            data="Cityscapes",
+            schedule="80k",
+            published=(
+                mmsegmentation(
+                    "gcnet/gcnet_r50-d8_512x1024_80k_cityscapes"
+                    "/gcnet_r50-d8_512x1024_80k_cityscapes_20200618_074450-ef8f069b",
+                    mIoU=0.7848,
+                ),
+            ),
+        ),
+        Row(
+            recipe=gcnet_lite0_camvid,
+            task="segmentation",
+            backbone="EfficientNet-Lite0",
+            data="CamVid",
+            schedule="1000 it",
+        ),
+        Row(
+            recipe=gcnet_r18_shapes,
+            task="segmentation",
+            backbone="R-18-D8, 1/2 width",
+            data="shapes",
+            schedule="600 it",
+        ),
+    ),
+)

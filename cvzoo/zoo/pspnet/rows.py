@@ -1,0 +1,110 @@
+"""The rows of PSPNet. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cvzoo.recipes import Recipe, data_sets, settings
+from cvzoo.zoo.published import mmsegmentation
+from cvzoo.zoo.system import Reference, Row, System
+
+if TYPE_CHECKING:
+    from cvzoo.weights.source import Source
+
+
+def pspnet_r50_d8_cityscapes() -> Recipe:
+    """PSPNet R-50, 80 000 iterations of 8 crops of Cityscapes (1612.01105)."""
+    from cvzoo.zoo.pspnet.model import PSPNetConfig
+
+    return settings.mmsegmentation(
+        "pspnet_r50_d8_cityscapes", PSPNetConfig(), data_sets.CITYSCAPES, settings.poly(iterations=80_000, batch=8)
+    )
+
+
+def pspnet_r101_d8_ade20k() -> Recipe:
+    """PSPNet R-101, 160 000 iterations of 16 crops of ADE20K (1612.01105)."""
+    from cvzoo.parts.semantic.head import DILATED
+    from cvzoo.zoo.pspnet.model import PSPNetConfig
+
+    model = PSPNetConfig(num_classes=150, backbone=replace(DILATED, depth=101))
+    return settings.mmsegmentation(
+        "pspnet_r101_d8_ade20k", model, data_sets.ADE20K, settings.poly(iterations=160_000, batch=16)
+    )
+
+
+def pspnet_lite0_camvid() -> Recipe:
+    """PSPNet with EfficientNet-Lite0 on 367 street scenes: real data in half an hour on 2 CPU cores."""
+    from cvzoo.parts.semantic import small
+    from cvzoo.zoo.pspnet.model import PSPNetConfig
+
+    return settings.camvid("pspnet_lite0_camvid", PSPNetConfig(**small.lite0()))
+
+
+def pspnet_r18_shapes() -> Recipe:
+    """PSPNet on drawn shapes from random weights; a few minutes on 2 CPU cores."""
+    from cvzoo.parts.semantic import small
+    from cvzoo.zoo.pspnet.model import PSPNetConfig
+
+    return settings.shapes_label_maps("pspnet_r18_shapes", PSPNetConfig(**small.resnet()))
+
+
+def sources() -> tuple[Source[Any], ...]:
+    """Whose weights it loads."""
+    from cvzoo.zoo.pspnet.weights import SOURCES
+
+    return SOURCES
+
+
+AUTHORS = "https://github.com/hszhao/semseg"
+SYSTEM = System(
+    name="PSPNet",
+    papers=("1612.01105",),
+    sources=sources,
+    rows=(
+        Row(
+            recipe=pspnet_r50_d8_cityscapes,
+            task="segmentation",
+            backbone="R-50-D8",
+            data="Cityscapes",
+            schedule="80k",
+            published=(
+                mmsegmentation(
+                    "pspnet/pspnet_r50-d8_512x1024_80k_cityscapes"
+                    "/pspnet_r50-d8_512x1024_80k_cityscapes_20200606_112131-2376f12b",
+                    mIoU=0.7855,
+                ),
+            ),
+            references=(Reference(name="authors, 200 epochs at 713, flip", results={"mIoU": 0.7730}, page=AUTHORS),),
+        ),
+        Row(
+            recipe=pspnet_r101_d8_ade20k,
+            task="segmentation",
+            backbone="R-101-D8",
+            data="ADE20K",
+            schedule="160k",
+            published=(
+                mmsegmentation(
+                    "pspnet/pspnet_r101-d8_512x512_160k_ade20k"
+                    "/pspnet_r101-d8_512x512_160k_ade20k_20200615_100650-967c316f",
+                    mIoU=0.4439,
+                ),
+            ),
+            references=(Reference(name="authors, 100 epochs at 473, flip", results={"mIoU": 0.4310}, page=AUTHORS),),
+        ),
+        Row(
+            recipe=pspnet_lite0_camvid,
+            task="segmentation",
+            backbone="EfficientNet-Lite0",
+            data="CamVid",
+            schedule="1000 it",
+        ),
+        Row(
+            recipe=pspnet_r18_shapes,
+            task="segmentation",
+            backbone="R-18-D8, 1/2 width",
+            data="shapes",
+            schedule="600 it",
+        ),
+    ),
+)

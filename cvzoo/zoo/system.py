@@ -1,0 +1,96 @@
+"""What the zoo says of a system and its rows. Imports no torch, so `cvzoo list` starts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cvzoo.recipes import Recipe
+from cvzoo.weights.remote import Remote
+
+if TYPE_CHECKING:
+    from cvzoo.weights.source import Source
+
+Task = Literal["detection", "instance", "segmentation", "pose"]
+"""The section of the table; `cvzoo/tasks/sections.py` says what its rows are judged by."""
+SMALL = ("shapes", "COCO mini", "CamVid")
+"""Data sets of rows that a CPU trains; they have a page of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Figures somebody else published for the same system. They never mix with ours."""
+
+    name: str
+    """Who: `authors`, `cvpods, 640-800` ..."""
+    results: dict[str, float]
+    """Metric name (`box_AP` ...) to value in 0..1."""
+    page: str | None = None
+    """Address of the page that states them; None where it has none."""
+    mem_gb: float | None = None
+    train_s_per_iter: float | None = None
+    inf_s_per_im: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One file of published weights, and what its authors measured with it."""
+
+    name: str
+    """What `--weights` calls it."""
+    file: Remote
+    results: dict[str, float]
+    """Metric name to value in 0..1 on the validation set of the row's data."""
+    page: str
+    """Address of the page that states them."""
+    note: str = ""
+    """How it was trained, where that is not the row's recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the zoo table; the recipe's function name is the row's name."""
+
+    recipe: Callable[[], Recipe[Any]]
+    task: Task = "detection"
+    backbone: str
+    data: str = "COCO"
+    schedule: str
+    """As the field names it: 1x is 90 000 iterations of 16 images."""
+    published: tuple[Published, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.recipe.__name__
+
+    @property
+    def is_small(self) -> bool:
+        return self.data in SMALL
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A published method: its folder, its rows, and whose weights it loads."""
+
+    name: str
+    """As its paper calls it."""
+    papers: tuple[str, ...]
+    """arXiv numbers, the first one first."""
+    rows: tuple[Row, ...]
+    sources: Callable[[], tuple[Source[Any], ...]]
+    """Whose weights it loads; imports torch."""
+    adopt: Callable[[Any, Any], Any | None] | None = None
+    """Of a system that shares its weights with others: from the config they were saved with and that of a row, the
+    config that loads them for the row, or None where their network is another one."""
+
+    @property
+    def package(self) -> str:
+        """The module path of its folder."""
+        return self.sources.__module__.removesuffix(".rows")
+
+    @property
+    def key(self) -> str:
+        """The name of its folder."""
+        return self.package.rpartition(".")[2]

@@ -1,0 +1,33 @@
+"""Whose weights TridentNet loads: its branches share theirs, so that they are those of any R-CNN on C4.
+
+Source: detectron2 0.6 `projects/TridentNet`.
+"""
+
+from __future__ import annotations
+
+from cvzoo.parts.rcnn import conventions as stages
+from cvzoo.weights.conventions import CAFFE_BODY, CAFFE_C4, fitted, on_resnext
+from cvzoo.weights.keys import rcnn
+from cvzoo.weights.keys.rename import State
+from cvzoo.weights.source import Source, own
+from cvzoo.zoo.tridentnet.model import TridentNetConfig
+
+DETECTRON2 = TridentNetConfig(backbone=CAFFE_BODY, pixels=CAFFE_C4)
+"""`tridentnet_fast_R_50_C4_{1x,3x}`: our defaults on a caffe backbone."""
+
+
+def detectron2(state: State, row: TridentNetConfig) -> TridentNetConfig:
+    return fitted(on_resnext(DETECTRON2, row), state, row)
+
+
+WHAT = "TridentNet"
+SOURCES = (
+    own(WHAT, stages.OUR_C4),
+    Source(
+        name="detectron2",
+        what=WHAT,
+        marker=stages.DETECTRON2_ON_C4,
+        translate=rcnn.from_detectron2,
+        config=detectron2,
+    ),
+)
