@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,17 +34,18 @@ SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
 MARKERS = (tyro.conf.AvoidSubcommands,)
 """A union in a recipe (ResNet or timm) keeps the kind its row has; another kind is another row."""
 Flat = tyro.conf.arg(name="")
+STDOUT = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, or 2 for what the user can put right."""
+    """Run one command and return the exit status: 0, 2 for what the user can put right, 141 if nobody reads on."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
-    if name in ("--help", "-h", "help"):
-        print(_help())
-        return 0
     try:
-        return _run(name, rest) or 0
+        return _answer(name, rest)
     except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_left():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # what is still to be flushed goes nowhere
+            return 128 + signal.SIGPIPE
         if os.environ.get("CVZOO_DEBUG"):
             raise
         if os.environ.get("RANK", "0") == "0":
@@ -50,7 +53,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _answer(name: str, arguments: list[str]) -> int:
+    try:
+        return _run(name, arguments) or 0
+    finally:
+        sys.stdout.flush()  # at the interpreter's end it would be too late to keep quiet about a closed pipe
+
+
+def _reader_has_left() -> bool:
+    """Whether our output goes into a pipe that its reader has closed, as `head` does."""
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
+
 def _run(name: str, arguments: list[str]) -> int | None:
+    if name in ("--help", "-h", "help"):
+        print(_help())
+        return 0
     if name in PLAIN_COMMANDS:
         return tyro.cli(PLAIN_COMMANDS[name], args=arguments, prog=f"cvzoo {name}")
     if name in ROW_COMMANDS:
@@ -128,7 +148,8 @@ def show(recipe: Recipe) -> None:
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
     print(json.dumps(to_json(recipe), indent=1))
-    row, system = ROWS[recipe.row], system_of(recipe.row)
+    row = ROWS[recipe.row]
+    system = system_of(recipe.row)
     papers = ", ".join(f"https://arxiv.org/abs/{paper}" for paper in system.papers)
     print(f"{system.name} ({papers}), {parameters / 1e6:.2f} M parameters")
     for reference in row.references:
@@ -219,16 +240,17 @@ def _line(file: RowFile) -> str:
 # Commands on everything
 
 
-def list_rows(task: str | None = None, sort: str | None = None) -> None:
+# plain strings: for `str | None` tyro imports a type checker, which takes a fifth of the time
+def list_rows(task: str = "", sort: str = "") -> None:
     """List the zoo: rows, reference results, measured values.
 
     Args:
-        task: show the rows of this task only.
-        sort: order by this column.
+        task: show the rows of this task only; all without.
+        sort: order by this column; without, as the table does.
     """
     from cvzoo.report.lines import list_lines
 
-    lines = list_lines(task, sort)
+    lines = list_lines(task or None, sort or None)
     if not lines:
         return
     cells = [list(lines[0]), *(list(line.values()) for line in lines)]

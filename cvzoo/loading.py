@@ -51,10 +51,14 @@ def published_weights(row: str) -> dict[str, Published]:
 
 def system_of(recipe: Recipe[Any]) -> System:
     """The system of a recipe: that of its row or, of a row that is not of the zoo, of its model."""
-    if recipe.row in zoo.ROWS:
-        return zoo.system_of(recipe.row)
-    package = type(recipe.model).__module__.rpartition(".")[0]
-    return next(system for system in zoo.SYSTEMS if system.package == package)
+    return zoo.system_of(recipe.row) if recipe.row in zoo.ROWS else _system_of_model(recipe.model)
+
+
+def _system_of_model(config: Any) -> System:
+    """Where two systems have rows of one kind of model it is the one whose sources fit this model."""
+    kind = type(config)
+    having = [system for system in zoo.SYSTEMS if any(type(row.recipe().model) is kind for row in system.rows)]
+    return next((system for system in having if _variants(system, config)), having[0])
 
 
 class Found(NamedTuple):
@@ -72,7 +76,8 @@ def _find(recipe: Recipe[Any]) -> Found:
     assert recipe.weights is not None
     published = published_weights(recipe.row)
     if recipe.weights in published:
-        path, name = download(published[recipe.weights].file), recipe.weights
+        path = download(published[recipe.weights].file)
+        name = recipe.weights
     else:
         path = Path(recipe.weights)
         if not path.exists():
@@ -82,37 +87,42 @@ def _find(recipe: Recipe[Any]) -> Found:
     file = read_weights(path)
     if file.recipe is not None:
         return Found(name, path, file.state, _recorded(file.recipe, recipe, name))
-    state, config = read_state(file.state, recipe, name)
+    state, config = read_state(file.state, recipe, name, file.record)
     return Found(name, path, state, config)
 
 
-def read_state(state: State, recipe: Recipe[Any], source: str) -> tuple[State, Any]:
+def read_state(state: State, recipe: Recipe[Any], source: str, record: str = "") -> tuple[State, Any]:
     """A toolbox's state under our keys, and the config it needs in the recipe's row. WeightsError if it is none of it.
 
-    `source` names it in errors.
+    `source` names it in errors; `record` is what the file says of itself (`WeightsFile.record`).
     """
     for candidate in system_of(recipe).sources():
-        if candidate.marker.fits(state) and candidate.fits(recipe.model):
+        if candidate.reads(state, record) and candidate.fits(recipe.model):
             ours = candidate.translate(state)
-            return ours, candidate.config(ours, recipe.model)
-    raise WeightsError(_other_system(state, source))
+            return ours, candidate.told(candidate.config(ours, recipe.model), record)
+    raise WeightsError(_other_system(state, source, record))
 
 
 def _recorded(saved: dict[str, Any], recipe: Recipe[Any], source: str) -> Any:
     """The model config that one of our own files was saved with, for the recipe's row."""
-    row, system = saved["row"], system_of(recipe)
-    default = zoo.ROWS[row].recipe().model if row in zoo.ROWS else recipe.model
+    row, wanted = saved["row"], recipe.model
+    default = zoo.ROWS[row].recipe().model if row in zoo.ROWS else wanted
     try:
         config = from_json(saved["model"], default)
     except ValueError as error:
         raise WeightsError(f"{source} was saved by another version of cvzoo, whose options differ: {error}") from error
-    theirs = zoo.system_of(row) if row in zoo.ROWS else system
-    if theirs is system and _variants(system, config) == _variants(system, recipe.model):
+    if type(config) is type(wanted) and _network(config) == _network(wanted):
         return config
-    adopted = system.adopt(config, recipe.model) if system.adopt and theirs is not system else None
+    system = system_of(recipe)
+    adopted = system.adopt(config, wanted) if system.adopt else None
     if adopted is None:
-        raise WeightsError(_refused(source, _variants(theirs, config), [row]))
+        raise WeightsError(_refused(source, _network(config), [row]))
     return adopted
+
+
+def _network(config: Any) -> list[str]:
+    """What a config is of, whichever row it is a change of."""
+    return _variants(_system_of_model(config), config)
 
 
 def _variants(system: System, config: Any) -> list[str]:
@@ -120,9 +130,9 @@ def _variants(system: System, config: Any) -> list[str]:
     return list(dict.fromkeys(source.what for source in system.sources() if source.fits(config)))
 
 
-def _other_system(state: State, source: str) -> str:
+def _other_system(state: State, source: str, record: str) -> str:
     """Why no source of the row's system reads a state: which others do, and in which rows."""
-    matches = [(system, found) for system in zoo.SYSTEMS for found in system.sources() if found.marker.fits(state)]
+    matches = [(system, found) for system in zoo.SYSTEMS for found in system.sources() if found.reads(state, record)]
     if not matches:
         some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
         toolboxes = dict.fromkeys(found.name for system in zoo.SYSTEMS for found in system.sources())

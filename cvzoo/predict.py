@@ -30,7 +30,7 @@ from cvzoo.weights.classes import class_count
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
 BATCH = 8
-"""ImageLikes of one size that are predicted together."""
+"""Images of one size that are predicted together."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -83,7 +83,7 @@ class Predictor:
     def _predict(self, samples: list[Sample]) -> list[Answer]:
         resized = [eval_resize(sample, self.recipe.data) for sample in samples]
         found: dict[int, Answer] = {}
-        # ImageLikes of one size share a canvas that is theirs alone, so the result does not depend on the company.
+        # images of one size share a canvas that is theirs alone, so the result does not depend on the company.
         for _, group in groupby(sorted(resized, key=lambda sample: sample.size), key=lambda sample: sample.size):
             together = list(group)
             for start in range(0, len(together), BATCH):
@@ -137,7 +137,7 @@ def _pixels(image: ImageLike) -> Tensor:
             if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
                 raise ValueError(f"a tensor must be (3, H, W) uint8 RGB, not {tuple(image.shape)} {image.dtype}")
             return image.cpu()
-    raise TypeError(f"a image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
+    raise TypeError(f"an image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
 
 
 def _classes(recipe: Recipe[Any]) -> list[str]:

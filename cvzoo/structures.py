@@ -136,7 +136,7 @@ class Prediction:
     labels: Tensor
     """(D,) int64."""
     masks: list[RLE] | None = None
-    """D masks of the whole image, from a model that predicts them; `ops.masks.decode` unpacks one."""
+    """D masks of the whole image, from a model that predicts them; `ops.masks.to_bitmap` unpacks one."""
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -28,9 +28,10 @@ class Report:
 
     def __str__(self) -> str:
         parts = list(self.summary)
-        for name, problems in (("errors", self.errors), ("warnings", self.warnings)):
+        for name, problems in (("error", self.errors), ("warning", self.warnings)):
             if problems:
-                parts.append(f"{len(problems)} {name}:\n{listing(problems)}")
+                plural = "" if len(problems) == 1 else "s"
+                parts.append(f"{len(problems)} {name}{plural}:\n{listing(problems)}")
         return "\n".join(parts or ["nothing to check"])
 
 
@@ -59,7 +60,8 @@ def _check_label_maps(data: Data, split: Split, report: Report) -> None:
     report.errors = list(dict.fromkeys([*report.errors, *findings.errors]))  # both splits have the classes' problems
     if dataset is None:
         return
-    pixels, every = dataset.pixels.sum(axis=0), int(dataset.sizes.astype("int64").prod(axis=1).sum())
+    pixels = dataset.pixels.sum(axis=0)
+    every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
     absent = [name for name, count in zip(dataset.classes, pixels) if not count]
     report.summary.append(
         f"{data.root / split.images}: {len(dataset)} images, {len(dataset.classes)} classes"

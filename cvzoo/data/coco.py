@@ -15,7 +15,7 @@ from cvzoo.data.config import Split
 from cvzoo.data.images import read_image
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.segments import evaluated_mask
-from cvzoo.ops.masks import decode, mask_json
+from cvzoo.ops.masks import mask_json, to_bitmap
 from cvzoo.structures import Sample, Target
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,9 @@ class CocoDataset:
         return self._folder / str(self._index.file_names[self._rows[index]])
 
     def target(self, index: int) -> Target:
-        """The objects of a image, without decoding it."""
-        span, segments = self._span(index), self._index.segments
+        """The objects of an image, without decoding it."""
+        span = self._span(index)
+        segments = self._index.segments
         return Target(
             boxes=torch.from_numpy(self._index.boxes[span].copy()),
             labels=torch.from_numpy(self.labels(index).copy()),
@@ -96,7 +97,7 @@ class CocoDataset:
         )
 
     def labels(self, index: int) -> np.ndarray:
-        """(G,) int64 labels of the objects of a image."""
+        """(G,) int64 labels of the objects of an image."""
         return self._index.labels[self._span(index)]
 
     def _span(self, index: int) -> slice:
@@ -136,5 +137,5 @@ def _complete(annotation: dict[str, Any], image: dict[str, Any]) -> bool:
         return False
     annotation["segmentation"] = mask_json(mask)
     if "area" not in annotation:
-        annotation["area"] = int(decode(mask, (image["height"], image["width"])).sum())
+        annotation["area"] = int(to_bitmap(mask, (image["height"], image["width"])).sum())
     return True

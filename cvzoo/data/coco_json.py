@@ -181,14 +181,17 @@ def _wrong_key(record: dict[str, Any], keys: tuple[str, ...]) -> str | None:
             return f"has no '{key}'"
         value = record[key]
         if key in ("name", "file_name"):
-            sound, expected = isinstance(value, str) and bool(value), "text"
+            sound = isinstance(value, str) and bool(value)
+            expected = "text"
         elif key == "bbox":
             sound = isinstance(value, list) and len(value) == 4 and all(isinstance(v, int | float) for v in value)
             expected = "four numbers x, y, width, height"
         elif key in ("width", "height"):
-            sound, expected = isinstance(value, int) and value > 0, "a positive whole number"
+            sound = isinstance(value, int) and value > 0
+            expected = "a positive whole number"
         else:
-            sound, expected = isinstance(value, int), "a whole number"
+            sound = isinstance(value, int)
+            expected = "a whole number"
         if not sound:
             return f"has {key} = {value!r:.60}, not {expected}"
     return None

@@ -15,7 +15,7 @@ class Split:
     """Folder of the images, relative to the root."""
     annotations: str
     """COCO-format JSON, or the folder of the label maps, relative to the root. Of several folders, separated by commas,
-    the first that has a image's label map counts."""
+    the first that has an image's label map counts."""
     lists: tuple[str, ...] = ()
     """Label maps: text files, relative to the root, that name the images, one a line: a name without suffix, or
     image and label map. None takes every image of the folder."""
@@ -48,14 +48,14 @@ class LabelMaps:
     reduce_zero: bool = False
     """0 means without a class, and the classes count from 1 (ADE20K)."""
     image_suffix: str = ".jpg"
-    """What follows the common name of image and label map in the image's file ..."""
+    """What follows the common name of image and label map in the name of the image's file."""
     label_suffix: str = ".png"
-    """... and in the label map's."""
+    """What follows the common name of image and label map in the name of the label map's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """Source and preparation of the images."""
+class DataSet:
+    """Where the images and what is known of them come from."""
 
     source: Literal["coco", "label_maps", "shapes"] = "coco"
     """`coco`: images and a COCO-format JSON under `root`. `label_maps`: images and label maps under `root`.
@@ -76,10 +76,29 @@ class Data:
     masks: bool = False
     """Read the objects' segmentations, and evaluate masks too."""
 
+    def problems(self) -> list[str]:
+        """What is wrong with these settings, each with the field's name."""
+        problems = []
+        if self.limit is not None and self.limit < 1:
+            problems.append(f"data.limit must be 1 or more, not {self.limit}; leave it out to use every image")
+        return problems
+
+    @property
+    def semantic(self) -> bool:
+        """Whether every pixel has a class, instead of every object a box."""
+        return self.source == "label_maps" or (self.source == "shapes" and self.shapes.label_maps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large images are, in training and in evaluation."""
+
     short_sides: tuple[int, ...] = (800,)
     """Training: the short side is drawn from these, in pixels."""
     test_short_side: int = 800
     """Evaluation and prediction: the short side in pixels."""
+    test_full_size: bool = False
+    """Evaluation and prediction: leave every image at its own size instead."""
     test_scales: tuple[int, ...] = ()
     """Evaluation: look at every image at each of these short sides instead, and merge (test-time augmentation)."""
     test_flip: bool = False
@@ -90,10 +109,42 @@ class Data:
     """The long side never exceeds this; the short side shrinks instead."""
     canvas: tuple[int, int] | None = None
     """Fixed (height, width) every image is padded to; None pads to the largest image of the batch."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with these settings, each with the field's name."""
+        problems = []
+        if not self.short_sides or min(self.short_sides) < 32:
+            problems.append(f"data.short-sides must hold sizes of at least 32 pixels, not {self.short_sides}")
+        if self.test_scales and min(self.test_scales) < 32:
+            problems.append(f"data.test-scales must hold sizes of at least 32 pixels, not {self.test_scales}")
+        if self.test_short_side < 32:
+            problems.append(f"data.test-short-side must be at least 32 pixels, not {self.test_short_side}")
+        if self.max_long_side < max((*self.short_sides, self.test_short_side, *self.test_scales)):
+            problems.append(f"data.max-long-side {self.max_long_side} is below the short side; raise it")
+        if self.canvas is not None and min(self.canvas) < 32:
+            problems.append(f"data.canvas must be at least 32 pixels high and wide, not {self.canvas}")
+        if self.test_full_size and (self.test_scales or self.canvas is not None):
+            problems.append("data.test-full-size does not resize; leave out data.test-scales and data.canvas, or it")
+        if self.test_window is not None and min(self.test_window) < 32:
+            problems.append(f"data.test-window must be at least 32 pixels high and wide, not {self.test_window}")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training images are varied."""
+
     scale_jitter: tuple[float, float] | None = None
     """Training: zoom by a factor drawn from this range around the size above, then crop to fit; keep what is inside."""
     crop: tuple[int, int] | None = None
     """Training: (height, width) that is cut out of the zoomed image, and that a smaller one is padded to."""
+    window_scales: tuple[float, ...] = ()
+    """Training: cut a square window of this many times the image's long side, drawn from these, around a random place
+    instead, and resize it to the (square) crop; what of it lies outside the image is black."""
+    window_side: int | None = None
+    """Training: the pixels of which the window's scales are multiples, instead of the image's long side."""
+    window_border: int = 128
+    """Training: the window's middle lies so many pixels inside the image; in a small one half of that, a quarter ..."""
     crop_max_share: float = 1.0
     """Training on label maps: look up to ten times for a crop where no class has more than this share of the pixels."""
     colour_jitter: float = 0.0
@@ -102,6 +153,33 @@ class Data:
     """Training: brightness, contrast, saturation and hue change, each in every second image (SSD's distortion)."""
     flip: float = 0.5
     """Training: probability of a horizontal flip."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with these settings, each with the field's name."""
+        problems = []
+        if not 0 <= self.flip <= 1:
+            problems.append(f"data.flip is a probability between 0 and 1, not {self.flip}")
+        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
+            problems.append(f"data.scale-jitter is a range of positive factors, smaller first, not {self.scale_jitter}")
+        if not 0 <= self.colour_jitter < 1:
+            problems.append(f"data.colour-jitter must be at least 0 and below 1, not {self.colour_jitter}")
+        if self.crop is not None and min(self.crop) < 32:
+            problems.append(f"data.crop must be at least 32 pixels high and wide, not {self.crop}")
+        if self.window_scales and (self.crop is None or self.crop[0] != self.crop[1]):
+            problems.append(f"data.window-scales needs a square data.crop to be resized to, not {self.crop}")
+        if self.window_scales and min(self.window_scales) <= 0:
+            problems.append(f"data.window-scales must be positive factors, not {self.window_scales}")
+        if self.window_side is not None and self.window_side < 32:
+            problems.append(f"data.window-side must be at least 32 pixels, not {self.window_side}")
+        if not 0 < self.crop_max_share <= 1:
+            problems.append(f"data.crop-max-share is a share above 0 and at most 1, not {self.crop_max_share}")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """Which training images are seen, in which order, and who loads them."""
+
     keep_empty: bool = False
     """Train on images without objects too (all their pixels are background)."""
     repeat_threshold: float = 0.0
@@ -113,38 +191,20 @@ class Data:
     cache: bool = False
     """Keep decoded, resized images in memory (small data sets)."""
 
-    def __post_init__(self) -> None:
+    def problems(self) -> list[str]:
+        """What is wrong with these settings, each with the field's name."""
         problems = []
-        if not self.short_sides or min(self.short_sides) < 32:
-            problems.append(f"data.short-sides must hold sizes of at least 32 pixels, not {self.short_sides}")
-        if self.test_scales and min(self.test_scales) < 32:
-            problems.append(f"data.test-scales must hold sizes of at least 32 pixels, not {self.test_scales}")
-        if self.test_short_side < 32:
-            problems.append(f"data.test-short-side must be at least 32 pixels, not {self.test_short_side}")
-        if self.max_long_side < max((*self.short_sides, self.test_short_side, *self.test_scales)):
-            problems.append(f"data.max-long-side {self.max_long_side} is below the short side; raise it")
-        if self.limit is not None and self.limit < 1:
-            problems.append(f"data.limit must be 1 or more, not {self.limit}; leave it out to use every image")
-        if not 0 <= self.flip <= 1:
-            problems.append(f"data.flip is a probability between 0 and 1, not {self.flip}")
-        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
-            problems.append(f"data.scale-jitter is a range of positive factors, smaller first, not {self.scale_jitter}")
-        if not 0 <= self.colour_jitter < 1:
-            problems.append(f"data.colour-jitter must be at least 0 and below 1, not {self.colour_jitter}")
-        if self.canvas is not None and min(self.canvas) < 32:
-            problems.append(f"data.canvas must be at least 32 pixels high and wide, not {self.canvas}")
-        if self.crop is not None and min(self.crop) < 32:
-            problems.append(f"data.crop must be at least 32 pixels high and wide, not {self.crop}")
-        if self.test_window is not None and min(self.test_window) < 32:
-            problems.append(f"data.test-window must be at least 32 pixels high and wide, not {self.test_window}")
-        if not 0 < self.crop_max_share <= 1:
-            problems.append(f"data.crop-max-share is a share above 0 and at most 1, not {self.crop_max_share}")
         if self.workers < 0:
             problems.append(f"data.workers must be 0 or more, not {self.workers}")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Loading, Augmentation, Sizes, DataSet):
+    """Source and preparation of the images."""
+
+    def __post_init__(self) -> None:
+        groups = (DataSet, Sizes, Augmentation, Loading)
+        problems = [problem for group in groups for problem in group.problems(self)]
         if problems:
             raise ValueError("; ".join(problems))
-
-    @property
-    def semantic(self) -> bool:
-        """Whether every pixel has a class, instead of every object a box."""
-        return self.source == "label_maps" or (self.source == "shapes" and self.shapes.label_maps)

@@ -39,7 +39,7 @@ class Dataset(Protocol):
         ...
 
     def labels(self, index: int) -> np.ndarray:
-        """Int64 labels of a image's objects, or the classes of its pixels, without decoding it."""
+        """Int64 labels of an image's objects, or the classes of its pixels, without decoding it."""
         ...
 
 

@@ -26,7 +26,7 @@ Decoded = TypeVar("Decoded")
 
 
 def read_image(path: Path) -> Tensor:
-    """Decode a image file, upright as its EXIF orientation says.
+    """Decode an image file, upright as its EXIF orientation says.
 
     Returns: (3, H, W) uint8 RGB, channels-last in memory.
     Raises: DataError naming the file, the reason and the remedy.
@@ -43,7 +43,7 @@ def read_size(path: Path) -> Size:
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """The numbers that a image file of 1 to 16 bits, grey or with a palette, holds.
+    """The numbers that an image file of 1 to 16 bits, grey or with a palette, holds.
 
     Returns: (H, W) uint8, uint16 or int32.
     Raises: DataError naming the file, the reason and the remedy.
@@ -52,7 +52,7 @@ def read_numbers(path: Path) -> np.ndarray:
 
 
 class _NoNumbersError(ValueError):
-    """A image of colours where numbers should be."""
+    """An image of colours where numbers should be."""
 
 
 def _read(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
@@ -76,7 +76,7 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, _NoNumbersError):
         return str(error), "save the class number of every pixel, as a PNG of 8-bit grey or with a palette"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "is not a image in a known format", "remove it or replace it by a JPEG or PNG"
+        return "is not an image in a known format", "remove it or replace it by a JPEG or PNG"
     if isinstance(error, Image.DecompressionBombError):
         return "has more pixels than can be decoded safely", "scale it down"
     return f"cannot be decoded ({error})", "copy or download it again, or remove it from the annotations"
@@ -91,7 +91,7 @@ def from_pil(image: Image.Image) -> Tensor:
     Raises: ValueError for floating-point images, whose range is unknown.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL grumbles about odd metadata and palettes that it reads all right
+        warnings.simplefilter("ignore")  # PIL warns about odd metadata and palettes that it reads all right
         if image.getexif().get(EXIF_ORIENTATION, 1) != 1:  # asked first, since transposing to the same side copies
             image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16-bit grey, also where PIL keeps it in 32 bits
@@ -115,7 +115,7 @@ def _numbers(image: Image.Image) -> np.ndarray:
     if image.format == "JPEG":
         raise _NoNumbersError("is a JPEG, which does not keep numbers")
     if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise _NoNumbersError(f"is a image ({image.mode}), not class numbers")
+        raise _NoNumbersError(f"is an image ({image.mode}), not class numbers")
     layout = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
     numbers = np.array(image)
     if numbers.dtype == bool:

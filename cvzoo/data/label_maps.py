@@ -117,7 +117,7 @@ def read_split(
     """Find and check the images of a split, or the first `limit`; None unless all of them are sound.
 
     Args:
-        measure: gives the size of a image; what it raises is a problem of the image.
+        measure: gives the size of an image; what it raises is a problem of the image.
     """
     classes = _read_classes(root, settings, findings)
     pairs = find_pairs(root, split, settings, findings)[:limit]
@@ -151,7 +151,8 @@ def number_meaning(settings: LabelMaps, classes: int) -> dict[int, int]:
 
 def _read_classes(root: Path, settings: LabelMaps, findings: Findings) -> list[str]:
     """The names of the classes; none, with the reason in `findings`, if they cannot be used."""
-    file, classes = root, list(settings.classes)
+    file = root
+    classes = list(settings.classes)
     if not classes:
         file = root / "classes.txt"
         lines = read_lines(file, findings, "name the classes with --data.label-maps.classes")
@@ -175,7 +176,7 @@ def _read_classes(root: Path, settings: LabelMaps, findings: Findings) -> list[s
 
 @dataclass(frozen=True)
 class _Scan:
-    """What there is to know of a image and its label map; size and pixels count only where there is no problem."""
+    """What there is to know of an image and its label map; size and pixels count only where there is no problem."""
 
     problems: list[Problem]
     unknown: list[int]

@@ -48,7 +48,7 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
         return train_augment(sample, self.data, generator)
 
     def _load(self, index: int) -> Sample:
-        """The part of the work that is the same every time a image is shown."""
+        """The part of the work that is the same every time an image is shown."""
         sample = self.dataset[index]
         return train_resize(sample, self.data, Generator()) if self.resized_alike else sample
 
@@ -85,7 +85,7 @@ def training_batches(
         steps: length of the whole run, whatever step it starts from.
         pin: page-locked memory, for copies to CUDA.
 
-    Raises: ValueError if the batch does not divide; DataError naming the file when a image cannot be decoded.
+    Raises: ValueError if the batch does not divide; DataError naming the file when an image cannot be decoded.
     """
     if batch % world:
         raise ValueError(f"schedule.batch {batch} must be a multiple of the {world} processes; change either")
@@ -106,7 +106,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Every image of the data set once, in order; process `rank` of `world` takes the rank-th contiguous part.
 
-    Raises: DataError naming the file when a image cannot be decoded.
+    Raises: DataError naming the file when an image cannot be decoded.
     """
     positions = range(len(dataset) * rank // world, len(dataset) * (rank + 1) // world)
     batches = (list(positions[start : start + batch]) for start in range(0, len(positions), batch))

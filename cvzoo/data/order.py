@@ -50,7 +50,7 @@ def epoch_order(count: int, seed: int, epoch: int, repeats: np.ndarray | None = 
 def repeat_factors(dataset: Dataset, threshold: float) -> np.ndarray:
     """How often each image is shown per epoch (LVIS, Gupta et al. 2019, appendix B).
 
-    A class in a share f of the images has the factor max(1, sqrt(threshold / f)); a image the largest of its
+    A class in a share f of the images has the factor max(1, sqrt(threshold / f)); an image the largest of its
     classes' factors, or 1 without objects.
 
     Returns: (N,) float64 >= 1.

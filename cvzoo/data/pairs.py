@@ -14,7 +14,7 @@ from cvzoo.data.problems import Findings, Problem
 
 @dataclass(frozen=True)
 class Pair:
-    """A image and its label map; the files may be missing."""
+    """An image and its label map; the files may be missing."""
 
     name: str
     """What the two have in common, as a relative path: "aachen/aachen_000000_000019"."""
@@ -26,7 +26,7 @@ def find_pairs(root: Path, split: Split, settings: LabelMaps, findings: Findings
     """The images of a split in the order of its lists, or of their names without lists.
 
     Errors are missing, empty or wrong folders and lists, and what is listed twice; label maps that lie in the folder
-    without a image are warnings. The files of the pairs are not looked for.
+    without an image are warnings. The files of the pairs are not looked for.
     """
     places = _Places(root, split, settings)
     missing = [folder for folder in (places.images, *places.annotations) if not folder.is_dir()]
@@ -70,7 +70,8 @@ def _first(paths: list[Path]) -> Path:
 
 
 def _in_folder(places: _Places, findings: Findings) -> list[Pair]:
-    suffix, files = places.settings.image_suffix, list(_files(places.images))
+    suffix = places.settings.image_suffix
+    files = list(_files(places.images))
     names = sorted(file.removesuffix(suffix) for file in files if file.endswith(suffix))
     if not names:
         others = Counter(PurePosixPath(file).suffix or file for file in files).most_common(3)
@@ -79,7 +80,8 @@ def _in_folder(places: _Places, findings: Findings) -> list[Pair]:
         remedy = "correct the folder, or the ending with --data.label-maps.image-suffix"
         findings.errors.append(Problem(places.images, reason, remedy))
         return []
-    known, suffix = set(names), places.settings.label_suffix
+    known = set(names)
+    suffix = places.settings.label_suffix
     for folder in places.annotations:
         for file in _files(folder):
             if file.endswith(suffix) and file.removesuffix(suffix) not in known:
@@ -111,7 +113,7 @@ def _in_list(file: Path, places: _Places, findings: Findings) -> Iterator[tuple[
     """The pairs that a text file names, each with the number of its line."""
     lines = read_lines(file, findings, "name another one with --data.train.lists / --data.val.lists")
     if lines == {}:
-        findings.errors.append(Problem(file, "the list is empty", "name a image in each line, or leave the list out"))
+        findings.errors.append(Problem(file, "the list is empty", "name an image in each line, or leave the list out"))
     for number, line in (lines or {}).items():
         words = line.split("\t") if "\t" in line else line.split()
         if len(words) == 1:

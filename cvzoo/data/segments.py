@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 
 from cvzoo.data.problems import Findings, at
+from cvzoo.ops import rle
 from cvzoo.structures import RLE, Mask, Polygons, Size
 
 FAR = 10
@@ -139,12 +139,11 @@ def _read_code(
             at(annotation, file, "its mask has no pixel", "it is skipped; give it some or remove it")
         )
         return None
-    plain = {"size": list(size), "counts": lengths.tolist()}
-    return coco.frPyObjects(plain, *size)  # pyright: ignore
+    return rle.from_counts(lengths.tolist(), size)
 
 
 def _lengths(code: dict[str, Any], size: Size) -> np.ndarray:
-    """Int64 pixels of each run of a code of a image of `size`; ValueError says what is wrong with it."""
+    """Int64 pixels of each run of a code of an image of `size`; ValueError says what is wrong with it."""
     if code.get("size") != list(size):
         raise ValueError(f"has the size {code.get('size')!r:.40}, its image [height, width] = {list(size)}")
     match code.get("counts"):

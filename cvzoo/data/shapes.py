@@ -15,7 +15,8 @@ import torch
 from numpy.random import Generator
 
 from cvzoo.data.config import Data, Shapes
-from cvzoo.ops.masks import encode, mask_json
+from cvzoo.ops.masks import mask_json
+from cvzoo.ops.rle import encode
 from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
 
 SplitName = Literal["train", "val"]
@@ -78,7 +79,7 @@ class ShapesDataset:
         return self._draw(index)[0]
 
     def labels(self, index: int) -> np.ndarray:
-        """(G,) int64 labels of the objects of a image, or the classes of its label map; draws it."""
+        """(G,) int64 labels of the objects of an image, or the classes of its label map; draws it."""
         target = self[index].target
         if target.label_map is None:
             return target.labels.numpy()
@@ -150,7 +151,7 @@ def draw_for(data: Data, size: Size, objects: int, seed: int) -> Sample:
 
 @dataclass(frozen=True)
 class Painting:
-    """A image and what it shows."""
+    """An image and what it shows."""
 
     image: np.ndarray
     """(3, H, W) uint8."""
@@ -207,8 +208,10 @@ def _place(
     x, y = rng.uniform(margin, width - margin), rng.uniform(margin, height - margin)
     angle = rng.uniform(0, 2 * math.pi)
     reach = math.hypot(half_w, half_h)
-    top, bottom = max(int(y - reach), 0), min(math.ceil(y + reach) + 1, height)
-    left, right = max(int(x - reach), 0), min(math.ceil(x + reach) + 1, width)
+    top = max(int(y - reach), 0)
+    bottom = min(math.ceil(y + reach) + 1, height)
+    left = max(int(x - reach), 0)
+    right = min(math.ceil(x + reach) + 1, width)
     dy = np.arange(top, bottom, dtype=np.float32)[:, None] + (0.5 - y)
     dx = np.arange(left, right, dtype=np.float32) + (0.5 - x)
     u = (dx * math.cos(angle) + dy * math.sin(angle)) / half_w

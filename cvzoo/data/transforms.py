@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from cvzoo.data.config import Data
 from cvzoo.ops.boxes import flip_boxes
-from cvzoo.ops.masks import crop_mask, flip_mask, scale_mask
+from cvzoo.ops.masks import crop_mask, flip_mask, pad_mask, scale_mask
 from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
 
 CROPS = 10
@@ -24,7 +24,7 @@ MIN_SIDE = 1.0
 
 
 def shortest_edge_size(size: Size, short_side: int, max_long_side: int, canvas: Size | None = None) -> Size:
-    """The size a image is resized to: short side as asked, smaller where the long side or the canvas bounds it.
+    """The size an image is resized to: short side as asked, smaller where the long side or the canvas bounds it.
 
     The arithmetic, int(x + 0.5) included, is detectron2's ResizeShortestEdge.
     """
@@ -45,8 +45,13 @@ def resize(sample: Sample, size: Size) -> Sample:
     if size == (height, width):
         return sample
     factors = torch.tensor([size[1] / width, size[0] / height]).repeat(2)
-    boxes, scale = sample.target.boxes * factors, lambda mask: scale_mask(mask, sample.size, size)
-    target = _moved(sample.target, boxes, scale, lambda label_map: resize_label_map(label_map, size))
+    boxes = sample.target.boxes * factors
+    target = _moved(
+        sample.target,
+        boxes,
+        lambda mask: scale_mask(mask, sample.size, size),
+        lambda label_map: resize_label_map(label_map, size),
+    )
     return _changed(sample, resize_image(sample.image, size), target)
 
 
@@ -63,8 +68,8 @@ def resize_label_map(label_map_HW: Tensor, size: Size) -> Tensor:
 def flip(sample: Sample) -> Sample:
     """Mirror left and right: x becomes W - x."""
     width = sample.size[1]
-    boxes, mirror = flip_boxes(sample.target.boxes, width), lambda mask: flip_mask(mask, width)
-    target = _moved(sample.target, boxes, mirror, lambda label_map: label_map.flip(-1))
+    boxes = flip_boxes(sample.target.boxes, width)
+    target = _moved(sample.target, boxes, lambda mask: flip_mask(mask, width), lambda label_map: label_map.flip(-1))
     return _changed(sample, sample.image.flip(-1), target)
 
 
@@ -101,8 +106,10 @@ def distort_colours(sample: Sample, generator: Generator) -> Sample:
     """
     happens = (torch.rand(5, generator=generator) < 0.5).tolist()
     draws = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()
-    brightness, contrast = 32 * draws[0], 1 + 0.5 * draws[1]
-    saturation, hue = 1 + 0.5 * draws[2], round(256 / 10 * draws[3])
+    brightness = 32 * draws[0]
+    contrast = 1 + 0.5 * draws[1]
+    saturation = 1 + 0.5 * draws[2]
+    hue = round(256 / 10 * draws[3])
     contrast_first = happens[4]
     values = np.arange(256, dtype=np.float64)
     # what happens to single grey levels is one look-up table before the colours and one after them
@@ -126,12 +133,58 @@ def _looked_up(pixels: np.ndarray, table_256: np.ndarray) -> np.ndarray:
     return table_256.clip(0, 255).astype(np.uint8)[pixels]
 
 
+def random_window(sample: Sample, data: Data, generator: Generator) -> Sample:
+    """Cut a square window around a random place of the image, often larger than it, and resize it to the crop.
+
+    Those of 1904.07850 and 1808.01244: objects with less than a pixel left are dropped, the rest of the crop is
+    black.
+    """
+    assert data.crop is not None
+    draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    scale = data.window_scales[int(draws[0] * len(data.window_scales))]
+    side = max(int(scale * (data.window_side or max(sample.size)) + 0.5), 1)
+    middles = []
+    for draw, length in zip(draws[1:], sample.size):
+        border = data.window_border
+        while length <= 2 * border:
+            border //= 2
+        middles.append(border + int(draw * (length - 2 * border)))
+    starts = [middle - side // 2 for middle in middles]
+    inner = [max(start, 0) for start in starts]
+    ends = [min(start + side, length) for start, length in zip(starts, sample.size)]
+    part = crop(sample, inner[0], inner[1], (ends[0] - inner[0], ends[1] - inner[1]))
+    zoom = data.crop[0] / side
+    places = [int((begin - start) * zoom + 0.5) for begin, start in zip(inner, starts)]
+    room = [full - place for full, place in zip(data.crop, places)]
+    height, width = (max(min(int(length * zoom + 0.5), free), 1) for length, free in zip(part.size, room))
+    return placed(resize(part, (height, width)), places[0], places[1], data.crop)
+
+
+def placed(sample: Sample, top: int, left: int, size: Size) -> Sample:
+    """The image at a place on a black canvas of `size`, large enough for it; on a label map the rest is ignored."""
+    height, width = sample.size
+    image = sample.image.new_zeros(3, *size)
+    image[:, top : top + height, left : left + width] = sample.image
+    boxes = sample.target.boxes + torch.tensor([left, top]).repeat(2)
+    around = (left, size[1] - left - width, top, size[0] - top - height)
+    target = _moved(
+        sample.target,
+        boxes,
+        lambda mask: pad_mask(mask, top, left, size),
+        lambda label_map: F.pad(label_map, around, value=IGNORE),
+    )
+    return _changed(sample, image, target)
+
+
 def train_resize(sample: Sample, data: Data, generator: Generator) -> Sample:
     """Resize for training: a short side drawn from the choice, zoomed by the scale jitter and cropped to fit.
 
     The jitter is large-scale jitter (Ghiasi et al. 2021): the zoomed image is cut at a random place to the crop, to
-    the canvas, or to the size it would have had unzoomed; a image that is smaller is left as it is.
+    the canvas, or to the size it would have had unzoomed; an image that is smaller is left as it is. With window scales
+    a window takes the place of all this.
     """
+    if data.window_scales:
+        return random_window(sample, data, generator)
     choice = int(torch.randint(len(data.short_sides), (), generator=generator))
     height, width = shortest_edge_size(sample.size, data.short_sides[choice], data.max_long_side, data.canvas)
     zoom = 1.0
@@ -179,6 +232,8 @@ def train_augment(sample: Sample, data: Data, generator: Generator) -> Sample:
 
 def eval_resize(sample: Sample, data: Data) -> Sample:
     """Resize for evaluation and prediction. A label map stays as it is: predictions are compared in original pixels."""
+    if data.test_full_size:
+        return sample
     size = shortest_edge_size(sample.size, data.test_short_side, data.max_long_side, data.canvas)
     if sample.target.label_map is None:
         return resize(sample, size)

@@ -142,7 +142,8 @@ def image_size(data: Data) -> Size:
 def _drawn(recipe: Recipe, size: Size, count: int, seed: int) -> Batch:
     samples = [draw_for(recipe.data, size, objects=8, seed=seed * count + i) for i in range(count)]
     for number, sample in enumerate(samples):
-        sample.image_id, sample.original_size = number, sample.size
+        sample.image_id = number
+        sample.original_size = sample.size
         sample.target.labels %= recipe.model.num_classes
     return Batch.collate(samples)
 

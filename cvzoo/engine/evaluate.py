@@ -37,7 +37,8 @@ def _answers(model: Model, dataset: Any, recipe: Recipe, device: torch.device) -
     if settings:
         for views in views_of(dataset, settings, recipe, device):
             with autocast(recipe.run, device):
-                yield views[0].batch, task.predict_views(model, views, recipe)
+                merged = task.predict_views(model, views, recipe)
+            yield views[0].batch, merged
         return
     for batch in evaluation_batches(dataset, recipe.data, batch=1, rank=dist.rank(), world=dist.world()):
         with autocast(recipe.run, device):

@@ -39,7 +39,8 @@ def check_batch(recipe: Recipe, world: int) -> None:
 
 def check_classes(recipe: Recipe, dataset: Dataset) -> None:
     """ValueError when the data set has another number of categories than the model."""
-    classes, count = dataset.classes, len(dataset.classes)
+    classes = dataset.classes
+    count = len(dataset.classes)
     predicted = class_count(recipe.model)
     if count != predicted:
         names = ", ".join(classes[:5]) + (" ..." if count > 5 else "")

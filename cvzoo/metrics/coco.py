@@ -21,7 +21,6 @@ IouType = Literal["bbox", "segm"]
 Results = Sequence[dict[str, Any]]
 IOU_TYPES: dict[Kind, IouType] = {"box": "bbox", "mask": "segm"}
 FIELDS: dict[Kind, str] = {"box": "bbox", "mask": "segmentation"}
-IOUS = np.linspace(0.5, 0.95, 10)
 AREAS = ("all", "small", "medium", "large")
 LIMITS = (1, 10, 100)
 """Detections counted per image and category: the best 1, 10 or 100 by score. AP counts 100."""
@@ -119,7 +118,8 @@ def _pycocotools(truth: dict[str, Any], detections: Results, iou_type: IouType) 
 
 
 def _summary(curves: _Curves) -> dict[str, float]:
-    precision, recall = curves.precision[..., -1], curves.recall
+    precision = curves.precision[..., -1]
+    recall = curves.recall
     return {
         "AP": _mean(precision[..., 0]),
         "AP50": _mean(precision[0, ..., 0]),

@@ -82,8 +82,11 @@ class AtrousDepthwise(ConvNorm):
         return self.norm_and_relu(torch.cat(parts, dim=1))
 
     def _conv(self, x: Tensor, part: slice) -> Tensor:
-        conv, d, (height, width) = self.conv, self.conv.dilation[0], size_of(x)
-        weight, bias = conv.weight[part], None if conv.bias is None else conv.bias[part]
+        conv = self.conv
+        d = self.conv.dilation[0]
+        (height, width) = size_of(x)
+        weight = conv.weight[part]
+        bias = None if conv.bias is None else conv.bias[part]
         x = F.pad(x[:, part].permute(0, 2, 3, 1), (0, 0, 0, -width % d, 0, -height % d))
         cells = x.unflatten(2, (-1, d)).unflatten(1, (-1, d)).permute(0, 2, 4, 1, 3, 5)  # N d d h w C
         y = F.conv2d(cells.flatten(0, 2).permute(0, 3, 1, 2), weight, bias, padding=1, groups=len(weight))
@@ -158,7 +161,7 @@ class ContextBlock(nn.Module):
     def __init__(self, channels: int, ratio: float) -> None:
         """The transform narrows to `ratio` of the channels."""
         super().__init__()
-        hidden = int(channels * ratio)
+        hidden = int(channels * ratio + 1e-6)  # cut off as the reference does, but for rounding errors of a read ratio
         self.attention = nn.Conv2d(channels, 1, 1)
         self.transform = nn.Sequential(
             nn.Conv2d(channels, hidden, 1),

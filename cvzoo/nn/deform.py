@@ -63,7 +63,8 @@ class DeformConv(nn.Conv2d):
     def forward(self, input: Tensor, dilation: int | None = None) -> Tensor:
         """`dilation` overrides the convolution's own, with `same` padding."""
         field = dilated(self.offset, input, dilation)
-        offsets, share = field[:, : self.moves], field[:, self.moves :]
+        offsets = field[:, : self.moves]
+        share = field[:, self.moves :]
         (out,) = deform_convs(
             [input],
             offsets,
@@ -188,7 +189,9 @@ def _corners(offsets_NDHW: Tensor, size: Pair, shape: _Shape, share_NSHW: Tensor
     The table has a row for every deformable group of channels of every cell of a map of `size`; what lies outside the
     map is zero.
     """
-    groups, (rows, columns), device = shape.deform_groups, size, offsets_NDHW.device
+    groups = shape.deform_groups
+    (rows, columns) = size
+    device = offsets_NDHW.device
     offsets_NHWTG2 = _by_tap(offsets_NDHW, groups, 2)
     place = offsets_NHWTG2 + shape.taps(*size_of(offsets_NDHW), device).unsqueeze(3)
     low = place.detach().floor()

@@ -10,6 +10,7 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
+from cvzoo.nn.deconv import DeconvNorm
 from cvzoo.nn.layers import ConvNorm, FixedBatchNorm2d
 from cvzoo.nn.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -22,7 +23,7 @@ def optimise_for_inference(model: Model) -> Model:
     for module in model.modules():
         for conv_name, norm_name in _conv_norm_pairs(module):
             conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
-            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d))
             # timm's batch norm has an activation in it
             if isinstance(norm, (nn.BatchNorm2d, FixedBatchNorm2d)) and not isinstance(norm, BatchNormAct2d):
                 _fold(conv, norm)
@@ -34,7 +35,7 @@ def _conv_norm_pairs(module: nn.Module) -> list[tuple[str, str]]:
     """Names of the convolutions of a module and of the norms that follow them."""
     names = dict(module.named_children())
     match module:
-        case ConvNorm():
+        case ConvNorm() | DeconvNorm():
             return [("conv", "norm")] if module.norm is not None else []
         case ResNet() | BasicBlock() | Bottleneck():
             return [(name, name.replace("conv", "bn")) for name in names if name.startswith("conv")]
@@ -44,7 +45,7 @@ def _conv_norm_pairs(module: nn.Module) -> list[tuple[str, str]]:
     return []
 
 
-def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | FixedBatchNorm2d) -> None:
+def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d | FixedBatchNorm2d) -> None:
     """Give `conv` the weight and bias of norm(conv(x))."""
     if isinstance(norm, nn.BatchNorm2d):
         fixed = FixedBatchNorm2d(norm.num_features, norm.eps).to(norm.weight.device)
@@ -52,5 +53,7 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | FixedBatchNorm2d) -> None:
         norm = fixed
     scale, shift = norm.scale_and_shift()
     bias = shift if conv.bias is None else shift + conv.bias * scale
-    conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None], requires_grad=False)
+    # a deconvolution's weight has its input's channels first
+    scale = scale[None, :, None, None] if isinstance(conv, nn.ConvTranspose2d) else scale[:, None, None, None]
+    conv.weight = nn.Parameter(conv.weight * scale, requires_grad=False)
     conv.bias = nn.Parameter(bias, requires_grad=False)

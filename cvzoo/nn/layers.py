@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.deform import DeformConv
-from cvzoo.ops.distributed import added_up, processes
+from cvzoo.ops.distributed import all_reduce_sum, processes
 
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained, with
@@ -71,10 +71,10 @@ class BatchNorm2d(nn.BatchNorm2d):
         if processes() == 1:
             return super().forward(x)
         x_wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        count = added_up(x_wide.new_tensor(x[:, 0].numel()))
-        mean = added_up(x_wide.sum(dim=(0, 2, 3))) / count
+        count = all_reduce_sum(x_wide.new_tensor(x[:, 0].numel()))
+        mean = all_reduce_sum(x_wide.sum(dim=(0, 2, 3))) / count
         centred = x_wide - mean[:, None, None]
-        var = added_up(centred.square().sum(dim=(0, 2, 3))) / count
+        var = all_reduce_sum(centred.square().sum(dim=(0, 2, 3))) / count
         self._remember(mean.detach(), var.detach() * count / (count - 1).clamp(min=1))
         scale = self.weight * (var + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
@@ -131,12 +131,15 @@ class ConvNorm(nn.Module):
         relu: bool = False,
         bias: bool | None = None,
         deform: bool = False,
+        deform_groups: int = 1,
     ) -> None:
         """`groups` are the convolution's, `norm_groups` a group norm's; `bias` None: only where there is no norm."""
         super().__init__()
         layer = DeformConv if deform else nn.Conv2d
         shape: dict[str, Any] = {"padding": kernel // 2 * dilation, "dilation": dilation, "groups": groups}
         shape["bias"] = norm is None if bias is None else bias
+        if deform:
+            shape["deform_groups"] = deform_groups
         self.conv = layer(in_channels, out_channels, kernel, stride=stride, **shape)
         self.norm = make_norm(norm, out_channels, groups=norm_groups)
         self.relu = relu

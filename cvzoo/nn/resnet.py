@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,6 +39,9 @@ class ResNetConfig:
     """Groups of channels that have offsets of their own in deformable convolutions."""
     output_stride: Literal[8, 16, 32] = 32
     """Stride of the body's last map: layers beyond it dilate their 3x3 convolutions instead (1706.05587, figure 3)."""
+    contract_dilation: bool = True
+    """The first block of a layer that dilates instead of halving its map is dilated as the layer before it
+    (torchvision, mmsegmentation), not as the other blocks of its layer (detectron2)."""
     multi_grid: tuple[int, ...] = ()
     """Dilation in each block of layer4; empty: the output stride decides it (2, 4, 8: detectron2's for 1706.05587)."""
     context_ratio: float | None = None
@@ -60,6 +63,11 @@ class ResNetConfig:
         for name, value in of_bottlenecks.items():
             if value and not self.bottleneck:
                 raise ValueError(f"model.backbone.{name}: depth {self.depth} has no bottlenecks; take 50 or more")
+        if self.width % self.groups:
+            raise ValueError(f"model.backbone.groups {self.groups} must be a divisor of the width, {self.width}")
+        if self.context_ratio is not None and self.channels[1] * self.context_ratio < 1:
+            ratio, channels = self.context_ratio, self.channels[1]
+            raise ValueError(f"model.backbone.context-ratio {ratio} leaves no channel of {channels}; raise it")
 
     @property
     def bottleneck(self) -> bool:
@@ -75,7 +83,18 @@ class ResNetConfig:
         return ResNet(self)
 
 
-def _norm(config: ResNetConfig, channels: int) -> nn.Module:
+class NormConfig(Protocol):
+    """What the config of a network of such blocks says of their norms."""
+
+    @property
+    def norm(self) -> Norm: ...
+    @property
+    def norm_groups(self) -> int: ...
+    @property
+    def norm_eps(self) -> float: ...
+
+
+def _norm(config: NormConfig, channels: int) -> nn.Module:
     norm = make_norm(config.norm, channels, config.norm_eps, config.norm_groups)
     assert norm is not None
     return norm
@@ -85,7 +104,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions, the first of them dilated, and a shortcut."""
 
     def __init__(
-        self, config: ResNetConfig, in_channels: int, mid: int, out_channels: int, stride: int, dilation: int = 1
+        self, config: NormConfig, in_channels: int, mid: int, out_channels: int, stride: int, dilation: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, dilation, dilation, bias=False)
@@ -144,7 +163,7 @@ def _conv_3x3(config: ResNetConfig, channels: int, stride: int, dilation: int, d
     return nn.Conv2d(channels, channels, 3, bias=False, **shape)
 
 
-def _downsample(config: ResNetConfig, in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+def _downsample(config: NormConfig, in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
     """The projection shortcut, where the shape changes."""
     if stride == 1 and in_channels == out_channels:
         return None
@@ -153,7 +172,8 @@ def _downsample(config: ResNetConfig, in_channels: int, out_channels: int, strid
 
 
 def _deep_stem(config: ResNetConfig, channels: int) -> nn.Sequential:
-    layers, half = [], channels // 2
+    layers = []
+    half = channels // 2
     for in_channels, out_channels, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
         layers.append(nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False))
         layers += [_norm(config, out_channels), nn.ReLU(inplace=True)]
@@ -218,11 +238,13 @@ class ResNet(nn.Module):
 
 
 def _layer(config: ResNetConfig, index: int, in_channels: int, out: int) -> nn.Sequential:
-    """`index` 0 is layer1. The first block of a layer that does not halve its map is dilated as the layer before."""
+    """`index` 0 is layer1."""
     block = Bottleneck if config.bottleneck else BasicBlock
-    mid, stride, blocks = config.width * 2**index, 4 * 2**index, BLOCKS[config.depth][index]
+    mid = config.width * 2**index
+    stride = 4 * 2**index
+    blocks = BLOCKS[config.depth][index]
     dilation = max(1, stride // config.output_stride)
-    dilations = [max(1, dilation // 2), *[dilation] * (blocks - 1)]
+    dilations = [max(1, dilation // 2) if config.contract_dilation else dilation, *[dilation] * (blocks - 1)]
     if index == 3 and config.multi_grid:
         dilations = list(config.multi_grid)
     first = block(config, in_channels, mid, out, 2 if index and dilation == 1 else 1, dilations[0])

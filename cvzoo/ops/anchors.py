@@ -45,13 +45,14 @@ class AnchorConfig:
 
 
 def octave_sizes(bases: tuple[float, ...], octaves: int = 3) -> tuple[tuple[float, ...], ...]:
-    """Per level `octaves` sizes base * 2^(i / octaves), the scales of RetinaNet (1708.02002, section 4)."""
+    """Per level `octaves` sizes base * 2^(i / octaves), the scales of 1708.02002, section 4."""
     return tuple(tuple(base * 2 ** (i / octaves) for i in range(octaves)) for base in bases)
 
 
 def cell_anchors(config: AnchorConfig, level: int) -> Tensor:
     """The (A, 4) anchors of one cell, xyxy around (0, 0)."""
-    sizes, ratios = config.sizes[level], config.ratios[level % len(config.ratios)]
+    sizes = config.sizes[level]
+    ratios = config.ratios[level % len(config.ratios)]
     by_size = [(s, r) for s in sizes for r in ratios]
     pairs = by_size if config.order == "size" else [(s, r) for r in ratios for s in sizes]
     half_wh = [(s / math.sqrt(r) / 2, s * math.sqrt(r) / 2) for s, r in pairs]

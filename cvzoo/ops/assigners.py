@@ -16,7 +16,7 @@ from cvzoo.structures import Target
 
 BACKGROUND = -1
 IGNORED = -2
-EXACT = "donot_use_mm_for_euclid_dist"
+WITHOUT_MATRIX_PRODUCT = "donot_use_mm_for_euclid_dist"
 """torch.cdist by differences: its products lose the digits that tell near anchors apart."""
 
 
@@ -33,6 +33,10 @@ class Match(NamedTuple):
     def rows(self, rows_R: Tensor) -> Match:
         """The match of some of the candidates."""
         return Match(*(column[rows_R] for column in self))
+
+    def joined(self, other: Match) -> Match:
+        """The match of these candidates and, after them, of others."""
+        return Match(*(torch.cat(columns) for columns in zip(self, other)))
 
     def spread(self, rows_A: Tensor, count: int) -> Match:
         """The match of `count` candidates, of which these are `rows_A` and the others are ignored."""
@@ -64,7 +68,7 @@ def match_boxes(
     """Match by IoU: positive at `positive_from` or more, negative under `negative_below`, else ignored.
 
     `best_match`: candidates that reach a ground-truth box's best IoU (ties included) become positive even under
-    the threshold, and keep their `own` best box (Faster R-CNN, torchvision, detectron2) or are given to that
+    the threshold, and keep their `own` best box (1506.01497, torchvision, detectron2) or are given to that
     `truth` box, later boxes winning (mmdetection); a best IoU under `best_match_from` does not count.
     Without ground truth every candidate is negative.
     Candidates that are not `valid_A` take no part: they are ignored.
@@ -90,7 +94,7 @@ def match_iou(
     best_A, index_A = iou_GA.max(dim=0)
     positive_A = best_A >= positive_from
     negative_A = best_A < negative_below
-    if best_match != "none":
+    if best_match != "none" and len(best_A):
         best_G1 = iou_GA.max(dim=1, keepdim=True).values
         truth, candidate = torch.where((iou_GA == best_G1) & (best_G1 >= best_match_from))
         if best_match == "truth":
@@ -120,7 +124,7 @@ def point_distances(points_M2: Tensor, boxes: Tensor) -> Tensor:
 def match_locations(
     points_M2: Tensor, stride_M: Tensor, range_M2: Tensor, truth_G4: Tensor, radius: float | None, closed: bool
 ) -> Match:
-    """Match points that lie in a box whose farthest side is in the level's range; the smallest box wins (FCOS).
+    """Match points that lie in a box whose farthest side is in the level's range; the smallest box wins (1904.01355).
 
     With `radius` a point must also be within that many strides of the box's centre, along either axis
     (2006.09214, section 2). The ends of a range belong to it where it is `closed` (mmdetection) or not (torchvision).
@@ -129,7 +133,8 @@ def match_locations(
         return _no_truth(len(points_M2), points_M2.device)
     distance_GM4 = point_distances(points_M2, truth_G4[:, None])
     fits_GM = distance_GM4.amin(dim=-1) > 0
-    farthest_GM, (low_M, high_M) = distance_GM4.amax(dim=-1), range_M2.unbind(dim=1)
+    farthest_GM = distance_GM4.amax(dim=-1)
+    (low_M, high_M) = range_M2.unbind(dim=1)
     if closed:
         fits_GM &= (farthest_GM >= low_M) & (farthest_GM <= high_M)
     else:
@@ -143,7 +148,7 @@ def match_locations(
 
 
 def match_nearest(points_M2: Tensor, stride_M: Tensor, truth_G4: Tensor, scale: float) -> Match:
-    """Match to each box the nearest point of its level, distances measured in the box's sides (RepPoints).
+    """Match to each box the nearest point of its level, distances measured in the box's sides (1904.11490).
 
     A box of `scale` strides belongs to the level of that stride, log2 rounded down. A point that several boxes want
     goes to the one it is nearest to.
@@ -162,7 +167,7 @@ def match_nearest(points_M2: Tensor, stride_M: Tensor, truth_G4: Tensor, scale: 
 
 
 def match_adaptive(anchors: tuple[Tensor, ...], truth_G4: Tensor, nearest: int) -> Match:
-    """Match by an IoU threshold that each box sets itself (ATSS, 1912.02424, algorithm 1).
+    """Match by an IoU threshold that each box sets itself (1912.02424, algorithm 1).
 
     The `nearest` anchors of each level by distance of centres are candidates; those with an IoU of at least mean plus
     standard deviation of the candidates', and their centre in the box, are positive. The highest IoU wins.
@@ -172,8 +177,9 @@ def match_adaptive(anchors: tuple[Tensor, ...], truth_G4: Tensor, nearest: int) 
         return _no_truth(len(anchors_M4), anchors_M4.device)
     iou_GM = pairwise_iou(truth_G4, anchors_M4)
     centre_M2 = (anchors_M4[:, :2] + anchors_M4[:, 2:]) / 2
-    distance_GM = torch.cdist((truth_G4[:, :2] + truth_G4[:, 2:]) / 2, centre_M2, compute_mode=EXACT)
-    candidates, start = [], 0
+    distance_GM = torch.cdist((truth_G4[:, :2] + truth_G4[:, 2:]) / 2, centre_M2, compute_mode=WITHOUT_MATRIX_PRODUCT)
+    candidates = []
+    start = 0
     for level in anchors:
         distance_GL = distance_GM[:, start : start + len(level)]
         candidates.append(start + distance_GL.topk(min(nearest, len(level)), dim=1, largest=False).indices)

@@ -27,7 +27,7 @@ class DetectConfig:
     clip_first: bool = True
     """Clip boxes to the image before NMS (torchvision, mmdetection, R-CNNs) or after it (detectron2's dense models)."""
     min_side: float | None = 0.0
-    """Drop boxes with a side of at most this many pixels once clipped; None keeps all (torchvision's RetinaNet)."""
+    """Drop boxes with a side of at most this many pixels once clipped; None keeps all (torchvision's dense models)."""
     drop_first: bool = False
     """Drop too small boxes before NMS (torchvision, mmdetection), or at the end, having taken places (detectron2)."""
 

@@ -27,12 +27,12 @@ def sum_over_processes(value: Tensor) -> Tensor:
     return total
 
 
-def added_up(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """Sum of a tensor over all training processes, through which gradients flow back to every one of them."""
-    return _AddedUp.apply(value) if processes() > 1 else value  # pyright: ignore[reportReturnType]
+    return _AllReduceSum.apply(value) if processes() > 1 else value  # pyright: ignore[reportReturnType]
 
 
-class _AddedUp(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     """Every process' loss depends on every process' value, so the gradients are added up, too."""
 
     @staticmethod

@@ -35,7 +35,8 @@ class _FocalLoss(torch.autograd.Function):
         modulator *= negative_weight
         row = torch.where(labels_M >= 0)[0]
         column = labels_M[row]
-        p_pos, softplus_pos = p[row, column], F.softplus(-x[row, column])
+        p_pos = p[row, column]
+        softplus_pos = F.softplus(-x[row, column])
         # d/dx of w p^g softplus(x) is w p^g (g (1 - p) softplus(x) + p); p's buffer turns into that gradient
         loss_MK = modulator * softplus
         grad_MK = softplus.mul_(gamma).mul_(1 - p).add_(p).mul_(modulator)
@@ -90,7 +91,8 @@ def iou_loss(boxes_P4: Tensor, truth_P4: Tensor, kind: Literal["iou", "giou"]) -
     """(P,): -log IoU (UnitBox, 1608.01471, equation 1) or 1 - GIoU (1902.09630, algorithm 2)."""
     if kind == "giou":
         return generalized_box_iou_loss(boxes_P4, truth_P4)
-    low, high = torch.maximum(boxes_P4[:, :2], truth_P4[:, :2]), torch.minimum(boxes_P4[:, 2:], truth_P4[:, 2:])
+    low = torch.maximum(boxes_P4[:, :2], truth_P4[:, :2])
+    high = torch.minimum(boxes_P4[:, 2:], truth_P4[:, 2:])
     both = (high - low).clamp(min=0).prod(dim=1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_P4, truth_P4)]
     union = areas[0] + areas[1] - both
@@ -98,7 +100,7 @@ def iou_loss(boxes_P4: Tensor, truth_P4: Tensor, kind: Literal["iou", "giou"]) -
 
 
 def centreness_of(distances_P4: Tensor) -> Tensor:
-    """(P,): 1 in the middle of a box, 0 at its sides, from the distances to them (FCOS, 1904.01355, equation 3)."""
+    """(P,): 1 in the middle of a box, 0 at its sides, from the distances to them (1904.01355, equation 3)."""
     left, top, right, bottom = distances_P4.unbind(dim=1)
     across = torch.minimum(left, right) / torch.maximum(left, right)
     down = torch.minimum(top, bottom) / torch.maximum(top, bottom)

@@ -2,7 +2,7 @@
 
 A mask is unpacked into pixels only under a box (training) or for one object at a time, so that a hundred masks of a
 large image never lie in memory together.
-Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its box, H W pixels of a image.
+Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its box, H W pixels of an image.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pycocotools import mask as coco
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from cvzoo.ops import rle
 from cvzoo.structures import RLE, Mask, Size
 
 MaskTarget = Literal["binary", "bitmap", "soft"]
@@ -26,23 +26,16 @@ MIN_SIDE = 0.1
 """Boxes are taken to be at least this wide when a polygon is scaled to them (detectron2)."""
 
 
-def decode(mask: Mask, size: Size) -> np.ndarray:
-    """(H, W) uint8 of 0 and 1: a mask of a image of `size` in pixels, polygons as COCO's rasteriser fills them."""
-    return coco.decode(to_rle(mask, size))  # pyright: ignore[reportArgumentType]
-
-
-def encode(bitmap_HW: np.ndarray) -> RLE:
-    """The run-length code of a bitmap."""
-    return coco.encode(np.asfortranarray(bitmap_HW, np.uint8))  # pyright: ignore[reportReturnType]
+def to_bitmap(mask: Mask, size: Size) -> np.ndarray:
+    """(H, W) uint8 of 0 and 1: a mask of an image of `size` in pixels, polygons as COCO's rasteriser fills them."""
+    return rle.decode(to_rle(mask, size))
 
 
 def to_rle(mask: Mask, size: Size) -> RLE:
-    """The run-length code of a mask of a image of `size`."""
+    """The run-length code of a mask of an image of `size`."""
     if isinstance(mask, dict):
         return mask
-    if not mask:
-        return encode(np.zeros(size, np.uint8))
-    return coco.merge(coco.frPyObjects([polygon.tolist() for polygon in mask], *size))  # pyright: ignore
+    return rle.from_polygons(mask, size) if mask else rle.encode(np.zeros(size, np.uint8))
 
 
 def mask_json(mask: Mask) -> Any:
@@ -53,26 +46,34 @@ def mask_json(mask: Mask) -> Any:
 
 
 def flip_mask(mask: Mask, width: int) -> Mask:
-    """Mirrored left and right in a image of that width."""
+    """Mirrored left and right in an image of that width."""
     if isinstance(mask, dict):
-        return encode(coco.decode(mask)[:, ::-1])  # pyright: ignore[reportArgumentType]
+        return rle.encode(rle.decode(mask)[:, ::-1])
     return [_mapped(polygon, (-1, 1), (width, 0)) for polygon in mask]
 
 
 def scale_mask(mask: Mask, size: Size, new_size: Size) -> Mask:
     """In the pixels of the image resized from `size` to `new_size`; bitmaps by nearest neighbour."""
     if isinstance(mask, dict):
-        bitmap = torch.from_numpy(coco.decode(mask))[None, None]  # pyright: ignore[reportArgumentType]
-        return encode(F.interpolate(bitmap, new_size, mode="nearest-exact")[0, 0].numpy())
+        bitmap = torch.from_numpy(rle.decode(mask))[None, None]
+        return rle.encode(F.interpolate(bitmap, new_size, mode="nearest-exact")[0, 0].numpy())
     return [_mapped(polygon, (new_size[1] / size[1], new_size[0] / size[0]), (0, 0)) for polygon in mask]
 
 
 def crop_mask(mask: Mask, top: int, left: int, size: Size) -> Mask:
     """In the pixels of a window of the image. Polygons may reach beyond it."""
     if isinstance(mask, dict):
-        bitmap = coco.decode(mask)  # pyright: ignore[reportArgumentType]
-        return encode(bitmap[top : top + size[0], left : left + size[1]])
+        return rle.encode(rle.decode(mask)[top : top + size[0], left : left + size[1]])
     return [_mapped(polygon, (1, 1), (-left, -top)) for polygon in mask]
+
+
+def pad_mask(mask: Mask, top: int, left: int, size: Size) -> Mask:
+    """In the pixels of a larger image of `size`, of which the mask's begins there."""
+    if isinstance(mask, dict):
+        bitmap = rle.decode(mask)
+        height, width = bitmap.shape
+        return rle.encode(np.pad(bitmap, ((top, size[0] - top - height), (left, size[1] - left - width))))
+    return [_mapped(polygon, (1, 1), (left, top)) for polygon in mask]
 
 
 def _mapped(polygon: np.ndarray, factors: tuple[float, float], shifts: tuple[float, float]) -> np.ndarray:
@@ -98,12 +99,13 @@ def mask_targets(
     boxes = boxes_F4.detach().float().cpu()
     index = index_F.cpu()
     for number in index.unique().tolist():
-        mask, rows = masks[number], torch.where(index == number)[0]
+        mask = masks[number]
+        rows = torch.where(index == number)[0]
         if kind == "binary" and not isinstance(mask, dict):
             for row in rows.tolist():
                 targets[row] = torch.from_numpy(_polygons_in(mask, boxes[row].tolist(), side))
         else:
-            bitmap = torch.from_numpy(decode(mask, size)).float()[None, None]
+            bitmap = torch.from_numpy(to_bitmap(mask, size)).float()[None, None]
             if kind == "bitmap" and canvas is not None:
                 bitmap = F.pad(bitmap, (0, canvas[1] - size[1], 0, canvas[0] - size[0]))
             cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
@@ -115,13 +117,13 @@ def _polygons_in(polygons: list[np.ndarray], box: list[float], side: int) -> np.
     x1, y1, x2, y2 = box
     factors = side / max(x2 - x1, MIN_SIDE), side / max(y2 - y1, MIN_SIDE)
     moved = [((polygon.reshape(-1, 2) - (x1, y1)) * factors).reshape(-1) for polygon in polygons]
-    return decode(moved, (side, side))
+    return to_bitmap(moved, (side, side))
 
 
 def paste_masks(probabilities_DSS: Tensor, boxes_D4: Tensor, size: Size, threshold: float = 0.5) -> list[RLE]:
-    """The masks in a image of `size`: sampled bilinearly at pixel centres, set where `threshold` is reached.
+    """The masks in an image of `size`: sampled bilinearly at pixel centres, set where `threshold` is reached.
 
-    Computed on the CPU, where the codes are needed, and under the boxes only (Mask R-CNN; detectron2's
+    Computed on the CPU, where the codes are needed, and under the boxes only (1703.06870; detectron2's
     paste_masks_in_image, which samples the whole image).
     """
     pasted = []
@@ -158,7 +160,7 @@ def _bilinear(pixels_P: range, start: float, end: float, side: int) -> Tensor:
 
 
 def _encode_window(bitmap_WH: np.ndarray, left: int, top: int, size: Size) -> RLE:
-    """The run-length code of a image that is empty outside of a window, without unpacking the image."""
+    """The run-length code of an image that is empty outside of a window, without unpacking the image."""
     height, width = size
     window_width, window_height = bitmap_WH.shape
     padded = np.zeros((window_width, window_height + 2), np.int8)
@@ -166,8 +168,9 @@ def _encode_window(bitmap_WH: np.ndarray, left: int, top: int, size: Size) -> RL
     column, row = np.nonzero(np.diff(padded, axis=1))
     edges = (left + column) * height + top + row  # runs begin and end in turn
     if window_height == height:  # a run that reaches the lower border goes on at the top of the next column
-        ends, starts = edges[1:-1:2], edges[2::2]
+        ends = edges[1:-1:2]
+        starts = edges[2::2]
         joined = np.flatnonzero(ends == starts) * 2 + 1
         edges = np.delete(edges, np.concatenate([joined, joined + 1]))
     counts = np.diff(np.concatenate([[0], edges, [height * width]])).tolist()
-    return coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)  # pyright: ignore
+    return rle.from_counts(counts, size)

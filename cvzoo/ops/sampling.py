@@ -20,7 +20,7 @@ def sample_balanced(
 ) -> tuple[Tensor, Tensor]:
     """Indices of at most `count` candidates: up to `positive_fraction` of them positive, filled up with negatives.
 
-    Returns (positive indices, negative indices), drawn without replacement (Faster R-CNN, section 3.1.3).
+    Returns (positive indices, negative indices), drawn without replacement (1506.01497, section 3.1.3).
     """
     positive, negative = torch.where(positive_A)[0], torch.where(negative_A)[0]
     positives = min(len(positive), int(count * positive_fraction))

@@ -11,6 +11,17 @@ from cvzoo.data.config import Data, LabelMaps, Shapes, Split
 MULTI_SCALE = (640, 672, 704, 736, 768, 800)
 """Short sides that detectron2 draws from in training."""
 
+COCO_512 = Data(
+    short_sides=(512,),
+    test_short_side=512,
+    test_full_size=True,
+    window_scales=(0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),
+    crop=(512, 512),
+    colour_jitter=0.4,
+    aspect_grouping=False,
+)
+"""COCO in square windows of 512 pixels, evaluated at full size, as detectors by key points have it."""
+
 COCO_320 = Data(
     root=Path("data/coco_mini"),
     train=Split(images="train", annotations="annotations/instances_train.json"),

@@ -77,9 +77,9 @@ class Schedule:
     floor: float = 0.0
     """Policy `poly`: the share of the peak learning rate that the run ends with."""
     warmup_iterations: int = 1000
-    """The learning rate rises linearly over this many iterations ..."""
+    """Iterations over which the learning rate rises linearly to its peak."""
     warmup_factor: float = 0.001
-    """... from this share of its value."""
+    """Share of its peak that the learning rate rises from."""
     accumulate: int = 1
     """Split each step's batch into this many forward and backward passes, to save memory."""
 

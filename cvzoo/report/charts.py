@@ -43,9 +43,12 @@ def lr_chart(log: Log) -> str:
 def smoothed(values: Sequence[float]) -> list[float]:
     """Exponential moving average over about a thirtieth of the curve, without a start-up bias."""
     keep = 1 - min(1.0, 30 / max(len(values), 1))
-    average, weight, smooth = 0.0, 0.0, []
+    average = 0.0
+    weight = 0.0
+    smooth = []
     for value in values:
-        average, weight = keep * average + (1 - keep) * value, keep * weight + (1 - keep)
+        average = keep * average + (1 - keep) * value
+        weight = keep * weight + (1 - keep)
         smooth.append(average / weight)
     return smooth
 

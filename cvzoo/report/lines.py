@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cvzoo.results.row_files import RowFile, load_rows
@@ -74,10 +74,9 @@ def list_lines(task: str | None = None, sort: str | None = None) -> list[dict[st
 
 
 def _cells(line: ZooLine) -> dict[str, str]:
-    row, metrics = line.row, SECTIONS[line.row.task].metrics
-    # Weights come first: who downloads them gets these figures.
-    stated = [found.results for found in (*row.published, *row.references) if metrics[0] in found.results]
-    reference = stated[0] if stated and not line.file.changes else {}
+    row = line.row
+    metrics = SECTIONS[line.row.task].metrics
+    reference = {} if line.file.changes else _reference(row, metrics[0])
     return {
         "row": line.name,
         "system": line.system.name,
@@ -91,6 +90,13 @@ def _cells(line: ZooLine) -> dict[str, str]:
         "inf_s/im": number(line.cost("inf_s_per_im")),
         "machine": line.file.machine,
     }
+
+
+def _reference(row: Row, metric: str) -> Mapping[str, float]:
+    """What to compare with: weights trained by the row's recipe, else its references, else any weights."""
+    own = [published for published in row.published if not published.note]
+    stated = [found.results for found in (*own, *row.references, *row.published) if metric in found.results]
+    return stated[0] if stated else {}
 
 
 def _joined(values: Sequence[float | None]) -> str:

@@ -67,7 +67,8 @@ def _cost(log: Log, recipe: Mapping[str, Any]) -> dict[str, str]:
     lines = [line for line in log if "seconds" in line]
     if not lines:
         return {}
-    iterations, seconds = lines[-1]["iteration"], median(line["seconds"] for line in lines)
+    iterations = lines[-1]["iteration"]
+    seconds = median(line["seconds"] for line in lines)
     total = sum(line["seconds"] * (line["iteration"] - before) for line, before in zip(lines, [0, *_steps(lines)]))
     waiting = sum(line["data_seconds"] for line in lines) / sum(line["seconds"] for line in lines)
     batch = recipe["schedule"]["batch"]

@@ -16,7 +16,7 @@ class Evidence:
     cases: tuple[str, ...]
     """What was compared, by name: a golden case, or a side-by-side test."""
     deviation: float
-    """The largest one of any output, absolute and relative to the largest number of that output."""
+    """The largest one of any output, as a share of that output's largest number."""
     share: float
     """The largest share of its tolerance that a deviation took, 0..1."""
     date: str

@@ -5,7 +5,7 @@
 - The row's own recipe writes `zoo/rows/<row>@<machine>.json`. When that recipe has been edited, figures of the old one
   are dropped with the next update.
 - Another precision, seed or other run option, and weights the row did not train (`--weights torchvision`), have a file
-  of their own beside it, named after the difference: `retinanet_x+precision=bf16@h100.json`.
+  of their own beside it, named after the difference: `<row>+precision=bf16@h100.json`.
 - Any other change makes an experiment, not the row: it never enters the zoo; its file lies in `<run.out>/rows`.
 """
 

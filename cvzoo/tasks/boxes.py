@@ -113,7 +113,8 @@ def predict_views(model: Any, views: list[View], recipe: Recipe[Any]) -> Predict
         raise ValueError(
             f"{recipe.row}: test-time augmentation is for the R-CNN family; leave out data.test-scales/-flip"
         )
-    detect, original = model.config.box_head.detect, views[0].batch.original_sizes[0]
+    detect = model.config.box_head.detect
+    original = views[0].batch.original_sizes[0]
     seen = [model.detections(view.batch) for view in views]
     boxes = torch.cat([_to_original(found[0].boxes, view) for (found, _), view in zip(seen, views)])
     scores = torch.cat([found[0].scores for found, _ in seen])

@@ -63,7 +63,8 @@ def confusion_chart(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     """The share of each class's pixels (a row) that was taken for each class (a column); a row is blank without any."""
     pixels = np.array(counts, float)
     share = pixels / np.where(pixels.any(1), pixels.sum(1), np.nan)[:, None]
-    names, cell = range(len(classes)), 300 / len(classes)  # in points
+    names = range(len(classes))
+    cell = 300 / len(classes)  # in points
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(xlabel="predicted, in % of the true class", ylabel="true", height=5.6)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="none")
@@ -71,7 +72,8 @@ def confusion_chart(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         axes.set_yticks(names, classes, fontsize=min(9, 0.8 * cell))
         axes.grid(visible=False)
         for row, column in np.argwhere(share >= 0.005) if cell >= NUMBER_SIZE else ():
-            colour, text = "white" if share[row, column] > 0.5 else GREY, f"{100 * share[row, column]:.0f}"
+            colour = "white" if share[row, column] > 0.5 else GREY
+            text = f"{100 * share[row, column]:.0f}"
             axes.text(column, row, text, color=colour, fontsize=min(9, 0.45 * cell), ha="center", va="center")
         return svg_of(figure, "confusion")
 

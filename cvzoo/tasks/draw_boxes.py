@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from cvzoo.ops.masks import decode, scale_mask
+from cvzoo.ops.masks import scale_mask, to_bitmap
 from cvzoo.structures import Prediction, Size, Target
 
 AnyImage: TypeAlias = Image.Image | Tensor | np.ndarray
@@ -52,11 +52,13 @@ def draw(
     drawn, scale = scaled(drawn, long_side)
     if isinstance(objects, Prediction):
         objects = objects[objects.scores >= min_score]
-    labels, line = objects.labels.tolist(), max(2, round(max(drawn.size) / 250))
+    labels = objects.labels.tolist()
+    line = max(2, round(max(drawn.size) / 250))
     if objects.masks is None:
         colours = [colour_of(label) for label in labels]
     else:
-        colours, line = instance_colours(labels), line // 2
+        colours = instance_colours(labels)
+        line = line // 2
         drawn = _with_masks(drawn, size, objects, colours, line)
     boxes = [_inside([value * scale for value in box], drawn) for box in objects.boxes.tolist()]
     scores = objects.scores.tolist() if isinstance(objects, Prediction) else [None] * len(labels)
@@ -71,7 +73,7 @@ def draw(
 
 
 def as_pil(image: AnyImage) -> Image.Image:
-    """The drawn as PIL's, in RGB."""
+    """The image as PIL's, in RGB."""
     return image.convert("RGB") if isinstance(image, Image.Image) else to_pil_image(image)
 
 
@@ -87,7 +89,7 @@ def font_for(drawn: Image.Image) -> Font:
 
 
 def colour_of(label: int) -> Colour:
-    """The colour of a class, the same in every drawn."""
+    """The colour of a class, the same in every image."""
     saturation, value = TONES[label // 8 % len(TONES)]
     red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN % 1, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -110,14 +112,14 @@ def instance_colours(labels: Sequence[int]) -> list[Colour]:
 def _with_masks(
     drawn: Image.Image, size: Size, objects: Target | Prediction, colours: Sequence[Colour], contour: int
 ) -> Image.Image:
-    """The drawn, which was of `size`, with masks in translucent colours, small ones over large ones."""
+    """The image, which was of `size`, with masks in translucent colours, small ones over large ones."""
     assert objects.masks is not None
     before, pixels = np.array(drawn), np.array(drawn)
     shown = (drawn.height, drawn.width)
     areas = (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(1)
     for number in areas.argsort(descending=True).tolist():
         mask = objects.masks[number]
-        bitmap = decode(mask if shown == size else scale_mask(mask, size, shown), shown)
+        bitmap = to_bitmap(mask if shown == size else scale_mask(mask, size, shown), shown)
         _paint(pixels, before, bitmap, colours[number], contour)
     return Image.fromarray(pixels)
 
@@ -128,7 +130,8 @@ def _paint(pixels_HW3: np.ndarray, before_HW3: np.ndarray, bitmap_HW: np.ndarray
     if not len(rows):
         return
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    inside, part = bitmap_HW[window].astype(bool), pixels_HW3[window]
+    inside = bitmap_HW[window].astype(bool)
+    part = pixels_HW3[window]
     part[inside] = before_HW3[window][inside] * (1 - ALPHA) + np.array(colour) * ALPHA
     eroded = Image.fromarray(np.pad(inside, contour)).convert("L").filter(ImageFilter.MinFilter(2 * contour + 1))
     core = np.array(eroded)[contour:-contour, contour:-contour] > 0
@@ -161,7 +164,8 @@ def plate_size(text: str, font: Font) -> tuple[float, float]:
 
 def write_plate(canvas: ImageDraw.ImageDraw, text: str, at: tuple[float, float], colour: Colour, font: Font) -> None:
     """Text on a plate of the colour, whose top left corner is at this place."""
-    (x, y), (width, height) = at, plate_size(text, font)
+    (x, y) = at
+    (width, height) = plate_size(text, font)
     canvas.rectangle((x, y, x + width, y + height), fill=colour)
     is_light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
     canvas.text((x + 3, y + 1), text, fill="black" if is_light else "white", font=font)

@@ -31,7 +31,8 @@ def draw_labels(
     """
     drawn, _ = scaled(as_pil(image), long_side)
     shown = label_image(labels).resize(drawn.size, Image.Resampling.NEAREST)
-    classes_HW, colours = np.asarray(shown), shown.convert("RGB")
+    classes_HW = np.asarray(shown)
+    colours = shown.convert("RGB")
     drawn.paste(Image.blend(drawn, colours, ALPHA), mask=Image.fromarray(classes_HW != IGNORE))
     drawn.paste(colours, mask=Image.fromarray(_borders(classes_HW)))
     return _with_legend(drawn, occurring(labels), classes) if legend else drawn
@@ -61,14 +62,17 @@ def _borders(classes_HW: np.ndarray) -> np.ndarray:
 
 
 def _with_legend(drawn: Image.Image, labels: Sequence[int], classes: Sequence[str]) -> Image.Image:
-    """The drawn on top of the names of these labels, in as many lines as they need."""
+    """The image on top of the names of these labels, in as many lines as they need."""
     font = font_for(drawn)
     places: list[tuple[int, tuple[float, float]]] = []
-    x, y, height = GAP, drawn.height + GAP, plate_size("", font)[1]
+    x = GAP
+    y = drawn.height + GAP
+    height = plate_size("", font)[1]
     for label in labels:
         width = plate_size(classes[label], font)[0]
         if x > GAP and x + width > drawn.width:
-            x, y = GAP, y + height + GAP
+            x = GAP
+            y = y + height + GAP
         places.append((label, (x, y)))
         x += width + GAP
     whole = Image.new("RGB", (drawn.width, round(y + height + GAP)), "white")

@@ -35,7 +35,7 @@ from cvzoo.tasks.views import View
 READABLE = 30
 """More classes than these make no confusion matrix that can be read."""
 STEP = 2 / 3
-"""A window moves on by this share of itself (Zhao et al.'s PSPNet; mmsegmentation's 513 of 769)."""
+"""A window moves on by this share of itself (1612.01105; mmsegmentation's 513 of 769)."""
 
 
 def check(recipe: Recipe[Any]) -> None:
@@ -67,7 +67,7 @@ class LabelMapEvaluation:
     """Of the images, in the same order."""
 
     def prediction(self, image_id: int) -> Segmentation:
-        """The label map of a image."""
+        """The label map of an image."""
         with Image.open(io.BytesIO(self.pngs[image_id])) as image:
             return Segmentation(torch.from_numpy(np.array(image)))
 
@@ -96,9 +96,11 @@ Part = tuple[Tensor, dict[int, bytes]]
 def part(answers: Iterator[tuple[Batch, Segmentation]], dataset: LabelMapImages) -> Part:
     """The pixels counted, and the maps."""
     classes = len(dataset.classes)
-    counts_KK, pngs = torch.zeros(classes, classes, dtype=torch.int64), {}
+    counts_KK = torch.zeros(classes, classes, dtype=torch.int64)
+    pngs = {}
     for batch, found in answers:
-        truth_HW, labels_HW = batch.targets[0].label_map, found.labels.cpu()
+        truth_HW = batch.targets[0].label_map
+        labels_HW = found.labels.cpu()
         assert truth_HW is not None, "a data set of label maps"
         counts_KK += confusion(labels_HW, truth_HW.cpu(), classes)
         pngs[batch.image_ids[0]] = _png(labels_HW)
@@ -120,7 +122,7 @@ def views(data: Data) -> list[Data]:
 
 
 def at_scale(data: Data, side: int) -> Data:
-    """The settings of a image whose short side is `side` instead of `test_short_side`; its bound grows with it."""
+    """The settings of an image whose short side is `side` instead of `test_short_side`; its bound grows with it."""
     long = round(data.max_long_side * side / data.test_short_side)
     bound = max(long, side)
     return replace(data, short_sides=(side,), test_short_side=side, test_scales=(), max_long_side=bound, canvas=None)
@@ -129,7 +131,8 @@ def at_scale(data: Data, side: int) -> Data:
 @torch.no_grad()
 def predict_views(model: Any, views: list[View], recipe: Recipe[Any]) -> Segmentation:
     """The likeliest class of each pixel of the original image: the mean of all views' probabilities decides."""
-    original, align = views[0].batch.original_sizes[0], model.config.align_corners
+    original = views[0].batch.original_sizes[0]
+    align = model.config.align_corners
     total_1KHW: Tensor | None = None
     for view in views:
         logits = window_logits(model, view.batch, recipe.data.test_window)
@@ -142,7 +145,8 @@ def predict_views(model: Any, views: list[View], recipe: Recipe[Any]) -> Segment
 
 def window_logits(model: Any, batch: Batch, window: Size | None) -> Tensor:
     """(1, K, H, W) float32 logits of one image's own pixels: of the whole image, or the mean over windows."""
-    images, align = model.config.pixels(batch.images, batch.sizes), model.config.align_corners
+    images = model.config.pixels(batch.images, batch.sizes)
+    align = model.config.align_corners
     height, width = batch.sizes[0]
     images = images[:, :, :height, :width]
     if window is None:
@@ -228,7 +232,8 @@ def write_answers(
     written = []
     (output / "label_maps").mkdir(exist_ok=True)
     for file, segmentation in zip(files, answers):
-        drawn, labels = output / f"{file.stem}.png", output / "label_maps" / f"{file.stem}.png"
+        drawn = output / f"{file.stem}.png"
+        labels = output / "label_maps" / f"{file.stem}.png"
         draw_labels(read_image(file), segmentation.labels, classes).save(drawn)
         label_image(segmentation.labels).save(labels)
         written += [drawn, labels]

@@ -20,6 +20,7 @@ from torchvision.models import (
 )
 
 from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmBackbone, TimmConfig
 from cvzoo.weights import lite0
@@ -67,7 +68,7 @@ STEMS: dict[str, Rules] = {
 """A key that only deep stems of other names have, to their rules: a sequence before its last norm; hszhao's."""
 
 
-def load_backbone(backbone: nn.Module, config: BodyConfig, weights: str) -> None:
+def load_backbone(backbone: nn.Module, config: BodyConfig | HourglassConfig, weights: str) -> None:
     """Load `weights` into a model's backbone: `imagenet`, a file, or a folder that holds it.
 
     A file may be a classifier of torchvision or timm, detectron2's caffe ResNets, or a whole model. All of the
@@ -76,6 +77,8 @@ def load_backbone(backbone: nn.Module, config: BodyConfig, weights: str) -> None
     if isinstance(config, TimmConfig):
         assert isinstance(backbone, TimmBackbone)
         _load_timm(backbone, config, weights)
+    elif isinstance(config, HourglassConfig):
+        raise WeightsError(f"nobody trains hourglass networks on ImageNet; start from random weights with {FLAG} None")
     else:
         _load_resnet(backbone, config, weights)
 

@@ -12,7 +12,8 @@ from cvzoo.weights.errors import WeightsError
 
 Config = TypeVar("Config")
 BOX_HEADS = ("box_head.cls_out.bias", "box_heads.0.cls_out.bias")
-CLASSIFIER = "head.classifier.conv.bias"
+CLASSIFIERS = ("head.classifier.conv.bias", "head.cls.out.bias", "head.top_left.0.heat.out.bias")
+"""Of networks that score every pixel, or the cells of one map or of several."""
 
 
 def scored_classes(state: Mapping[str, Tensor]) -> int:
@@ -20,8 +21,9 @@ def scored_classes(state: Mapping[str, Tensor]) -> int:
     for key in BOX_HEADS:
         if key in state:
             return len(state[key]) - 1
-    if CLASSIFIER in state:
-        return len(state[CLASSIFIER])
+    for key in CLASSIFIERS:
+        if key in state:
+            return len(state[key])
     if state.keys() >= {"head.cls_out.bias", "head.box_out.bias"}:  # A * K scores beside A * 4 deltas
         return 4 * len(state["head.cls_out.bias"]) // len(state["head.box_out.bias"])
     if "head.cls_out.bias" in state:  # one candidate per cell

@@ -30,9 +30,13 @@ CAFFE_C4 = replace(CAFFE, divisor=1)
 """Their pixels where no pyramid asks for padding."""
 MMDETECTION_BODY = ResNetConfig(norm="affine")
 
-BODY_CONVENTIONS = ("stride_in_1x1", "norm", "norm_eps", "frozen_stages", "output_stride")
+BODY_CONVENTIONS = ("stride_in_1x1", "norm", "norm_eps", "frozen_stages", "output_stride", "contract_dilation")
 """Of a backbone these options are the toolbox's, all others, which say how large it is, the row's."""
-SIZES = {"fpn": ("channels",), "box_head": ("fc_channels",), "mask_head": ("convs", "channels")}
+SIZES = {
+    "fpn": ("channels", "norm_groups"),
+    "box_head": ("fc_channels", "conv_norm_groups"),
+    "mask_head": ("convs", "channels", "conv_norm_groups"),
+}
 """Of each part of a model the options that say how large it is: these are the row's, all others the toolbox's."""
 
 
@@ -65,6 +69,8 @@ def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, own: tuple[st
     fitting: dict[str, Any] = {"backbone": fitted_body(convention.backbone, row.backbone)}
     if count != convention.num_classes:
         fitting |= {"num_classes": count, "class_ids": ()}
+    if hasattr(row, "tower_norm_groups"):
+        fitting["tower_norm_groups"] = row.tower_norm_groups
     for name, sizes in SIZES.items():
         part, of_row = getattr(convention, name, None), getattr(row, name, None)
         if part is not None and of_row is not None:

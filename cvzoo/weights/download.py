@@ -35,22 +35,35 @@ def download(file: Remote, flag: str = "--weights") -> Path:
     `$CVZOO_MIRROR` (http://, https:// or file://) takes the place of the host and is asked first. WeightsError tells
     why each place failed and what to do, naming the option `flag`; a file with a wrong checksum is deleted.
     """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    path, failures = folder / file.name, []
-    with _locked(folder / f".{file.name}.lock"):
-        if path.exists() and _digest(path, file.algorithm).startswith(file.digest):
-            return path
+    path = cache_folder() / file.name
+    if _is_whole(path, file):  # also in a folder that cannot be written
+        return path
+    try:
+        failures = _fetched(file, path)
+    except OSError as error:
+        failures = [f"{path.parent} cannot be written ({error}); $CVZOO_CACHE names another folder"]
+    if failures:
+        raise WeightsError(
+            f"cannot download {file.name}: {'; '.join(failures)}. Download {file.url} by hand and pass its path:"
+            f" {flag} PATH"
+        )
+    return path
+
+
+def _fetched(file: Remote, path: Path) -> list[str]:
+    """Why no place has it; nothing once it lies at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    with _locked(path.with_name(f".{file.name}.lock")):
+        if _is_whole(path, file):  # another process was faster
+            return []
         for url in _places(file.url):
             try:
                 _fetch(url, file, path)
-                return path
+                return []
             except (OSError, http.client.HTTPException, ValueError) as error:
                 failures.append(f"{url}: {error}")
-    raise WeightsError(
-        f"cannot download {file.name}: {'; '.join(failures)}. Download {file.url} by hand and pass its path:"
-        f" {flag} PATH"
-    )
+    return failures
 
 
 def _places(url: str) -> list[str]:
@@ -77,6 +90,10 @@ def _fetch(url: str, file: Remote, path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path, file: Remote) -> bool:
+    return path.exists() and _digest(path, file.algorithm).startswith(file.digest)
 
 
 def _digest(path: Path, algorithm: str) -> str:

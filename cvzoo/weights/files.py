@@ -36,6 +36,8 @@ class WeightsFile(NamedTuple):
     """Under the keys of whoever wrote it."""
     recipe: dict[str, Any] | None
     """Of our own files: the recipe they were trained with, as JSON values."""
+    record: str
+    """What else the file says of itself: its name and, in files of mmdetection's family, the text of their config."""
 
 
 def find_file(path: Path, names: tuple[str, ...] = ("model.safetensors",)) -> Path:
@@ -68,7 +70,7 @@ def read_weights(path: Path) -> WeightsFile:
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty; download or copy it again")
     content, recipe = reader(path)
-    return WeightsFile(_tensors(_unwrapped(content), path), recipe)
+    return WeightsFile(_tensors(_unwrapped(content), path), recipe, f"{path.name}\n{_config_text(content)}")
 
 
 Content = tuple[Any, dict[str, Any] | None]
@@ -123,6 +125,12 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in ADMITTED:
             raise _refused(self.path, f"{module}.{name}")
         return super().find_class(module, name)
+
+
+def _config_text(content: Any) -> str:
+    meta = content.get("meta") if isinstance(content, dict) else None
+    texts = (meta.get(name) for name in ("cfg", "config")) if isinstance(meta, dict) else ()
+    return next((text for text in texts if isinstance(text, str)), "")
 
 
 def _unwrapped(content: Any) -> Any:

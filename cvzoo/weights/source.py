@@ -33,6 +33,10 @@ def _always(config: Any) -> bool:
     return True
 
 
+def _unchanged(config: Any, record: str) -> Any:
+    return config
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source(Generic[Config]):
     """Another project, or this one, whose weights for a system load and whose outputs we give with them."""
@@ -40,7 +44,7 @@ class Source(Generic[Config]):
     name: str
     """Of the toolbox: `detectron2`, `mmdetection` ..."""
     what: str
-    """What its weights are of, in words: `Mask R-CNN on C4`."""
+    """What its weights are of, in words: the system, and with which parts (`... on C4`)."""
     marker: Marker
     translate: Callable[[State], State]
     """From the toolbox's keys to ours; keys it does not know stay as they are."""
@@ -49,6 +53,15 @@ class Source(Generic[Config]):
     the file's classes."""
     fits: Callable[[Config], bool] = _always
     """Whether a row's config is of this variant: with masks or without, with a pyramid or on C4."""
+    told: Callable[[Config, str], Config] = _unchanged
+    """The config with what no key tells but the file's record: its name and the text of mmdetection's config."""
+    types: tuple[str, ...] = ()
+    """Where systems share all keys: the classes by which that text names this one's head."""
+
+    def reads(self, state: State, record: str) -> bool:
+        """Whether a file with these keys and this record is of this source."""
+        tells = bool(self.types) and "bbox_head=" in record
+        return self.marker.fits(state) and (not tells or any(f"'{name}'" in record for name in self.types))
 
 
 def own(what: str, marker: Marker, fits: Callable[[Any], bool] = _always) -> Source[Any]:

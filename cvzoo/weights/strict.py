@@ -13,7 +13,8 @@ from cvzoo.weights.errors import WeightsError
 COUNTERS = re.compile(r"\.num_batches_tracked$|^positives$")
 """Statistics of a training run that decide no output; other toolboxes may lack them or keep them where we do not."""
 OUTPUTS = re.compile(
-    r"^(head\.cls_out|box_heads?\.(\d\.)?(cls|box)_out|mask_heads?\.(\d\.)?out|(aux_)?head\.classifier\.conv)\."
+    r"^(head\.cls_out|(head|earlier\.\d)\.cls\.out|head\.\w+\.\d\.heat\.out|box_heads?\.(\d\.)?(cls|box)_out"
+    r"|mask_heads?\.(\d\.)?out|(aux_)?head\.classifier\.conv)\."
 )
 """Layers whose size follows the number of classes."""
 SHOWN = 8
@@ -40,6 +41,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> No
 
 
 def _class_hint(theirs: int, ours: int) -> str:
+    if theirs == ours:  # the outputs are others: a box of each class, or one of all
+        return ""
     return f"It scores {theirs} classes, the model {ours}: set --model.num-classes {theirs}. "
 
 

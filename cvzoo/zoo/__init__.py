@@ -5,6 +5,8 @@ from __future__ import annotations
 from cvzoo.zoo import (
     atss,
     cascade_rcnn,
+    centernet,
+    cornernet,
     deeplabv3plus,
     faster_rcnn,
     fcn,
@@ -30,6 +32,8 @@ SYSTEMS: tuple[System, ...] = (
     freeanchor.SYSTEM,
     reppoints.SYSTEM,
     atss.SYSTEM,
+    centernet.SYSTEM,
+    cornernet.SYSTEM,
     fcn.SYSTEM,
     pspnet.SYSTEM,
     deeplabv3plus.SYSTEM,

@@ -78,7 +78,8 @@ def _best(
     logits_MK: Tensor, centreness_M: Tensor | None, config: DetectionConfig, rule: ScoreRule
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Score, candidate and class of the best pairs of one level over the score threshold."""
-    threshold, count = config.detect.score_threshold, config.candidates
+    threshold = config.detect.score_threshold
+    count = config.candidates
     if centreness_M is not None and rule == "root":
         squared_MK = logits_MK.float().sigmoid() * centreness_M.float().sigmoid()[:, None]
         row_P, label_P = best_pairs(squared_MK, threshold**2, count)

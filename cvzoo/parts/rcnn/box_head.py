@@ -6,7 +6,7 @@ Shape suffixes: R proposals of all images, F foreground proposals, K classes (ba
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,9 @@ class BoxHeadConfig:
     """Limit how far a box may shrink from its proposal, not only how far it may grow (mmdetection)."""
     positive_from: float = 0.5
     """Proposals with this IoU or more are foreground, all others background."""
+    best_match: Literal["none", "truth"] = "none"
+    """Whose a proposal is that overlaps several objects: that of the one it overlaps most (`none`), or of one that no
+    proposal overlaps more (`truth`: mmdetection with masks)."""
     samples: int = 512
     """Proposals per image that the box head is trained on."""
     positive_fraction: float = 0.25
@@ -133,12 +136,14 @@ class BoxHead(nn.Module):
     @torch.no_grad()
     def sample(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
         """Label the proposals of each image by IoU and draw those to train on."""
-        c, sampled = self.config, []
+        c = self.config
+        sampled = []
         for boxes_A4, target, image_id in zip(proposals, batch.targets, batch.image_ids):
             own = len(boxes_A4)
+            match = self._match(boxes_A4, target)
             if c.append_truth:
                 boxes_A4 = torch.cat([boxes_A4, target.boxes])
-            match = match_boxes(boxes_A4, target.boxes, c.positive_from, c.positive_from)
+                match = match.joined(self._match(target.boxes, target))
             generator = image_generator(image_id)
             chosen = sample_balanced(match.positive_A, match.negative_A, c.samples, c.positive_fraction, generator)
             rows_R = torch.cat(chosen)
@@ -148,11 +153,15 @@ class BoxHead(nn.Module):
     @torch.no_grad()
     def label(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
         """Label the proposals of each image and train on all of them, as the later stages of a cascade do."""
-        sampled, threshold = [], self.config.positive_from
+        sampled = []
         for boxes_R4, target in zip(proposals, batch.targets):
-            match = match_boxes(boxes_R4, target.boxes, threshold, threshold)
+            match = self._match(boxes_R4, target)
             sampled.append(self._labelled(boxes_R4, match, target, class_ids, torch.zeros_like(match.positive_A)))
         return sampled
+
+    def _match(self, boxes_A4: Tensor, target: Target) -> Match:
+        threshold = self.config.positive_from
+        return match_boxes(boxes_A4, target.boxes, threshold, threshold, self.config.best_match, threshold)
 
     def _labelled(
         self, boxes_R4: Tensor, match: Match, target: Target, class_ids: tuple[int, ...], is_truth_R: Tensor
@@ -196,7 +205,8 @@ class BoxHead(nn.Module):
 
     def decode(self, scores_RK: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Prediction]:
         """The detections of each image in network pixels, labelled by network output."""
-        c, found = self.config, []
+        c = self.config
+        found = []
         counts = [len(p) for p in proposals]
         for scores, moves, boxes, size in zip(scores_RK.split(counts), deltas.split(counts), proposals, sizes):
             row, label = torch.where(scores > c.detect.score_threshold)

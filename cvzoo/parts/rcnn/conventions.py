@@ -1,6 +1,6 @@
 """How toolboxes set the stages of an R-CNN, in whichever system: options under which their weights give their outputs.
 
-Sources: torchvision 0.29 `models/detection/{faster_rcnn,mask_rcnn,rpn,roi_heads}.py`; detectron2 0.6
+Sources: torchvision 0.29 `models/detection/`; detectron2 0.6
 `configs/{COCO-Detection,COCO-InstanceSegmentation}`; mmdetection 3 `configs/_base_/models/*_r50_fpn.py`.
 """
 
@@ -118,6 +118,7 @@ DETECTRON2_BOX_HEAD = r"^roi_heads\.box_predictor\.(?!\d)"
 DETECTRON2_MASK_HEAD = r"^roi_heads\.mask_head\."
 DETECTRON2_CASCADE = r"^roi_heads\.box_predictor\.\d\."
 DETECTRON2_PYRAMID = r"^backbone\.bottom_up\."
+DETECTRON2_C4_STAGE = r"^roi_heads\.res5\."
 MMDETECTION_BOX_HEAD = r"^roi_head\.bbox_head\.(?!\d)"
 MMDETECTION_MASK_HEAD = r"^roi_head\.mask_head\."
 MMDETECTION_CASCADE = r"^roi_head\.bbox_head\.\d\."
@@ -127,7 +128,7 @@ TORCHVISION_PYRAMID = r"^backbone\.fpn\.inner_blocks\."
 MMDETECTION_PYRAMID = r"^neck\.lateral_convs\."
 OUR_C4 = Marker(has=(OUR_STAGES, BOX_HEAD), lacks=(PYRAMID, MASK_HEAD))
 DETECTRON2_ON_C4 = Marker(
-    has=(DETECTRON2_STAGES, DETECTRON2_BOX_HEAD), lacks=(DETECTRON2_PYRAMID, DETECTRON2_MASK_HEAD)
+    has=(DETECTRON2_STAGES, DETECTRON2_BOX_HEAD, DETECTRON2_C4_STAGE), lacks=(DETECTRON2_PYRAMID, DETECTRON2_MASK_HEAD)
 )
 """The networks of an R-CNN on C4 for boxes alone, which several systems share."""
 

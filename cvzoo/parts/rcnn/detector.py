@@ -88,7 +88,8 @@ class TwoStage(Model, Generic[Config]):
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:
-        detect, class_ids = self.config.box_head.detect, self.config.class_ids
+        detect = self.config.box_head.detect
+        class_ids = self.config.class_ids
         found, maps = self.detections(batch)
         masks = self.masks(maps, found) or [None] * len(found)
         parts = zip(found, batch.sizes, batch.original_sizes, masks)

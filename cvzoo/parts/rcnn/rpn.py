@@ -1,4 +1,4 @@
-"""Region proposal network: the first stage of every R-CNN (Faster R-CNN, 1506.01497).
+"""Region proposal network: the first stage of every R-CNN (1506.01497).
 
 Shape suffixes: N images, L levels, A anchors per cell, M anchors of all levels, P proposals, C channels, H W cells.
 """
@@ -32,11 +32,11 @@ class RPNConfig:
     anchors: AnchorConfig = field(
         default_factory=lambda: AnchorConfig(sizes=((32,), (64,), (128,), (256,), (512,)), strides=(4, 8, 16, 32, 64))
     )
-    """One size per level, three shapes."""
+    """The anchors of each cell: one size per level, three shapes."""
     convs: int = 1
     """3x3 convolutions before the two outputs (torchvision's v2 has 2)."""
     box_weights: Weights = (1.0, 1.0, 1.0, 1.0)
-    """Scale of the regressed deltas."""
+    """What the proposals' deltas (dx, dy, dw, dh) are multiplied by."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
     negative_below: float = 0.3
@@ -49,7 +49,7 @@ class RPNConfig:
     best_match_from: float = 0.0
     """An IoU below this is no best IoU in the sense of `best-match`."""
     inside_only: bool = False
-    """Anchors that reach beyond the image do not train (mmdetection's Cascade R-CNN)."""
+    """Anchors that reach beyond the image do not train (mmdetection's cascades)."""
     valid_divisor: int | None = None
     """Anchors of cells beyond the image's own size, padded to a multiple of this, do not train (mmdetection: 32)."""
     samples: int = 256
@@ -125,7 +125,8 @@ class RPN(nn.Module):
         for level, x in enumerate(features):
             on_level = torch.where(level_P == level)[0]
             index = anchor_P[on_level] - (ends[level] - sizes[level])
-            cell, kind = index // per_cell, (index % per_cell).unsqueeze(1)
+            cell = index // per_cell
+            kind = (index % per_cell).unsqueeze(1)
             hidden_PC = tower_at(self.tower, x, image_P[on_level], cell // x.shape[-1], cell % x.shape[-1])
             logits_PA = F.linear(hidden_PC, self.objectness.weight.flatten(1), self.objectness.bias)
             deltas_PA4 = F.linear(hidden_PC, self.deltas.weight.flatten(1), self.deltas.bias).unflatten(1, (-1, 4))
@@ -137,7 +138,8 @@ class RPN(nn.Module):
 
     def assign(self, anchors_M4: Tensor, target: Target, size: Size, grids: tuple[Size, ...]) -> Match:
         """What each anchor of one image learns, before sampling; `grids` are the sizes of the maps."""
-        c, valid_M = self.config, None
+        c = self.config
+        valid_M = None
         if c.valid_divisor is not None:
             cells = c.valid_divisor, c.anchors.per_cell(), anchors_M4.device
             valid_M = cells_of_image(c.anchors.strides, grids, size, *cells)
@@ -154,7 +156,8 @@ class RPN(nn.Module):
         The head is evaluated at the sampled anchors only: its gradient is zero at all others.
         """
         c = self.config
-        anchors_M4, grids = torch.cat(anchors_of(c.anchors, features, canvas)), tuple(size_of(x) for x in features)
+        anchors_M4 = torch.cat(anchors_of(c.anchors, features, canvas))
+        grids = tuple(size_of(x) for x in features)
         images, sampled, is_object, truths = [], [], [], []
         for n, (target, size, image_id) in enumerate(zip(batch.targets, batch.sizes, batch.image_ids)):
             match = self.assign(anchors_M4, target, size, grids)
@@ -165,7 +168,8 @@ class RPN(nn.Module):
             is_object += [torch.ones_like(positive), torch.zeros_like(negative)]
             images.append(torch.full((len(positive) + len(negative),), n, device=anchors_M4.device))
             truths.append(target.boxes[match.index_A[positive]])
-        anchor_P, is_object_P = torch.cat(sampled), torch.cat(is_object).bool()
+        anchor_P = torch.cat(sampled)
+        is_object_P = torch.cat(is_object).bool()
         logits_P, deltas_P4 = self.at(features, torch.cat(images), anchor_P)
         cls = F.binary_cross_entropy_with_logits(logits_P.float(), is_object_P.float(), reduction="sum")
         anchors_P4 = anchors_M4[anchor_P[is_object_P]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cvzoo.parts.semantic.head import AuxiliaryConfig
 from cvzoo.weights.conventions import fitted_body
-from cvzoo.weights.keys.segmenter import body_in
+from cvzoo.weights.keys.segmenter import body_in, norm_in
 
 
 def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, **seen: Any) -> Any:
@@ -21,7 +21,9 @@ def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, **seen: Any) 
     classes, channels = state["head.classifier.conv.weight"].shape[:2]
     backbone = body_in(state, fitted_body(convention.backbone, row.backbone))
     aux = _auxiliary(convention.aux, state)
-    return replace(convention, num_classes=classes, channels=channels, backbone=backbone, aux=aux, **seen)
+    norm = norm_in(state, "head.", convention.norm)
+    sizes = {"num_classes": classes, "channels": channels, "norm_groups": row.norm_groups}
+    return replace(convention, **sizes, backbone=backbone, norm=norm, aux=aux, **seen)
 
 
 def _auxiliary(aux: AuxiliaryConfig | None, state: Mapping[str, Tensor]) -> AuxiliaryConfig | None:

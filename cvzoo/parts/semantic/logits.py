@@ -27,7 +27,7 @@ class PixelLossConfig:
     count_ignored: bool = True
     """The mean is over all pixels, of which the ignored ones have loss 0, or over the labelled ones (torchvision)."""
     hardest: float = 1.0
-    """Share of the pixels, those with the highest losses, that learn (detectron2's DeepLab: 0.2)."""
+    """Share of the pixels, those with the highest losses, that learn (detectron2: 0.2)."""
 
 
 class SemanticConfig(Protocol):
@@ -88,7 +88,7 @@ def _label_maps(targets: list[Target], canvas: Size, device: torch.device) -> Te
     labels_NHW = torch.full((len(targets), *canvas), IGNORE, dtype=torch.uint8, device=device)
     for own, target in zip(labels_NHW, targets):
         if target.label_map is None:
-            raise ValueError("a image has no label map, which a semantic segmentation model learns from")
+            raise ValueError("an image has no label map, which a semantic segmentation model learns from")
         height, width = size_of(target.label_map)
         own[:height, :width] = target.label_map
     return labels_NHW

@@ -18,6 +18,7 @@ DETECTRON2_STEM: Rules = tuple(
 DETECTRON2: Rules = (
     *((rf"^res{stage + 1}\.", f"layer{stage}.") for stage in (1, 2, 3, 4)),
     (r"\bconv(\d)\.norm\.", r"bn\1."),
+    (r"\bconv2_offset\.", "conv2.offset."),
     (r"\.shortcut\.norm\.", ".downsample.1."),
     (r"\.shortcut\.", ".downsample.0."),
 )
@@ -31,8 +32,10 @@ CONTEXT_BLOCKS: Rules = (
     (r"\.(?:context|gc)_block\.channel_add_conv\.", ".context.transform."),
 )
 """Global context (1904.11492) in bodies and heads of OpenMMLab."""
-MMDETECTION: Rules = ((r"\.conv_offset\.", ".offset."), *CONTEXT_BLOCKS)
-"""Deformable convolutions and context blocks in a ResNet."""
+GROUP_NORMS: Rules = ((r"\bgn(\d)\.", r"bn\1."),)
+"""OpenMMLab calls a ResNet's norms by their kind, we by their place."""
+MMDETECTION: Rules = ((r"\.conv_offset\.", ".offset."), *GROUP_NORMS, *CONTEXT_BLOCKS)
+"""Deformable convolutions, group norms and context blocks in a ResNet."""
 
 
 def from_detectron2(state: Mapping[str, Tensor], drop: str | None = None) -> State:
@@ -58,7 +61,8 @@ def alone(state: Mapping[str, Tensor]) -> State:
         prefix, last_stage = DETECTRON2_PREFIX, DETECTRON2_PREFIX
     else:
         deeper = any(key.startswith("backbone.body.") for key in state)
-        prefix, last_stage = r"^backbone\.body\." if deeper else r"^backbone\.", r"^roi_head\.shared_head\."
+        prefix = r"^backbone\.body\." if deeper else r"^backbone\."
+        last_stage = r"^roi_head\.shared_head\."
     found = {re.sub(prefix, "", key): x for key, x in state.items() if re.search(prefix, key)}
     found |= {re.sub(last_stage, "", key): x for key, x in state.items() if re.search(last_stage, key)}
     return found or dict(state)

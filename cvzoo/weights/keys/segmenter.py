@@ -8,12 +8,16 @@ from dataclasses import replace
 from torch import Tensor
 
 from cvzoo.nn.bodies import BodyConfig
+from cvzoo.nn.layers import Norm
 from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.weights.keys import body
 from cvzoo.weights.keys.rename import Rules, State, renamed
 
 MMSEGMENTATION_MARK = r"^decode_head\."
 OURS = r"^head\.classifier\.conv\."
 """Keys by which such a network is known."""
+TORCHVISION_BODY = r"^backbone\.layer1\."
+"""Of its networks on a ResNet; it has some on MobileNets, too."""
 TORCHVISION_AUXILIARY: Rules = (
     (r"^aux_classifier\.0\.", "aux_head.convs.0.conv."),
     (r"^aux_classifier\.1\.", "aux_head.convs.0.norm."),
@@ -29,20 +33,27 @@ def from_mmsegmentation(state: Mapping[str, Tensor], head: Rules = ()) -> State:
         *head,
         (r"^head\.conv_cat\.", "head.merge."),
         (r"\bconv_seg\.", "classifier.conv."),
-        (r"^((?!backbone\.).*)\.bn\.", r"\1.norm."),
+        (r"^((?!backbone\.).*)\.(?:bn|gn)\.", r"\1.norm."),
+        *body.GROUP_NORMS,
     )
     return renamed(state, rules)
 
 
 def body_in(state: Mapping[str, Tensor], backbone: BodyConfig) -> BodyConfig:
-    """The body with the stem that the state (our keys) has."""
+    """The body with the stem and the kind of norm that the state (our keys) has."""
     if isinstance(backbone, TimmConfig):
         return backbone
     deep = "backbone.stem.6.weight" in state
     stem = state.get("backbone.stem.6.weight" if deep else "backbone.conv1.weight")
     if stem is not None and len(stem) != (backbone.stem_channels or backbone.width):
         backbone = replace(backbone, stem_channels=len(stem))
-    return replace(backbone, deep_stem=deep)
+    return replace(backbone, deep_stem=deep, norm=norm_in(state, "backbone.", backbone.norm))
+
+
+def norm_in(state: Mapping[str, Tensor], prefix: str, norm: Norm) -> Norm:
+    """`norm`, or group norm where what is under `prefix` has no running statistics."""
+    running = any(key.startswith(prefix) and key.endswith(".running_mean") for key in state)
+    return norm if running else "group"
 
 
 def members(state: Mapping[str, Tensor], prefix: str) -> int:

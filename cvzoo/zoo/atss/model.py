@@ -1,7 +1,7 @@
 """ATSS: Bridging the Gap Between Anchor-based and Anchor-free Detection (Zhang et al., 1912.02424).
 
-FCOS's head on one anchor per cell. What makes the difference is who learns what: every object sets its own IoU
-threshold, from the mean and the spread of the IoUs of the anchors nearest to it.
+The head of 1904.01355 on one anchor per cell. What makes the difference is who learns what: every object sets its own
+IoU threshold, from the mean and the spread of the IoUs of the anchors nearest to it.
 
 Shape suffixes: N images, L levels, M anchors of all levels, P positive anchors of all images, K classes, H W cells.
 """
@@ -57,7 +57,7 @@ class ATSSConfig:
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
     tower_norm_groups: int = 32
-    """Groups of the towers\' group norms; must divide their channels."""
+    """Groups of the towers' group norms; must divide their channels."""
     prior: float = 0.01
     """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
@@ -101,8 +101,10 @@ class ATSS(DenseDetector[ATSSConfig, DenseOutput]):
 
     def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
         """What each anchor of each image learns; those of cells beyond an image's own padded size learn nothing."""
-        c, anchors = self.config, anchors_of(self.config.anchors, raw.logits, canvas)
-        grids, matches = tuple(size_of(x) for x in raw.logits), []
+        c = self.config
+        anchors = anchors_of(self.config.anchors, raw.logits, canvas)
+        grids = tuple(size_of(x) for x in raw.logits)
+        matches = []
         for target, size in zip(targets, sizes):
             valid_M = cells_of_image(c.anchors.strides, grids, size, c.pixels.divisor, 1, anchors[0].device)
             valid = valid_M.split([len(level) for level in anchors])

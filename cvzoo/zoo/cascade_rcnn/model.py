@@ -64,7 +64,7 @@ class CascadeRCNNConfig:
     box_head: BoxHeadConfig = field(default_factory=lambda: BoxHeadConfig(class_agnostic=True))
     """What the heads of all stages have in common."""
     stages: tuple[StageConfig, ...] = STAGES
-    """The cascade."""
+    """Thresholds and weights of each stage of the cascade."""
     gradient_scale: float = 1 / 3
     """Share of each stage's gradient that reaches the features it pools (detectron2, cvpods); mmdetection weights the
     losses instead."""
@@ -82,6 +82,11 @@ class CascadeRCNNConfig:
     def __post_init__(self) -> None:
         if not self.box_head.class_agnostic:
             raise ValueError("model.box-head.class-agnostic must be True: a stage passes one box per proposal on")
+        if not self.stages:
+            raise ValueError("model.stages must hold one stage at least")
+        if not 1 <= self.mask_stages <= len(self.stages):
+            count = len(self.stages)
+            raise ValueError(f"model.mask-stages is 1 to {count}, the number of stages, not {self.mask_stages}")
 
     def build(self) -> CascadeRCNN:
         return CascadeRCNN(self)
@@ -103,7 +108,8 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
-        maps, canvas = self.maps(images), size_of(images)
+        maps = self.maps(images)
+        canvas = size_of(images)
         boxes = self.rpn.proposals(maps, batch.sizes, canvas)
         losses = self.rpn.losses(maps, batch, canvas)
         for k, stage in enumerate(self.config.stages):

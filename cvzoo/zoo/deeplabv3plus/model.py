@@ -9,6 +9,7 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -38,7 +39,9 @@ class DeepLabV3PlusConfig:
     pixels: Pixels = UNPADDED
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     channels: int = 512
-    """Channels of ASPP and of the decoder; detectron2 and torchvision have 256."""
+    """Channels of the decoder, and of ASPP unless that has its own; detectron2 and torchvision have 256."""
+    aspp_channels: int | None = None
+    """Channels of ASPP's branches and of its output; None: as many as the decoder's."""
     dilations: tuple[int, ...] = (12, 24, 36)
     """Dilations of ASPP's 3x3 convolutions; half of these at output stride 16."""
     separable: bool = True
@@ -53,6 +56,8 @@ class DeepLabV3PlusConfig:
     """Share of ASPP's outputs that are dropped (detectron2: 0.1, torchvision: 0.5)."""
     low_channels: int = 48
     """Channels of the low-level features, C2, in the decoder; 0 is v3, without them."""
+    low_first: bool = False
+    """The decoder sees the low-level features before ASPP's output (detectron2) instead of after it."""
     decoder_convs: int = 2
     """Convolutions of the decoder, before the classifier (v3: 0, torchvision's and detectron2's separable: 1)."""
     decoder_kernel: Literal[3, 5] = 3
@@ -83,10 +88,11 @@ class DeepLabHead(nn.Module):
         super().__init__()
         c = config
         self.align_corners = c.align_corners
+        self.low_first = c.low_first
         after: dict[str, Any] = {"norm": c.norm, "norm_groups": c.norm_groups}
         self.aspp = ASPP(
             channels[3],
-            c.channels,
+            c.aspp_channels or c.channels,
             c.dilations,
             **after,
             separable_convs=c.separable,
@@ -98,16 +104,19 @@ class DeepLabHead(nn.Module):
         )
         self.low = ConvNorm(channels[0], c.low_channels, 1, relu=True, **after) if c.low_channels else None
         self.decoder = nn.Sequential()
-        for source in [c.channels + c.low_channels, *[c.channels] * (c.decoder_convs - 1)][: c.decoder_convs]:
+        widths = [(c.aspp_channels or c.channels) + c.low_channels, *[c.channels] * c.decoder_convs]
+        for source, width in pairwise(widths):
             if c.separable:
-                self.decoder.append(separable(source, c.channels, c.decoder_kernel, **after))
+                self.decoder.append(separable(source, width, c.decoder_kernel, **after))
             else:
-                self.decoder.append(ConvNorm(source, c.channels, c.decoder_kernel, relu=True, **after))
-        self.classifier = Classifier(c.channels, c.num_classes, c.dropout)
+                self.decoder.append(ConvNorm(source, width, c.decoder_kernel, relu=True, **after))
+        self.classifier = Classifier(widths[-1], c.num_classes, c.dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        c2, c5 = features[0], features[-1]
+        c2 = features[0]
+        c5 = features[-1]
         x = self.aspp(c5)
         if self.low is not None:
-            x = torch.cat([resize(x, size_of(c2), self.align_corners), self.low(c2)], dim=1)
+            parts = [resize(x, size_of(c2), self.align_corners), self.low(c2)]
+            x = torch.cat(parts[::-1] if self.low_first else parts, dim=1)
         return self.classifier(self.decoder(x))

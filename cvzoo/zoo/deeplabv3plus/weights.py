@@ -21,7 +21,7 @@ MMSEGMENTATION = DeepLabV3PlusConfig()
 """`deeplabv3plus_r50-d8_*`: our defaults."""
 MMSEGMENTATION_V3 = DeepLabV3PlusConfig(separable=False, low_channels=0, decoder_convs=0)
 """`deeplabv3_r50-d8_*`."""
-R103 = replace(DILATED, depth=101, stem_channels=128, output_stride=16, multi_grid=(2, 4, 8))
+R103 = replace(DILATED, depth=101, stem_channels=128, output_stride=16, contract_dilation=False, multi_grid=(2, 4, 8))
 """detectron2's ResNet-101 with three convolutions in the stem."""
 DETECTRON2 = DeepLabV3PlusConfig(
     backbone=R103,
@@ -32,12 +32,14 @@ DETECTRON2 = DeepLabV3PlusConfig(
     pool_norm=False,
     pool_window=(512 // R103.output_stride, 1024 // R103.output_stride),
     aspp_dropout=0.1,
+    low_first=True,
     dropout=0.0,
     aux=None,
     loss=PixelLossConfig(hardest=0.2),
 )
 """`deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16`, trained on crops of 512x1024 pixels."""
-DETECTRON2_V3 = replace(DETECTRON2, low_channels=0, decoder_convs=0)
+DETECTRON2_V3 = replace(DETECTRON2, low_channels=0, low_first=False, decoder_convs=0)
+"""`deeplab_v3_R_103_os16_mg124_poly_90k_bs16`."""
 TORCHVISION_V3 = DeepLabV3PlusConfig(
     num_classes=21,
     backbone=replace(DILATED, deep_stem=False),
@@ -53,9 +55,11 @@ TORCHVISION_V3 = DeepLabV3PlusConfig(
 )
 """`deeplabv3_resnet50`: the 21 classes of PASCAL VOC."""
 
+MOST_DILATIONS = 8
+"""Of mmsegmentation's heads, whose number is free."""
 MMSEGMENTATION_HEAD: Rules = (
     (r"\.aspp_modules\.0\.", ".aspp.point."),
-    *((rf"\.aspp_modules\.{i + 1}\.", f".aspp.atrous.{i}.") for i in range(3)),
+    *((rf"\.aspp_modules\.{i + 1}\.", f".aspp.atrous.{i}.") for i in range(MOST_DILATIONS)),
     (r"\.image_pool\.1\.", ".aspp.pooled."),
     (r"\.bottleneck\.", ".aspp.fuse."),
     (r"\.c1_bottleneck\.", ".low."),
@@ -99,16 +103,7 @@ def from_mmsegmentation(state: State) -> State:
 
 
 def from_detectron2(state: State) -> State:
-    """v3+'s decoder sees the low-level features before ASPP's there, after them here."""
-    ours = body.with_detectron2_body(state, DETECTRON2_HEAD)
-    if "head.low.conv.weight" in ours:
-        low = len(ours["head.low.conv.weight"])
-        for key in [key for key in ours if key.startswith("head.decoder.0.")]:
-            if key.startswith("head.decoder.0.0."):  # a depthwise convolution and its norm: a number of each channel
-                ours[key] = ours[key].roll(-low, dims=0) if ours[key].ndim else ours[key]
-            elif key in ("head.decoder.0.conv.weight", "head.decoder.0.1.conv.weight"):
-                ours[key] = ours[key].roll(-low, dims=1)
-    return ours
+    return body.with_detectron2_body(state, DETECTRON2_HEAD)
 
 
 def from_torchvision(state: State) -> State:
@@ -118,11 +113,13 @@ def from_torchvision(state: State) -> State:
 def in_file(convention: DeepLabV3PlusConfig, state: State, row: DeepLabV3PlusConfig) -> DeepLabV3PlusConfig:
     """v3 is v3+ without low-level features."""
     low = state.get("head.low.conv.weight")
+    aspp_channels = len(state["head.aspp.fuse.conv.weight"])
     decoder = state.get("head.decoder.0.0.conv.weight", state.get("head.decoder.0.conv.weight"))
     return fitted(
         convention,
         state,
         row,
+        aspp_channels=None if aspp_channels == state["head.classifier.conv.weight"].shape[1] else aspp_channels,
         separable="head.aspp.atrous.0.0.conv.weight" in state,
         fuse_kernel=state["head.aspp.fuse.conv.weight"].shape[2],
         pool_norm="head.aspp.pooled.norm.weight" in state,
@@ -162,7 +159,7 @@ SOURCES = (
     Source(
         name="torchvision",
         what=V3,
-        marker=Marker(has=(r"^classifier\.0\.convs\.", r"^classifier\.2\.running_mean$")),
+        marker=Marker(has=(segmenter.TORCHVISION_BODY, r"^classifier\.0\.convs\.", r"^classifier\.2\.running_mean$")),
         translate=from_torchvision,
         config=torchvision,
         fits=is_v3,

@@ -60,7 +60,8 @@ class FasterRCNN(TwoStage[FasterRCNNConfig]):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         c = self.config
         images = c.pixels(batch.images, batch.sizes)
-        maps, canvas = self.maps(images), size_of(images)
+        maps = self.maps(images)
+        canvas = size_of(images)
         proposals = self.rpn.proposals(maps, batch.sizes, canvas)
         sampled = self.box_head.sample(proposals, batch, c.class_ids)
         outputs = self.box_head(self.regions(maps, [s.boxes_R4 for s in sampled], c.box_head.pool))

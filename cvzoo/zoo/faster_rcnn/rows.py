@@ -122,7 +122,12 @@ def adopt(config: Any, row: Any) -> Any | None:
 
 FPN_WEIGHTS = (
     torchvision("fasterrcnn_resnet50_fpn_coco-258fb6c6", note="26 epochs", box_AP=0.370),
-    torchvision("fasterrcnn_resnet50_fpn_v2_coco-dd69338a", name="torchvision_v2", note="v2, 200 epochs", box_AP=0.467),
+    torchvision(
+        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a",
+        name="torchvision_v2",
+        note="v2, 400 epochs, large-scale jitter",
+        box_AP=0.467,
+    ),
     detectron2("COCO-Detection/faster_rcnn_R_50_FPN_1x/137257794/model_final_b275ba", box_AP=0.379),
     detectron2(
         "COCO-Detection/faster_rcnn_R_50_FPN_3x/137849458/model_final_280758",
@@ -132,6 +137,8 @@ FPN_WEIGHTS = (
     ),
 )
 """The model is the same whether it was trained on one scale or on several."""
+OWN_NOTES = {"detectron2": "", "detectron2_3x": "3x"}
+"""Of those trained on several scales, in the row that is, too."""
 SYSTEM = System(
     name="Faster R-CNN",
     papers=("1506.01497",),
@@ -163,7 +170,9 @@ SYSTEM = System(
             recipe=faster_rcnn_r50_fpn_ms_1x,
             backbone="R-50-FPN",
             schedule="1x, 640-800",
-            published=FPN_WEIGHTS,
+            published=tuple(
+                replace(weights, note=OWN_NOTES.get(weights.name, weights.note)) for weights in FPN_WEIGHTS
+            ),
             references=(cvpods("detection/coco/rcnn/faster_rcnn.res50.fpn.coco.multiscale.1x", box_AP=0.381),),
         ),
         Row(

@@ -39,7 +39,8 @@ def from_torchvision(state: State) -> State:
 
 
 def in_file(convention: FCNConfig, state: State, row: FCNConfig) -> FCNConfig:
-    convs, concat = segmenter.members(state, "head.convs."), "head.merge.conv.weight" in state
+    convs = segmenter.members(state, "head.convs.")
+    concat = "head.merge.conv.weight" in state
     return fitted(convention, state, row, convs=convs, concat=concat)
 
 
@@ -58,7 +59,7 @@ SOURCES = (
     Source(
         name="torchvision",
         what=WHAT,
-        marker=Marker(has=(r"^classifier\.1\.running_mean$",)),
+        marker=Marker(has=(segmenter.TORCHVISION_BODY, r"^classifier\.1\.running_mean$")),
         translate=from_torchvision,
         config=torchvision,
     ),

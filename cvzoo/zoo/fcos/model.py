@@ -1,7 +1,7 @@
 """FCOS: Fully Convolutional One-Stage Object Detection (Tian et al., 1904.01355; improved: 2006.09214).
 
 No anchors: every location of a pyramid scores the classes and regresses its distances to the four sides of the object
-it lies in. Each level looks after objects of its own size, and a centre-ness branch plays down locations near a border.
+it lies in. Each level handles objects of its own size, and a centre-ness branch plays down locations near a border.
 
 Shape suffixes: N images, L levels, M locations of all levels, P locations in an object, of all images, K classes,
 H W cells.
@@ -54,7 +54,7 @@ class FCOSConfig:
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
     tower_norm_groups: int = 32
-    """Groups of the towers\' group norms; must divide their channels."""
+    """Groups of the towers' group norms; must divide their channels."""
     tower_bias: bool | None = True
     """Bias of the towers' convolutions; None: where there is no norm."""
     deform_last: bool = False
@@ -81,7 +81,7 @@ class FCOSConfig:
     focal_gamma: float = 2.0
     """How strongly well-classified locations are discounted."""
     box_loss: Literal["iou", "giou"] = "iou"
-    """Smooth L1 loss on deltas, or a loss on decoded boxes."""
+    """Loss of the boxes: -log IoU, or 1 - GIoU (improved)."""
     central_boxes: bool = True
     """Weight the box loss by the true centre-ness; detectron2 and torchvision do not."""
     normaliser: Literal["batch", "moving"] = "batch"
@@ -125,7 +125,8 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
 
     def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
         """What each location of each image learns."""
-        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        c = self.config
+        points = points_of(self.config.points, raw.logits, canvas)
         bounds = torch.tensor([0.0, *c.ranges, torch.inf], device=points[0].device)
         level_M = per_level(tuple(range(len(points))), points)
         range_M2 = torch.stack([bounds[level_M], bounds[level_M + 1]], dim=1)
@@ -134,7 +135,8 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
 
     def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_cls` over all locations, `loss_box` and `loss_centreness` over those in an object."""
-        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        c = self.config
+        points = points_of(self.config.points, raw.logits, canvas)
         matches = self.matches(raw, targets, sizes, canvas)
         labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         image_P, row_P = torch.where(labels_NM >= 0)
@@ -169,7 +171,8 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
 
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        c = self.config
+        points = points_of(self.config.points, raw.logits, canvas)
 
         def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
             deltas_P4 = per_anchor(raw.deltas[level][image], 4)[row_P]

@@ -6,6 +6,7 @@ Sources: torchvision 0.29 `models/detection/fcos.py`; detectron2 0.6 `configs/co
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from cvzoo.nn.pixels import CAFFE
@@ -70,6 +71,10 @@ MMDETECTION_IMPROVED = FCOSConfig(
     box_loss="giou",
 )
 """`fcos_r50[-dcn]-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco`."""
+RADIUS = 1.5
+"""mmdetection's default where only locations near a centre learn."""
+FILE_NAMES = r"\bfcos_center[-_]|gn[-_]head[-_]center"
+"""How files are named whose locations do."""
 TOWERS: Rules = tuple(
     (rf"^(head\.\w+_head\.conv)\.{3 * i + part}\.", rf"\1.{i}.{part}.") for i in range(4) for part in (0, 1)
 )
@@ -105,9 +110,20 @@ def mmdetection(state: State, row: FCOSConfig) -> FCOSConfig:
     return fitted(version, state, row, SIZES)
 
 
+def centre_sampling(config: FCOSConfig, record: str) -> FCOSConfig:
+    """Whether only locations near an object's centre learn it, no key tells: a config's text or a name does."""
+    stated = re.search(r"\bcenter_sampling=(True|False)", record)
+    if stated is not None and stated[1] == "False":
+        return replace(config, centre_radius=None)
+    if stated is None and re.search(FILE_NAMES, record) is None:
+        return config
+    radius = re.search(r"\bcenter_sample_radius=([\d.]+)", record)
+    return replace(config, centre_radius=float(radius[1]) if radius else RADIUS)
+
+
 WHAT = "FCOS"
 SOURCES = (
-    own(WHAT, Marker(has=(pyramid.OURS, r"^head\.cls_tower\.", r"^head\.centreness_out\."))),
+    own(WHAT, Marker(has=(pyramid.OURS, r"^head\.centreness_out\.", r"^positives$"))),
     Source(
         name="torchvision",
         what=WHAT,
@@ -130,5 +146,6 @@ SOURCES = (
         ),
         translate=from_mmdetection,
         config=mmdetection,
+        told=centre_sampling,
     ),
 )

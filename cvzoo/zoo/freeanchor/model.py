@@ -1,7 +1,8 @@
 """FreeAnchor: Learning to Match Anchors for Visual Object Detection (Zhang et al., 1909.02466).
 
-RetinaNet's network without its matcher: every object has a bag of anchors, and the loss is the likelihood that some
-anchor of the bag both classifies and localises it, while anchors that localise nothing are background.
+A network with anchors and a focal loss (1708.02002) without its matcher: every object has a bag of anchors, and the
+loss is the likelihood that some anchor of the bag both classifies and localises it, while anchors that localise nothing
+are background.
 
 Shape suffixes: N images, M anchors of all levels, K classes, G ground-truth boxes of one image, T anchors in a bag,
 B boxes of all images, S pairs of anchor and class that may be an object.
@@ -60,7 +61,7 @@ class FreeAnchorConfig:
     tower_norm: Norm | None = None
     """Norm in the towers."""
     tower_norm_groups: int = 32
-    """Groups of the towers\' group norms; must divide their channels."""
+    """Groups of the towers' group norms; must divide their channels."""
     prior: float = 0.02
     """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
@@ -114,7 +115,8 @@ class Localised(NamedTuple):
 def _logits_at(raw: DenseOutput, classes: int, image: Tensor, anchor: Tensor, label: Tensor) -> Tensor:
     """Logits of single pairs of anchor and class. The indices broadcast; anchors are counted through all levels."""
     image, anchor, label = torch.broadcast_tensors(image, anchor, label)
-    found, start = torch.zeros(anchor.shape, dtype=raw.logits[0].dtype, device=anchor.device), 0
+    found = torch.zeros(anchor.shape, dtype=raw.logits[0].dtype, device=anchor.device)
+    start = 0
     for x in raw.logits:
         logits_NMK = per_anchor(x, classes)
         here = torch.where((anchor >= start) & (anchor < start + logits_NMK.shape[1]))
@@ -141,7 +143,8 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
     def bags(self, anchors_M4: Tensor, targets: list[Target]) -> Bags:
         """The anchors with the highest IoU of each object."""
         size = min(self.config.bag, len(anchors_M4))
-        images, anchors = [anchors_M4.new_zeros(0, 1).long()], [anchors_M4.new_zeros(0, size).long()]
+        images = [anchors_M4.new_zeros(0, 1).long()]
+        anchors = [anchors_M4.new_zeros(0, size).long()]
         for n, target in enumerate(targets):
             for boxes in target.boxes.split(BOXES_AT_ONCE):
                 best = pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
@@ -156,7 +159,8 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
         """Where predicted boxes meet objects (section 3.3); of several objects of a class the highest probability."""
         c = self.config
         nothing = torch.zeros(0, dtype=torch.int64, device=anchors_M4.device)
-        keys, probabilities = [nothing], [anchors_M4.new_zeros(0)]
+        keys = [nothing]
+        probabilities = [anchors_M4.new_zeros(0)]
         for n, (deltas_M4, target) in enumerate(zip(deltas_NM4, targets)):
             predicted_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
             labels_G = outputs_of(target.labels, c.class_ids)
@@ -169,7 +173,8 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
                 probabilities.append(excess.clamp(max=1))
         key_S, index = torch.cat(keys).unique(return_inverse=True)
         p_S = anchors_M4.new_zeros(len(key_S)).scatter_reduce(0, index, torch.cat(probabilities), "amax")
-        row_S, label_S = key_S // c.num_classes, key_S % c.num_classes
+        row_S = key_S // c.num_classes
+        label_S = key_S % c.num_classes
         return Localised(row_S // len(anchors_M4), row_S % len(anchors_M4), label_S, p_S)
 
     def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:

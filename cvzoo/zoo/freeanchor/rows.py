@@ -27,7 +27,7 @@ def freeanchor_r50_fpn_1x() -> Recipe:
 def freeanchor_lite0_fpn_320_mini() -> Recipe:
     """FreeAnchor with EfficientNet-Lite0 on 285 COCO images at 320 px: real data in minutes on 2 CPU cores.
 
-    One anchor per cell, as `retinanet_lite0_fpn_320_mini`, so a bag holds fewer of them.
+    One anchor per cell saves arithmetic for more epochs, so a bag holds fewer of them.
     """
     from cvzoo.nn.fpn import FPNConfig
     from cvzoo.nn.pixels import MINUS_ONE_TO_ONE

@@ -1,4 +1,4 @@
-"""Whose weights FreeAnchor loads: mmdetection 3 `configs/free_anchor`, the network of its RetinaNet."""
+"""Whose weights FreeAnchor loads: mmdetection 3 `configs/free_anchor`."""
 
 from __future__ import annotations
 
@@ -45,5 +45,6 @@ SOURCES = (
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
         translate=from_mmdetection,
         config=mmdetection,
+        types=("FreeAnchorRetinaHead",),
     ),
 )

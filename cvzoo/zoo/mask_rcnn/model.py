@@ -1,7 +1,7 @@
 """Mask R-CNN, with a feature pyramid or on C4 (He et al., 1703.06870).
 
-Faster R-CNN with a third branch: in training it learns the masks of the foreground proposals, in inference it runs on
-the detections. The stages are in `parts/rcnn/`.
+The two stages of 1506.01497 with a third branch: in training it learns the masks of the foreground proposals, in
+inference it runs on the detections. The stages are in `parts/rcnn/`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class MaskRCNN(TwoStage[MaskRCNNConfig]):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         c = self.config
         images = c.pixels(batch.images, batch.sizes)
-        maps, canvas = self.maps(images), size_of(images)
+        maps = self.maps(images)
+        canvas = size_of(images)
         proposals = self.rpn.proposals(maps, batch.sizes, canvas)
         sampled = self.box_head.sample(proposals, batch, c.class_ids)
         regions = self.regions(maps, [s.boxes_R4 for s in sampled], c.box_head.pool)

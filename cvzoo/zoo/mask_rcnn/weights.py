@@ -20,7 +20,11 @@ TORCHVISION = {
 DETECTRON2 = MaskRCNNConfig(**stages.DETECTRON2)
 DETECTRON2_C4 = MaskRCNNConfig(**stages.DETECTRON2_C4, mask_head=C4_MASK_HEAD)
 """The mask head only upsamples what it shares with the box head."""
-MMDETECTION = MaskRCNNConfig(**stages.MMDETECTION, mask_head=stages.MMDETECTION_MASKS)
+MMDETECTION = replace(
+    MaskRCNNConfig(**stages.MMDETECTION, mask_head=stages.MMDETECTION_MASKS),
+    box_head=replace(stages.MMDETECTION_REGIONS, best_match="truth"),
+)
+"""`mask-rcnn_r50_fpn_1x_coco`: proposals go to the objects that none overlaps more."""
 
 
 def torchvision(state: State, row: MaskRCNNConfig) -> MaskRCNNConfig:
@@ -79,7 +83,8 @@ SOURCES = (
         name="detectron2",
         what=ON_C4,
         marker=Marker(
-            has=(stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_MASK_HEAD), lacks=(stages.DETECTRON2_PYRAMID,)
+            has=(stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_MASK_HEAD, stages.DETECTRON2_C4_STAGE),
+            lacks=(stages.DETECTRON2_PYRAMID,),
         ),
         translate=rcnn.from_detectron2,
         config=detectron2,

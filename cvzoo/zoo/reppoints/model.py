@@ -62,7 +62,7 @@ class RepPointsConfig:
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
     tower_norm_groups: int = 32
-    """Groups of the towers\' group norms; must divide their channels."""
+    """Groups of the towers' group norms; must divide their channels."""
     prior: float = 0.01
     """Score that every class starts from."""
     class_ids: tuple[int, ...] = ()
@@ -182,9 +182,11 @@ class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):
         Locations of cells beyond an image's own padded size learn nothing. An object that no first box overlaps claims
         all others, as in the reference.
         """
-        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        c = self.config
+        points = points_of(self.config.points, raw.logits, canvas)
         grids = tuple(size_of(x) for x in raw.logits)
-        points_M2, stride_M = torch.cat(points), per_level(c.points.strides, points)
+        points_M2 = torch.cat(points)
+        stride_M = per_level(c.points.strides, points)
         with torch.no_grad():
             first_NMD = torch.cat([per_anchor(x, 2 * POINTS) for x in raw.first], dim=1)
             boxes_NM4 = points_M2.repeat(1, 2) + stride_M[:, None] * self.boxes(first_NMD)
@@ -234,7 +236,8 @@ class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):
         self, raw: RepPointsOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
     ) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c, points = self.config, points_of(self.config.points, raw.logits, canvas)
+        c = self.config
+        points = points_of(self.config.points, raw.logits, canvas)
 
         def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
             boxes_P4 = self.boxes(per_anchor(raw.refined[level][image], 2 * POINTS)[row_P])

@@ -54,7 +54,7 @@ class RetinaNetConfig:
     tower_norm: Norm | None = None
     """Norm in the towers; torchvision's v2 has `group`."""
     tower_norm_groups: int = 32
-    """Groups of the towers\' group norms; must divide their channels."""
+    """Groups of the towers' group norms; must divide their channels."""
     tower_bias: bool | None = None
     """Bias of the towers' convolutions; None: where there is no norm."""
     prior: float = 0.01
@@ -117,7 +117,8 @@ class RetinaNet(DenseDetector[RetinaNetConfig, DenseOutput]):
 
     def matches(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> list[Match]:
         """What each anchor of each image learns."""
-        c, anchors_M4 = self.config, torch.cat(anchors_of(self.config.anchors, raw.logits, canvas))
+        c = self.config
+        anchors_M4 = torch.cat(anchors_of(self.config.anchors, raw.logits, canvas))
         rule = c.negative_below, c.positive_from, c.best_match
         if not c.skip_padding:
             return [match_boxes(anchors_M4, target.boxes, *rule) for target in targets]

@@ -99,7 +99,7 @@ WHAT = "RetinaNet"
 SOURCES = (
     own(
         WHAT,
-        Marker(has=(pyramid.OURS, r"^head\.cls_tower\.", r"^head\.box_out\."), lacks=(r"^head\.centreness_out\.",)),
+        Marker(has=(pyramid.OURS, r"^head\.cls_tower\.", r"^positives$"), lacks=(r"^head\.centreness_out\.",)),
     ),
     Source(
         name="torchvision",
@@ -124,5 +124,6 @@ SOURCES = (
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
         translate=from_mmdetection,
         config=mmdetection,
+        types=("RetinaHead",),
     ),
 )

@@ -1,4 +1,4 @@
-"""The network of the learnable tree filter (Song et al., 1909.12513), FCN-32d with it in its authors' code.
+"""The network of the learnable tree filter (Song et al., 1909.12513).
 
 A decoder adds coarse knowledge to finer maps, and blurs it on the way. Before it is added it is averaged along a tree
 that follows the outlines of the finer map: the coarse map says what is alike, the fine one where it ends.
@@ -19,11 +19,11 @@ from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.resize import resize
-from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
 from cvzoo.parts.semantic.head import UNPADDED, AuxiliaryConfig, Classifier
 from cvzoo.parts.semantic.logits import PixelLossConfig
 from cvzoo.parts.semantic.segmenter import Segmenter
 from cvzoo.structures import AnswerKind, size_of
+from cvzoo.zoo.treefilter.tree import minimum_spanning_tree, tree_filter
 
 BODY = ResNetConfig(deep_stem=True, stem_channels=128, norm="batch", frozen_stages=0)
 """The authors' body: a stem twice as wide as usual, nothing dilated, all of it trained."""

@@ -16,7 +16,6 @@ def treefilter_r50_voc() -> Recipe:
     """Learnable tree filters in the decoder of a ResNet-50, 19 800 iterations of 32 crops of PASCAL VOC (1909.12513).
 
     The authors draw the scale from six values in this range, and decay no biases.
-
     """
     from cvzoo.zoo.treefilter.model import TreeFilterConfig
 

@@ -1,4 +1,4 @@
-"""TridentNet (Li et al., 1901.01892), the fast variant: Faster R-CNN on C4 that looks at three scales at once.
+"""TridentNet (Li et al., 1901.01892), the fast variant: an R-CNN on C4 that looks at three scales at once.
 
 The blocks of C4 run three times with the same weights, their 3x3 convolutions spread by 1, 2 and 3: each branch sees
 an image at its own scale. In training every branch learns all objects, as if the batch held each image three times; in
@@ -52,6 +52,8 @@ class TridentNetConfig:
         if not self.backbone.bottleneck:
             depth = self.backbone.depth
             raise ValueError(f"model.backbone.depth {depth} has no bottlenecks, which branch; take 50 or more")
+        if not self.dilations:
+            raise ValueError("model.dilations must hold one branch at least")
 
     def build(self) -> TridentNet:
         return TridentNet(self)
@@ -83,7 +85,8 @@ class TridentNet(TwoStage[TridentNetConfig]):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.config.pixels(batch.images, batch.sizes)
-        maps, canvas = self.maps(images), size_of(images)
+        maps = self.maps(images)
+        canvas = size_of(images)
         batch = _repeated(batch, len(self.dilations()))
         proposals = self.rpn.proposals(maps, batch.sizes, canvas)
         sampled = self.box_head.sample(proposals, batch, self.config.class_ids)

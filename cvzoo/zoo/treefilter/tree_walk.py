@@ -1,6 +1,7 @@
 """Trees and their filter on the CPU, vertex by vertex: compiled by Numba on first use, and kept on disk.
 
-The kernels take one image, or one group of its channels, and let go of Python's lock: `each` runs them side by side.
+The kernels take one image, or one group of its channels, and let go of Python's lock: `in_threads`
+runs them side by side.
 Shape suffixes: V vertices, S edges in the order of their cost, T = V - 1 edges of a tree, D channels of the feature and
 F of the embedding in a group, K = 1 + channels of a block: the last one is the similarities' sum.
 """
@@ -32,7 +33,7 @@ def _compiled(kernel: Kernel) -> Kernel:
         return numba.njit(nogil=True)(kernel)
 
 
-def each(kernel: Kernel, *arguments: Iterable[Tensor]) -> list[Any]:
+def in_threads(kernel: Kernel, *arguments: Iterable[Tensor]) -> list[Any]:
     """What the kernel returns for the n-th of every argument, for all n, in as many threads as torch may use."""
     tasks = [[tensor.detach().numpy() for tensor in task] for task in zip(*arguments, strict=True)]
     threads = min(len(tasks), torch.get_num_threads())
@@ -44,7 +45,7 @@ def each(kernel: Kernel, *arguments: Iterable[Tensor]) -> list[Any]:
 
 @_compiled
 def kruskal(edges_S2: Array, tree_T2: Array) -> None:
-    """Write the tree that the first edges make which close no circle."""
+    """Write the tree that the first edges make which close no cycle."""
     leader_V = np.arange(len(tree_T2) + 1)
     found = 0
     for edge in range(len(edges_S2)):

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cvzoo.ops.tree_jump import jumping_filter
-from cvzoo.ops.tree_walk import breadth_first, each, filtered, gradients, kruskal
+from cvzoo.zoo.treefilter.tree_jump import jumping_filter
+from cvzoo.zoo.treefilter.tree_walk import breadth_first, filtered, gradients, in_threads, kruskal
 
 Method = Literal["walk", "jump"]
 """Vertex by vertex, on the CPU; or all vertices at once, in as many rounds as the tree's depth has binary digits."""
@@ -51,7 +51,7 @@ def minimum_spanning_tree(guidance_BNHW: Tensor) -> Tree:
     right = torch.stack([vertices[:, :-1], vertices[:, 1:]], dim=-1).view(-1, 2)
     order = _edge_costs(guidance_BNHW).sort(stable=True).indices
     tree_BT2 = torch.empty(batch, height * width - 1, 2, dtype=torch.int64)
-    each(kruskal, torch.cat([down, right])[order.cpu()], tree_BT2)
+    in_threads(kruskal, torch.cat([down, right])[order.cpu()], tree_BT2)
     return spanning_tree(tree_BT2, guidance_BNHW.device)
 
 
@@ -79,7 +79,7 @@ def spanning_tree(edges_BT2: Tensor, device: torch.device | None = None) -> Tree
     if ((edges_BT2 < 0) | (edges_BT2 > edges)).any():
         raise ValueError(f"{edges} edges join the vertices 0 to {edges}, not {edges_BT2.min()} to {edges_BT2.max()}")
     order_BV, parent_BV = torch.zeros(2, batch, edges + 1, dtype=torch.int64)
-    found = each(breadth_first, edges_BT2.long().cpu().contiguous(), order_BV, parent_BV)
+    found = in_threads(breadth_first, edges_BT2.long().cpu().contiguous(), order_BV, parent_BV)
     for image, (reached, _) in enumerate(found):
         if reached <= edges:
             raise ValueError(f"image {image}: {edges} edges join {reached} of {edges + 1} vertices, which is no tree")
@@ -125,7 +125,7 @@ class _Walk(torch.autograd.Function):
         ctx.save_for_backward(feature_BGDV, embedding_BGFV)
         ctx.tree = tree
         out_BGDV = torch.empty_like(feature_BGDV)
-        each(filtered, *_by_group(tree, feature_BGDV, embedding_BGFV), out_BGDV.flatten(0, 1))
+        in_threads(filtered, *_by_group(tree, feature_BGDV, embedding_BGFV), out_BGDV.flatten(0, 1))
         return out_BGDV
 
     @staticmethod
@@ -136,7 +136,7 @@ class _Walk(torch.autograd.Function):
         inputs = ctx.saved_tensors
         grad_feature, grad_embedding = (torch.empty_like(x) for x in inputs)
         passed = (x.flatten(0, 1) for x in (grad_outputs[0].contiguous(), grad_feature, grad_embedding))
-        each(gradients, *_by_group(ctx.tree, *inputs), *passed)
+        in_threads(gradients, *_by_group(ctx.tree, *inputs), *passed)
         return grad_feature, grad_embedding, None
 
 

@@ -1,0 +1,33 @@
+"""Run-length codes of masks: pycocotools' functions with types, since it states none. H W pixels of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from pycocotools import mask as coco
+
+from cvzoo.structures import RLE, Size
+
+_coco: Any = coco
+
+
+def encode(bitmap_HW: np.ndarray) -> RLE:
+    """The code of a bitmap."""
+    return cast(RLE, _coco.encode(np.asfortranarray(bitmap_HW, np.uint8)))
+
+
+def decode(code: RLE) -> np.ndarray:
+    """(H, W) uint8 of 0 and 1."""
+    return cast(np.ndarray, _coco.decode(code))
+
+
+def from_polygons(polygons: Sequence[np.ndarray], size: Size) -> RLE:
+    """The code of all polygons together, filled as COCO's rasteriser does; at least one polygon."""
+    return cast(RLE, _coco.merge(_coco.frPyObjects([polygon.tolist() for polygon in polygons], *size)))
+
+
+def from_counts(counts: list[int], size: Size) -> RLE:
+    """The compressed code of plain run lengths, down the columns, the first of them of zeros."""
+    return cast(RLE, _coco.frPyObjects({"size": list(size), "counts": counts}, *size))
