@@ -29,7 +29,7 @@ System = Literal["fcos", "freeanchor", "reppoints", "atss", "retinanet"]
 
 
 def crowded(size: Size, boxes: int, seed: int) -> Sample:
-    """A image under that many boxes of real objects, of random classes."""
+    """An image under that many boxes of real objects, of random classes."""
     labels_G = torch.randint(80, (boxes,), generator=torch.Generator().manual_seed(seed))
     return replace(sample(size), target=Target(boxes_in(size, boxes, seed), labels_G))
 

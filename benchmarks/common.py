@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cvzoo.engine.place import memory_format, place
 from cvzoo.recipes import Run
-from cvzoo.results.row_files import commit, hardware, machine_slug, versions
+from cvzoo.results.machine import commit, hardware, machine_slug, versions
 from cvzoo.structures import Batch
 
 DATA = Path(os.environ.get("CVZOO_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import tyro
 from common import DATA, report
-from cvzoo.weights.load import build_with_weights
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -32,6 +32,8 @@ from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.place import place
 from cvzoo.engine.state import State
 from cvzoo.engine.train import step
+from cvzoo.loading import build_with_weights
+from cvzoo.nn.model import Model
 from cvzoo.ops.boxes import scale_boxes
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Prediction
@@ -51,14 +53,14 @@ class Pyramid(nn.Module):
         return self.fpn({str(i): feature for i, feature in enumerate(self.body(x)[1:])})
 
 
-class TorchvisionRetinaNet(nn.Module):
+class TorchvisionRetinaNet(Model):
     """torchvision's RetinaNet of the recipe's shape behind cvzoo's model protocol."""
 
     def __init__(self, recipe: Recipe[Any]) -> None:
         super().__init__()
         config, (ours, _) = recipe.model, build_with_weights(recipe)
-        norm = (lambda channels: nn.GroupNorm(32, channels)) if config.tower_norm else None
-        fpn_norm = (lambda channels: nn.GroupNorm(32, channels)) if config.fpn.norm else None
+        norm = partial(nn.GroupNorm, config.tower_norm_groups) if config.tower_norm else None
+        fpn_norm = partial(nn.GroupNorm, config.fpn.norm_groups) if config.fpn.norm else None
         anchors = AnchorGenerator(config.anchors.sizes, tuple(config.anchors.ratios) * 5)
         per_cell = anchors.num_anchors_per_location()[0]
         head = RetinaNetHead(config.fpn.channels, per_cell, config.num_classes, norm)
@@ -80,6 +82,9 @@ class TorchvisionRetinaNet(nn.Module):
             bg_iou_thresh=config.negative_below,
         )
 
+    def raw(self, images_N3HW: Tensor) -> Any:
+        return self.model.head(list(self.model.backbone(images_N3HW).values()))
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         targets = [{"boxes": target.boxes, "labels": target.labels} for target in batch.targets]
         return self.model(self._images(batch), targets)
@@ -92,7 +97,7 @@ class TorchvisionRetinaNet(nn.Module):
             for f, size, original in zip(found, batch.sizes, batch.original_sizes)
         ]
 
-    def for_inference(self) -> nn.Module:
+    def for_inference(self) -> Self:
         return self.eval()
 
     def _images(self, batch: Batch) -> list[Tensor]:

@@ -52,7 +52,8 @@ def main(steps: int = 30, short_side: int = 320, root: Path = DATA / "coco") -> 
     long_side = short_side * 5 // 3
 
     def with_data(**changed: Any) -> Recipe[Any]:
-        data: Data = replace(recipe.data, root=root, short_sides=(short_side,), max_long_side=long_side, **changed)
+        changed |= {"root": root, "max_long_side": long_side}
+        data: Data = replace(recipe.data, short_sides=(short_side,), test_short_side=short_side, **changed)
         return replace(recipe, data=data)
 
     mixed, canvases = cost_per_pixel(with_data(canvas=None), steps)

@@ -1,10 +1,10 @@
-"""Pasting masks into a image beside torchvision's `paste_masks_in_image`: time, agreement and memory on the CPU.
+"""Pasting masks into an image beside torchvision's `paste_masks_in_image`: time, agreement and memory on the CPU.
 
     python benchmarks/paste_masks.py [--masks 100] [--height 800 --width 1333] [--rounds 15]
 
 Both sides get the same smooth masks under boxes of real COCO objects. Ours ends at thresholded run-length codes,
 torchvision's at (D, 1, H, W) floats, which its caller has yet to threshold. Memory is what is used at the peak, beyond
-what was in use before, for a image of 2000x3000.
+what was in use before, for an image of 2000x3000.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from cvzoo.data.shapes import draw
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.ops.boxes import scale_boxes
-from cvzoo.ops.masks import decode, paste_masks
+from cvzoo.ops.masks import paste_masks, to_bitmap
 from cvzoo.structures import RLE, Size
 
 LARGE = (2000, 3000)
@@ -52,7 +52,7 @@ def boxes_in(size: Size, count: int, seed: int = 0) -> Tensor:
 
 
 def sides(masks: int, size: Size) -> tuple[Callable[[], list[RLE]], Callable[[], Tensor]]:
-    """Ours and torchvision's way of pasting that many masks into a image of `size`."""
+    """Ours and torchvision's way of pasting that many masks into an image of `size`."""
     probabilities_DSS, boxes_D4 = blobs(masks), boxes_in(size, masks)
     return (
         lambda: paste_masks(probabilities_DSS, boxes_D4, size),
@@ -64,7 +64,7 @@ def agreement(ours: list[RLE], theirs_D1HW: Tensor, size: Size) -> dict[str, flo
     """The share of pixels that differ: of all, and of those set by either side."""
     differing, either = 0, 0
     for code, values_HW in zip(ours, theirs_D1HW[:, 0]):
-        one, other = torch.from_numpy(decode(code, size)).bool(), values_HW >= 0.5
+        one, other = torch.from_numpy(to_bitmap(code, size)).bool(), values_HW >= 0.5
         differing += int((one ^ other).sum())
         either += int((one | other).sum())
     return {"differing_of_all": differing / theirs_D1HW.numel(), "differing_of_masks": differing / either}

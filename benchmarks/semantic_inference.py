@@ -18,7 +18,6 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,26 +32,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.segmentation import deeplabv3_resnet50
 from torchvision.transforms.functional import normalize
 
-from cvzoo.parts.semantic.head import DILATED
-from cvzoo.weights.keys import to_ours
+from cvzoo.loading import read_state
+from cvzoo.recipes import Recipe
 from cvzoo.weights.strict import load_state
+from cvzoo.zoo.deeplabv3plus import weights as deeplabv3plus
 from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
+from cvzoo.zoo.pspnet import weights as pspnet
 from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 System = Literal["deeplabv3", "pspnet", "deeplabv3plus"]
-TORCHVISION = DeepLabV3PlusConfig(
-    num_classes=21,
-    backbone=replace(DILATED, deep_stem=False),
-    channels=256,
-    separable=False,
-    fuse_kernel=1,
-    low_channels=0,
-    decoder_convs=1,
-)
 CONFIGS: dict[System, DeepLabV3PlusConfig | PSPNetConfig] = {
-    "deeplabv3": TORCHVISION,
-    "pspnet": PSPNetConfig(),
-    "deeplabv3plus": DeepLabV3PlusConfig(),
+    "deeplabv3": deeplabv3plus.TORCHVISION_V3,
+    "pspnet": pspnet.MMSEGMENTATION,
+    "deeplabv3plus": deeplabv3plus.MMSEGMENTATION,
 }
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """ImageNet's, as torchvision's presets have them."""
@@ -84,7 +76,8 @@ def main(
         spread_classes(model.get_submodule(CLASSIFIERS[name]), sides[name])
     twin = list(theirs)[-1]
     ours = CONFIGS[system].build()
-    load_state(ours, to_ours(theirs[twin].state_dict()), twin)
+    state, _ = read_state(theirs[twin].state_dict(), Recipe(row="a row of none", model=CONFIGS[system]), twin)
+    load_state(ours, state, twin)
     fast: Any = ours.for_inference()
 
     def run_ours() -> Tensor:

@@ -19,14 +19,18 @@ from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Split
 from cvzoo.data.shapes import draw
 from cvzoo.data.transforms import resize
-from cvzoo.ops.masks import decode
+from cvzoo.loading import read_state
+from cvzoo.ops.masks import to_bitmap
+from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Sample, Size, Target
-from cvzoo.weights import dialects
-from cvzoo.weights.keys import to_ours
 from cvzoo.weights.strict import load_state
+from cvzoo.zoo.faster_rcnn import weights as faster_rcnn
 from cvzoo.zoo.faster_rcnn.model import FasterRCNN, FasterRCNNConfig
+from cvzoo.zoo.fcos import weights as fcos
 from cvzoo.zoo.fcos.model import FCOS, FCOSConfig
+from cvzoo.zoo.mask_rcnn import weights as mask_rcnn
 from cvzoo.zoo.mask_rcnn.model import MaskRCNN, MaskRCNNConfig
+from cvzoo.zoo.retinanet import weights as retinanet
 from cvzoo.zoo.retinanet.model import RetinaNet, RetinaNetConfig
 
 System = Literal["retinanet", "fcos", "faster_rcnn", "mask_rcnn"]
@@ -36,14 +40,14 @@ Config = RetinaNetConfig | FCOSConfig | FasterRCNNConfig | MaskRCNNConfig
 Detector = RetinaNet | FCOS | FasterRCNN | MaskRCNN
 
 COCO = DATA / "coco"
-BUILDERS: dict[tuple[System, Version], tuple[Callable[..., nn.Module], Callable[[], Config]]] = {
-    ("retinanet", "v1"): (tv.retinanet_resnet50_fpn, dialects.retinanet_torchvision),
-    ("retinanet", "v2"): (tv.retinanet_resnet50_fpn_v2, dialects.retinanet_torchvision_v2),
-    ("fcos", "v1"): (tv.fcos_resnet50_fpn, dialects.fcos_torchvision),
-    ("faster_rcnn", "v1"): (tv.fasterrcnn_resnet50_fpn, dialects.faster_rcnn_torchvision),
-    ("faster_rcnn", "v2"): (tv.fasterrcnn_resnet50_fpn_v2, dialects.faster_rcnn_torchvision_v2),
-    ("mask_rcnn", "v1"): (tv.maskrcnn_resnet50_fpn, dialects.mask_rcnn_torchvision),
-    ("mask_rcnn", "v2"): (tv.maskrcnn_resnet50_fpn_v2, dialects.mask_rcnn_torchvision_v2),
+BUILDERS: dict[tuple[System, Version], tuple[Callable[..., nn.Module], Config]] = {
+    ("retinanet", "v1"): (tv.retinanet_resnet50_fpn, retinanet.TORCHVISION),
+    ("retinanet", "v2"): (tv.retinanet_resnet50_fpn_v2, retinanet.TORCHVISION_V2),
+    ("fcos", "v1"): (tv.fcos_resnet50_fpn, fcos.TORCHVISION),
+    ("faster_rcnn", "v1"): (tv.fasterrcnn_resnet50_fpn, faster_rcnn.TORCHVISION["v1"]),
+    ("faster_rcnn", "v2"): (tv.fasterrcnn_resnet50_fpn_v2, faster_rcnn.TORCHVISION["v2"]),
+    ("mask_rcnn", "v1"): (tv.maskrcnn_resnet50_fpn, mask_rcnn.TORCHVISION["v1"]),
+    ("mask_rcnn", "v2"): (tv.maskrcnn_resnet50_fpn_v2, mask_rcnn.TORCHVISION["v2"]),
 }
 SCORES: dict[System, str] = {
     "retinanet": "head.classification_head.cls_logits",
@@ -64,7 +68,7 @@ def torchvision_model(system: System, version: Version = "v1", **options: Any) -
     theirs = build(weights=None, weights_backbone=None, **options)
     if version == "v1":  # without weights torchvision would train the norms of the backbone
         theirs.backbone = _frozen_backbone(system)
-    return theirs, config()
+    return theirs, config
 
 
 def _frozen_backbone(system: System) -> nn.Module:
@@ -94,7 +98,7 @@ def torchvision_inputs(
 
 def _bitmaps(target: Target, size: Size) -> Tensor:
     assert target.masks is not None
-    return torch.from_numpy(np.stack([decode(mask, size) for mask in target.masks]))
+    return torch.from_numpy(np.stack([to_bitmap(mask, size) for mask in target.masks]))
 
 
 def spread_scores(theirs: nn.Module, system: System, spread: float, images: list[Tensor]) -> None:
@@ -134,7 +138,8 @@ def pair(system: System, batch: Batch, seed: int = 0) -> tuple[nn.Module, Detect
 def with_weights_of(theirs: nn.Module, config: Config) -> Detector:
     """Our network with torchvision's weights, through the importer a user would use."""
     ours = config.build()
-    load_state(ours, to_ours(theirs.state_dict()), "torchvision")
+    state, _ = read_state(theirs.state_dict(), Recipe(row="a row of none", model=config), "torchvision")
+    load_state(ours, state, "torchvision")
     return ours
 
 

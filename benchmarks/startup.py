@@ -18,6 +18,7 @@ from common import report
 COMMANDS = {
     "help": [str(Path(sys.executable).parent / "cvzoo"), "--help"],
     "list": [str(Path(sys.executable).parent / "cvzoo"), "list"],
+    "list_task": [str(Path(sys.executable).parent / "cvzoo"), "list", "--task", "segmentation"],
     "module_list": [sys.executable, "-m", "cvzoo", "list"],
 }
 

@@ -16,8 +16,8 @@ import tyro
 from common import alternate, report
 from torch import Tensor
 
-from cvzoo.ops.tree import minimum_spanning_tree, tree_filter
 from cvzoo.structures import Size
+from cvzoo.zoo.treefilter.tree import minimum_spanning_tree, tree_filter
 
 
 def smooth(batch: int, channels: int, size: Size, seed: int) -> Tensor:

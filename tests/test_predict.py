@@ -15,7 +15,7 @@ from torch import Tensor
 import cvzoo
 from cvzoo.engine.train import train
 from cvzoo.predict import Predictor, predict_files
-from cvzoo.structures import Prediction
+from cvzoo.structures import Answer, Prediction
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, np.ndar
     return found
 
 
-def assert_same(one: Prediction, other: Prediction) -> None:
+def assert_same(one: Answer, other: Answer) -> None:
+    assert isinstance(one, Prediction)
+    assert isinstance(other, Prediction)
     assert len(one) == len(other) > 0
     assert torch.equal(one.labels, other.labels)
     torch.testing.assert_close(one.boxes, other.boxes, rtol=1e-4, atol=1e-3)
@@ -65,6 +67,7 @@ def test_images_of_mixed_sizes_in_order(predictor: Predictor, images: list[tuple
     assert isinstance(together, list)
     for prediction, (path, pixels) in zip(together, images):
         assert_same(prediction, predictor(path))
+        assert isinstance(prediction, Prediction)
         assert (prediction.boxes[:, 2] <= pixels.shape[1] + 1e-3).all()
         assert (prediction.boxes[:, 3] <= pixels.shape[0] + 1e-3).all()
     assert predictor([]) == []
@@ -98,6 +101,7 @@ def test_files_are_drawn_and_listed(
     found = json.loads(written[-1].read_text())
     assert [Path(image["file_name"]).name for image in found["images"]] == ["0.png", "1.png", "2.png", "3.png"]
     expected = predictor(folder / "1.png")
+    assert isinstance(expected, Prediction)
     ours = [annotation for annotation in found["annotations"] if annotation["image_id"] == 1]
     assert [annotation["score"] for annotation in ours] == pytest.approx(expected.scores.tolist(), abs=1e-5)
     assert {annotation["category_id"] for annotation in ours} <= {category["id"] for category in found["categories"]}

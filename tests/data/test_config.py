@@ -25,6 +25,8 @@ from cvzoo.data.config import Data
         ("colour_jitter", 1.0),
         ("canvas", (16, 320)),
         ("workers", -1),
+        ("window_scales", (0.6, 1.3)),
+        ("window_side", 8),
     ],
 )
 def test_refused(field: str, value: Any) -> None:

@@ -128,9 +128,9 @@ def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>not found</html>", "is not a image in a known format"),
+        (b"<html>not found</html>", "is not an image in a known format"),
         (b"\xff\xd8\xff\xe0 and then nothing of the kind", "cannot be decoded"),
-        (b"\x89PNG\r\n\x1a\n", "is not a image in a known format"),
+        (b"\x89PNG\r\n\x1a\n", "is not an image in a known format"),
     ],
 )
 def test_not_a_image(tmp_path: Path, content: bytes, reason: str) -> None:

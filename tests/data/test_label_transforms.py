@@ -45,7 +45,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def painted(height: int, width: int, seed: int = 0) -> Sample:
-    """A image that shows its label map: class k is the grey level 50 k everywhere; in large blocks."""
+    """An image that shows its label map: class k is the grey level 50 k everywhere; in large blocks."""
     blocks = torch.randint(4, (3, 4), generator=generator(seed), dtype=torch.uint8)
     labels = blocks.repeat_interleave(-(-height // 3), 0).repeat_interleave(-(-width // 4), 1)[:height, :width]
     target = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), label_map=labels.contiguous())

@@ -81,7 +81,7 @@ def test_more_than_8_bits(tmp_path: Path, suffix: str, dtype: type, first: int) 
 def test_colours_are_refused(tmp_path: Path, mode: str) -> None:
     file = tmp_path / ("a.tif" if mode == "F" else "a.png")
     Image.new(mode, (40, 30)).save(file)
-    with pytest.raises(DataError, match=rf"a\.\w+: is a image \({mode}\), not class numbers; save the class number"):
+    with pytest.raises(DataError, match=rf"a\.\w+: is an image \({mode}\), not class numbers; save the class number"):
         read_numbers(file)
 
 

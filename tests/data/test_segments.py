@@ -28,7 +28,8 @@ from cvzoo.data.loader import evaluation_batches, training_batches
 from cvzoo.data.problems import DataError
 from cvzoo.data.segments import decompress, pack
 from cvzoo.metrics.coco import evaluate_coco
-from cvzoo.ops.masks import decode, encode, mask_json
+from cvzoo.ops.masks import mask_json, to_bitmap
+from cvzoo.ops.rle import encode
 from cvzoo.structures import Mask
 
 SQUARE = [5.0, 5, 15, 5, 15, 10, 5, 10]
@@ -208,7 +209,7 @@ def test_crowds_need_no_segmentation(folder: Any) -> None:
         {"image_id": 1, "category_id": 3, "score": 0.99, "segmentation": [[1.0, 3, 9, 3, 9, 9, 1, 9]]},  # in the crowd
         *({**a, "score": 0.9} for a in truth["annotations"] if not a["iscrowd"]),
     ]
-    found = [{**d, "segmentation": mask_json(encode(decode([np.array(d["segmentation"][0])], SIZE)))} for d in found]
+    found = [{**d, "segmentation": mask_json(encode(to_bitmap([np.array(d["segmentation"][0])], SIZE)))} for d in found]
     for backend in ("hotcoco", "pycocotools"):
         assert evaluate_coco(truth, found, "mask", backend).stats["mask_AP"] == pytest.approx(1)
 
@@ -237,14 +238,14 @@ def test_loaders_pass_masks(folder: Any, workers: int, cache: bool) -> None:
         assert target.masks is not None
         assert len(target.masks) == len(target) == 2
         for mask in target.masks:
-            assert decode(mask, size).any()
+            assert to_bitmap(mask, size).any()
     (plain_batch,) = evaluation_batches(dataset.select(np.array([0])), data)  # pyright: ignore
     flipped = batch.targets[batch.image_ids.index(1)].masks
     straight = plain_batch.targets[0].masks
     assert flipped is not None
     assert straight is not None
     size = plain_batch.sizes[0]
-    assert np.array_equal(decode(flipped[1], size), decode(straight[1], size)[:, ::-1])
+    assert np.array_equal(to_bitmap(flipped[1], size), to_bitmap(straight[1], size)[:, ::-1])
     mirrored, outline = flipped[0], straight[0]
     assert isinstance(mirrored, list)
     assert isinstance(outline, list)
@@ -281,7 +282,7 @@ def test_real_masks_have_the_annotated_area(real_coco: Data, split: str) -> None
         assert len(masks) == len(wanted)
         size = (int(dataset.sizes[index][0]), int(dataset.sizes[index][1]))
         for mask, annotation in zip(masks, wanted):
-            pixels = decode(mask, size)
+            pixels = to_bitmap(mask, size)
             assert np.array_equal(pixels, reference.annToMask(annotation))
             gaps.append(abs(pixels.sum() - annotation["area"]) / max(annotation["area"], 100))
     assert len(gaps) == (2351 if split == "train" else 950)
@@ -304,7 +305,7 @@ def test_real_masks_follow_their_images(real_coco: Data) -> None:
         for target, size in zip(batch.targets, batch.sizes):
             assert target.masks is not None
             for mask, box in zip(target.masks, target.boxes):
-                rows, columns = np.nonzero(decode(mask, size))
+                rows, columns = np.nonzero(to_bitmap(mask, size))
                 if len(rows):
                     tight = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
                     assert (tight[:2] >= box[:2] - 2).all()

@@ -14,7 +14,7 @@ from cvzoo.data.config import Data, Shapes
 from cvzoo.data.problems import DataError
 from cvzoo.data.shapes import CLASSES, MIN_VISIBLE, ShapesDataset, draw, paint
 from cvzoo.metrics.coco import evaluate_coco
-from cvzoo.ops.masks import decode, mask_json
+from cvzoo.ops.masks import mask_json, to_bitmap
 from cvzoo.structures import IGNORE
 
 
@@ -73,7 +73,7 @@ def test_masks_are_the_visible_pixels() -> None:
         objects = paint(96, 128, 4, np.random.default_rng(seed)).objects()
         assert sample.target.masks is not None
         for code, (_, mask) in zip(sample.target.masks, objects, strict=True):
-            assert np.array_equal(decode(code, (96, 128)), mask)
+            assert np.array_equal(to_bitmap(code, (96, 128)), mask)
 
 
 def test_ground_truth_has_masks_when_asked() -> None:
@@ -134,7 +134,7 @@ def test_label_maps_show_what_the_masks_show() -> None:
         owner = paint(64, 80, 30, np.random.default_rng(seed)).owner
         expected = np.where(owner > 0, IGNORE, 0)
         for label, code in zip(objects.target.labels.tolist(), objects.target.masks or [], strict=True):
-            expected[decode(code, (64, 80)).astype(bool)] = label + 1
+            expected[to_bitmap(code, (64, 80)).astype(bool)] = label + 1
         assert pixels.target.label_map is not None
         assert pixels.target.label_map.dtype == torch.uint8
         assert np.array_equal(pixels.target.label_map, expected)

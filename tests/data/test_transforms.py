@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,16 +18,17 @@ from cvzoo.data.transforms import (
     crop,
     eval_resize,
     flip,
+    placed,
     resize,
     shortest_edge_size,
     train_augment,
     train_resize,
 )
-from cvzoo.ops.masks import decode
+from cvzoo.ops.masks import to_bitmap
 from cvzoo.structures import Sample, Target
 
 SIDES = st.integers(40, 150)
-PICTURES = st.builds(draw, SIDES, SIDES, st.integers(0, 6), st.integers(0, 10_000), st.just(True))
+IMAGES = st.builds(draw, SIDES, SIDES, st.integers(0, 6), st.integers(0, 10_000), st.just(True))
 SMALL = Data(short_sides=(48, 64), test_short_side=64, max_long_side=100)
 
 
@@ -39,7 +42,7 @@ def inside(sample: Sample) -> bool:
 def bitmaps(sample: Sample) -> list[np.ndarray]:
     assert sample.target.masks is not None
     assert len(sample.target.masks) == len(sample.target)
-    return [decode(mask, sample.size) for mask in sample.target.masks]
+    return [to_bitmap(mask, sample.size) for mask in sample.target.masks]
 
 
 def generator(seed: int) -> torch.Generator:
@@ -71,7 +74,7 @@ def test_size_fits_the_canvas(height: int, width: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(PICTURES)
+@given(IMAGES)
 def test_flip_twice_is_the_identity(sample: Sample) -> None:
     once = flip(sample)
     twice = flip(once)
@@ -87,7 +90,7 @@ def test_flip_twice_is_the_identity(sample: Sample) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(PICTURES, SIDES, SIDES)
+@given(IMAGES, SIDES, SIDES)
 def test_resize_scales_the_boxes(sample: Sample, height: int, width: int) -> None:
     resized = resize(sample, (height, width))
     assert resized.size == (height, width)
@@ -104,7 +107,7 @@ def test_resize_scales_the_boxes(sample: Sample, height: int, width: int) -> Non
 
 
 @settings(max_examples=25, deadline=None)
-@given(PICTURES, SIDES, SIDES)
+@given(IMAGES, SIDES, SIDES)
 def test_resize_equals_pil_within_two_grey_levels(sample: Sample, height: int, width: int) -> None:
     reference = Image.fromarray(sample.image.permute(1, 2, 0).numpy()).resize(
         (width, height), Image.Resampling.BILINEAR
@@ -117,7 +120,7 @@ def test_resize_equals_pil_within_two_grey_levels(sample: Sample, height: int, w
 
 
 @settings(max_examples=25, deadline=None)
-@given(PICTURES, st.integers(0, 30), st.integers(0, 30))
+@given(IMAGES, st.integers(0, 30), st.integers(0, 30))
 def test_crop_keeps_what_is_inside(sample: Sample, top: int, left: int) -> None:
     height, width = sample.size[0] - top, sample.size[1] - left - 5
     cut = crop(sample, top, left, (height, width))
@@ -131,6 +134,56 @@ def test_crop_keeps_what_is_inside(sample: Sample, top: int, left: int) -> None:
     assert all(any(np.array_equal(mask, other) for other in before) for mask in bitmaps(cut))
 
 
+@settings(max_examples=25, deadline=None)
+@given(IMAGES, st.integers(0, 20), st.integers(0, 20))
+def test_what_is_placed_on_a_canvas_can_be_cut_out_again(sample: Sample, top: int, left: int) -> None:
+    height, width = sample.size
+    larger = placed(sample, top, left, (height + 30, width + 40))
+    assert larger.size == (height + 30, width + 40)
+    assert int(larger.image.sum()) == int(sample.image.sum())
+    again = crop(larger, top, left, sample.size)
+    assert torch.equal(again.image, sample.image)
+    assert torch.allclose(again.target.boxes, sample.target.boxes)
+    assert all(np.array_equal(mask, other) for mask, other in zip(bitmaps(again), bitmaps(sample)))
+
+
+WINDOWS = Data(short_sides=(64,), window_scales=(0.6, 1.0, 1.3), crop=(96, 96))
+
+
+@settings(max_examples=25, deadline=None)
+@given(IMAGES, st.integers(0, 1000), st.sampled_from([None, 64]))
+def test_a_window_shows_the_objects_where_their_boxes_are(sample: Sample, seed: int, side: int | None) -> None:
+    seen = train_resize(sample, replace(WINDOWS, window_side=side), generator(seed))
+    assert seen.size == (96, 96)
+    assert inside(seen)
+    assert seen.original_size == sample.original_size
+    assert len(seen.target) <= len(sample.target)
+    for mask, box in zip(bitmaps(seen), seen.target.boxes.tolist()):
+        rows, columns = np.nonzero(mask)
+        if len(rows):
+            x1, y1, x2, y2 = box
+            assert x1 - 1 < columns.min() <= columns.max() < x2 + 1
+            assert y1 - 1 < rows.min() <= rows.max() < y2 + 1
+
+
+def test_a_window_larger_than_the_image_holds_all_of_it_on_black() -> None:
+    sample = draw(60, 80, 4, seed=1)
+    sample.image.clamp_(min=1)
+    data = replace(WINDOWS, window_scales=(3.0,))
+    seen = train_resize(sample, data, generator(0))
+    assert len(seen.target) == len(sample.target)
+    before, after = (boxes[:, 2:] - boxes[:, :2] for boxes in (sample.target.boxes, seen.target.boxes))
+    assert torch.allclose(after, before * 96 / 240, atol=0.5)
+    rows, columns = torch.where(seen.image.amax(0) > 0)
+    assert len(rows) == 24 * 32
+    assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (24, 32)
+
+
+def test_full_size_leaves_an_image_alone_in_evaluation() -> None:
+    sample = draw(60, 80, 4, seed=1)
+    assert eval_resize(sample, replace(SMALL, test_full_size=True)) is sample
+
+
 def test_crop_drops_slivers() -> None:
     outline = [np.array([0.0, 0, 10.5, 0, 10.5, 40, 0, 40])]
     target = Target(torch.tensor([[0.0, 0, 10.5, 40]]), torch.tensor([1]), [outline])
@@ -142,7 +195,7 @@ def test_crop_drops_slivers() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(PICTURES, st.integers(0, 10_000), st.sampled_from([None, (64, 64), (48, 80)]), st.booleans())
+@given(IMAGES, st.integers(0, 10_000), st.sampled_from([None, (64, 64), (48, 80)]), st.booleans())
 def test_training_images_fit_and_repeat(
     sample: Sample, seed: int, canvas: tuple[int, int] | None, jitter: bool
 ) -> None:

@@ -12,9 +12,8 @@ from cvzoo.engine.measure import median_seconds, peak_memory_gb, reset_peak_memo
 from cvzoo.engine.train import train
 from cvzoo.recipes import Recipe
 
+pytestmark = pytest.mark.usefixtures("inside")
 CPU = torch.device("cpu")
-
-
 ROWS = {"retinanet_r18_fpn_shapes": "coco", "fcn_r18_shapes": "label_maps"}
 
 

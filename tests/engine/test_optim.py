@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -90,14 +91,15 @@ def test_optimiser_by_name(name: str, kind: type) -> None:
 
 
 def test_moving_average() -> None:
-    model = nn.BatchNorm1d(1)
+    model: Any = nn.BatchNorm1d(1)
     ema = EMA(model, decay=0.5)
+    average: Any = ema.model
     with torch.no_grad():
         model.weight.fill_(3.0)
-    model.running_mean.fill_(7.0)  # type: ignore[union-attr]
+    model.running_mean.fill_(7.0)
     ema.update(model, iteration=0)  # decay min(0.5, 1/10)
-    assert ema.model.weight.item() == pytest.approx(0.1 * 1 + 0.9 * 3)
+    assert average.weight.item() == pytest.approx(0.1 * 1 + 0.9 * 3)
     ema.update(model, iteration=1000)  # decay 0.5
-    assert ema.model.weight.item() == pytest.approx(0.5 * 2.8 + 0.5 * 3)
-    assert ema.model.running_mean.item() == 7.0
-    assert not ema.model.training
+    assert average.weight.item() == pytest.approx(0.5 * 2.8 + 0.5 * 3)
+    assert average.running_mean.item() == 7.0
+    assert not average.training

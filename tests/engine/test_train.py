@@ -8,10 +8,14 @@ import pytest
 import torch
 from engine.tiny import command, losses, tiny
 
+from cvzoo.data.shapes import ShapesDataset
 from cvzoo.engine import checkpoint
 from cvzoo.engine.stop import TrainingError
 from cvzoo.engine.train import train
 from cvzoo.metrics.coco import evaluate_coco
+from cvzoo.tasks.boxes import BoxEvaluation
+
+pytestmark = pytest.mark.usefixtures("inside")
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +55,12 @@ def test_row_file_holds_results_cost_and_log(uninterrupted: Path) -> None:
 def test_small_training_split_is_evaluated_too(tmp_path: Path) -> None:
     result = train(tiny(tmp_path / "runs", schedule__iterations=1, data__shapes__train_images=6))
     assert set(result.evaluations) == {"val", "train"}
-    assert len(result.evaluations["train"].predictions) == 6
-    truth = result.datasets["train"].ground_truth
+    evaluation, dataset = result.evaluations["train"], result.datasets["train"]
+    assert isinstance(evaluation, BoxEvaluation)
+    assert isinstance(dataset, ShapesDataset)
+    assert len(evaluation.predictions) == 6
     detections = json.loads((result.folder / "predictions_train.json").read_text())
-    assert evaluate_coco(truth, detections).stats == result.evaluations["train"].figures.stats
+    assert evaluate_coco(dataset.ground_truth, detections).stats == result.evaluations["train"].figures.stats
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import cvzoo
-from cvzoo.recipes import ROWS, Recipe
-from cvzoo.results.row_files import to_json
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import to_json
+from cvzoo.zoo import ROWS
 
 ROOT = Path(cvzoo.__file__).parents[1]
 

@@ -6,7 +6,7 @@ import torch
 from pycocotools import mask as rle
 
 from cvzoo.metrics.predictions import to_coco
-from cvzoo.ops.masks import encode
+from cvzoo.ops.rle import encode
 from cvzoo.structures import Prediction
 
 

@@ -152,6 +152,20 @@ def test_dilation_is_torchvisions(output_stride, replaced):
             assert found.equal(x)
 
 
+@pytest.mark.parametrize("contract", [True, False])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_first_blocks_of_dilated_layers(contract, depth):
+    """They are dilated as the layer before or as their own; where nothing is dilated there is no difference."""
+    body = replace(SMALL, depth=depth, output_stride=8, contract_dilation=contract).build()
+    convs = [[block.conv2 if depth == 50 else block.conv1 for block in layer] for layer in (body.layer3, body.layer4)]
+    for first, own, (conv, *others) in zip((1, 2), (2, 4), convs, strict=True):
+        assert conv.dilation[0] == (first if contract else own)
+        assert {other.dilation[0] for other in others} == {own}
+        assert conv.stride == (1, 1)
+    plain = replace(SMALL, depth=depth, contract_dilation=contract).build()
+    assert {m.dilation for m in plain.modules() if isinstance(m, nn.Conv2d)} == {(1, 1)}
+
+
 def test_multi_grid():
     config = replace(SMALL, output_stride=16, multi_grid=(2, 4, 8))
     assert [block.conv2.dilation for block in config.build().layer4] == [(2, 2), (4, 4), (8, 8)]
@@ -164,6 +178,8 @@ def test_multi_grid():
         ({"depth": 18, "context_ratio": 0.25}, "context-ratio: depth 18 has no bottlenecks; take 50 or more"),
         ({"depth": 18, "deform": "v2"}, "deform: depth 18 has no bottlenecks; take 50 or more"),
         ({"depth": 34, "groups": 32}, "groups: depth 34 has no bottlenecks; take 50 or more"),
+        ({"width": 8, "groups": 3}, "groups 3 must be a divisor of the width, 8"),
+        ({"width": 8, "context_ratio": 1 / 128}, "context-ratio 0.0078125 leaves no channel of 64; raise it"),
     ],
 )
 def test_what_cannot_be_built(options, message):

@@ -16,17 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cvzoo.ops.masks import (
-    crop_mask,
-    decode,
-    encode,
-    flip_mask,
-    mask_json,
-    mask_targets,
-    paste_masks,
-    scale_mask,
-    to_rle,
-)
+from cvzoo.ops.masks import crop_mask, flip_mask, mask_json, mask_targets, paste_masks, scale_mask, to_bitmap, to_rle
+from cvzoo.ops.rle import encode
 from cvzoo.structures import Mask, Polygons, Size
 
 DATA = Path(os.environ.get("CVZOO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "coco"
@@ -60,13 +51,13 @@ def outlines() -> list[tuple[Polygons, Size]]:
 def test_codes_keep_every_pixel(height: int, width: int, seed: int, share: float) -> None:
     pixels = bitmap(height, width, seed, share)
     code = encode(pixels)
-    assert np.array_equal(decode(code, (height, width)), pixels)
+    assert np.array_equal(to_bitmap(code, (height, width)), pixels)
     assert json.loads(json.dumps(mask_json(code))) == {"size": [height, width], "counts": code["counts"].decode()}
 
 
 def test_no_polygon_is_no_pixel() -> None:
-    assert decode([], (4, 5)).shape == (4, 5)
-    assert not decode([], (4, 5)).any()
+    assert to_bitmap([], (4, 5)).shape == (4, 5)
+    assert not to_bitmap([], (4, 5)).any()
 
 
 def test_polygons_fill_as_coco_does() -> None:
@@ -74,7 +65,7 @@ def test_polygons_fill_as_coco_does() -> None:
     other = square + 3.0
     expected = np.zeros((8, 8), np.uint8)
     expected[1:3, 1:4] = expected[4:6, 4:7] = 1
-    assert np.array_equal(decode([square, other], (8, 8)), expected)
+    assert np.array_equal(to_bitmap([square, other], (8, 8)), expected)
     assert mask_json([square]) == [square.tolist()]
 
 
@@ -85,7 +76,7 @@ def test_polygons_fill_as_coco_does() -> None:
 def test_flips_of_bitmaps(height: int, width: int, seed: int) -> None:
     pixels = bitmap(height, width, seed)
     flipped = flip_mask(encode(pixels), width)
-    assert np.array_equal(decode(flipped, (height, width)), pixels[:, ::-1])
+    assert np.array_equal(to_bitmap(flipped, (height, width)), pixels[:, ::-1])
     assert flip_mask(flipped, width) == encode(pixels)
 
 
@@ -94,7 +85,7 @@ def test_crops_of_bitmaps(height: int, width: int, seed: int, data: st.DataObjec
     pixels = bitmap(height, width, seed)
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     size = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
-    cropped = decode(crop_mask(encode(pixels), top, left, size), size)
+    cropped = to_bitmap(crop_mask(encode(pixels), top, left, size), size)
     assert np.array_equal(cropped, pixels[top : top + size[0], left : left + size[1]])
 
 
@@ -102,7 +93,7 @@ def test_crops_of_bitmaps(height: int, width: int, seed: int, data: st.DataObjec
 def test_bitmaps_grow_by_whole_factors(height: int, width: int, seed: int, factor: int) -> None:
     pixels, size = bitmap(height, width, seed), (height * factor, width * factor)
     grown = scale_mask(encode(pixels), (height, width), size)
-    assert np.array_equal(decode(grown, size), pixels.repeat(factor, 0).repeat(factor, 1))
+    assert np.array_equal(to_bitmap(grown, size), pixels.repeat(factor, 0).repeat(factor, 1))
     assert scale_mask(grown, size, (height, width)) == encode(pixels)
 
 
@@ -110,19 +101,19 @@ def test_polygons_move_with_their_pixels(outlines: list[tuple[Polygons, Size]]) 
     """The rasteriser rounds, so that a border pixel may differ; the outline itself moves exactly."""
     for polygons, size in outlines:
         height, width = size
-        pixels = decode(polygons, size)
+        pixels = to_bitmap(polygons, size)
         flipped = flip_mask(polygons, width)
-        assert iou(decode(flipped, size), pixels[:, ::-1]) > 0.9
+        assert iou(to_bitmap(flipped, size), pixels[:, ::-1]) > 0.9
         twice = flip_mask(flipped, width)
         assert isinstance(twice, list)
         for one, other in zip(twice, polygons):
             np.testing.assert_allclose(one, other, atol=1e-9)
         doubled = (2 * height, 2 * width)
-        assert iou(decode(scale_mask(polygons, size, doubled), doubled), pixels.repeat(2, 0).repeat(2, 1)) > 0.9
+        assert iou(to_bitmap(scale_mask(polygons, size, doubled), doubled), pixels.repeat(2, 0).repeat(2, 1)) > 0.9
         window, top, left = (height // 2, width // 2), height // 4, width // 4
         inside = pixels[top : top + window[0], left : left + window[1]]
         if inside.sum() > 500:
-            assert iou(decode(crop_mask(polygons, top, left, window), window), inside) > 0.9
+            assert iou(to_bitmap(crop_mask(polygons, top, left, window), window), inside) > 0.9
 
 
 # Targets
@@ -131,7 +122,7 @@ def test_polygons_move_with_their_pixels(outlines: list[tuple[Polygons, Size]]) 
 @pytest.mark.parametrize("kind", ["binary", "soft"])
 def test_targets_of_polygons_and_bitmaps_agree(outlines: list[tuple[Polygons, Size]], kind: str) -> None:
     for polygons, size in outlines[:20]:
-        rows, columns = np.nonzero(decode(polygons, size))
+        rows, columns = np.nonzero(to_bitmap(polygons, size))
         box = torch.tensor([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]).float()
         masks: list[Mask] = [to_rle(polygons, size), polygons]
         index = torch.tensor([1, 0, 1])
@@ -172,7 +163,7 @@ def assert_pasted(mask_SS: Tensor, box: Tensor, size: Size) -> None:
     """Equal to the dense paste, but where a value lies on the threshold within rounding."""
     (code,) = paste_masks(mask_SS[None], box[None], size)
     values = dense(mask_SS, box, size)
-    different = torch.from_numpy(decode(code, size)).bool() != (values >= 0.5)
+    different = torch.from_numpy(to_bitmap(code, size)).bool() != (values >= 0.5)
     assert not (different & ((values - 0.5).abs() > 1e-4)).any()
 
 
@@ -225,7 +216,7 @@ NAN, INF = float("nan"), float("inf")
 def test_boxes_without_extent_or_outside_have_empty_masks(box: list[float]) -> None:
     (code,) = paste_masks(torch.ones(1, 28, 28), torch.tensor([box]), (20, 30))
     assert code["size"] == [20, 30]
-    assert not decode(code, (20, 30)).any()
+    assert not to_bitmap(code, (20, 30)).any()
 
 
 def test_no_detections() -> None:

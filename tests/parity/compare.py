@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from cvzoo.weights.load import to_ours
-from parity.golden import Case, Report
-from torch import Tensor, nn
+from parity.golden import Case, Report, under_our_keys
+from torch import Tensor
 
-from cvzoo.ops.masks import encode
+from cvzoo.ops.rle import encode
 from cvzoo.structures import Batch, Mask, Prediction, Target, size_of
 
 
@@ -55,13 +56,13 @@ def detectron2_batch(case: Case) -> Batch:
     return batch_of(case, "gt_classes", originals, bgr=case.info["image_channel_order"].startswith("BGR"))
 
 
-def key_map(case: Case) -> dict[str, str]:
+def key_map(case: Case, config: Any) -> dict[str, str]:
     """The reference's key of each tensor to ours, read off the importer, which leads numbers instead of weights."""
     names = list(case.weights)
     numbers = {
         key: torch.full_like(tensor, i, dtype=torch.float64) for i, (key, tensor) in enumerate(case.weights.items())
     }
-    return {names[int(tensor.flatten()[0])]: key for key, tensor in to_ours(numbers).items()}
+    return {names[int(tensor.flatten()[0])]: key for key, tensor in under_our_keys(numbers, config, case.name).items()}
 
 
 def tolerance(case: Case, group: str) -> float:
@@ -92,7 +93,7 @@ def expected_masks(case: Case, prefix: str) -> np.ndarray:
 
 
 def compare_training(
-    report: Report, case: Case, model: nn.Module, losses: dict[str, Tensor], names: dict, step: str = "train"
+    report: Report, case: Case, model: Any, losses: dict[str, Tensor], names: dict, step: str = "train"
 ) -> None:
     """Losses, the norm of every gradient, and the gradients stored in full, of the `step` train or train_bitmask."""
     expected = {key for key in case.expected if key.startswith(f"{step}.loss.")}
@@ -102,7 +103,7 @@ def compare_training(
         report.close(f"{step} {reference}", losses[ours].detach(), case.expected[f"{step}.loss.{reference}"], limit)
     model.zero_grad()
     torch.stack(list(losses.values())).sum().backward()
-    parameters, keys = dict(model.named_parameters()), key_map(case)
+    parameters, keys = dict(model.named_parameters()), key_map(case, model.config)
     trained = {key for key, parameter in parameters.items() if parameter.requires_grad}
     wanted = {keys[k.removeprefix(f"{step}.grad_norm.")] for k in case.expected if k.startswith(f"{step}.grad_norm.")}
     assert trained == wanted, f"trained here or there only: {sorted(trained ^ wanted)}"
@@ -117,13 +118,13 @@ def compare_training(
             report.close(key, grad, value, tolerance(case, f"{step}.grad"))
 
 
-def compare_mmdet_gradients(report: Report, case: Case, model: nn.Module, step: str = "") -> None:
+def compare_mmdet_gradients(report: Report, case: Case, model: Any, step: str = "") -> None:
     """What a backward pass has left behind: the norm of every gradient, and those stored in full.
 
     `step` begins the names of what is expected: eval_bn. or train_bn. where the reference trains norms.
     """
     relative = case.info["tolerance"]["grad_relative"]
-    keys, parameters = key_map(case), dict(model.named_parameters())
+    keys, parameters = key_map(case, model.config), dict(model.named_parameters())
     norms = [parameters[keys[name]].grad.norm() for name in case.info["grad_norm_names"]]  # type: ignore[union-attr]
     report.close(f"{step}grad_norm", torch.stack(norms), case.expected[f"{step}grad_norm"], relative)
     for key, value in case.expected.items():

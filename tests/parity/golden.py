@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from parity.options import Options
 from safetensors.torch import load_file
 from torch import Tensor
+
+from cvzoo.loading import read_state
+from cvzoo.recipes import Recipe
 
 GOLDEN = Path(os.environ.get("CVZOO_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
 
@@ -26,12 +30,21 @@ class Case:
     inputs: dict[str, Tensor]
     expected: dict[str, Tensor]
 
+    def ours(self, config: Any) -> dict[str, Tensor]:
+        """The weights under our keys, through the importer a user would use, for a model of this config."""
+        return under_our_keys(self.weights, config, self.name)
+
     def group(self, prefix: str) -> list[Tensor]:
         """The expected tensors `prefix`.0, `prefix`.1, ..."""
         found = []
         while f"{prefix}.{len(found)}" in self.expected:
             found.append(self.expected[f"{prefix}.{len(found)}"])
         return found
+
+
+def under_our_keys(weights: dict[str, Tensor], config: Any, name: str) -> dict[str, Tensor]:
+    """As a row of the config's system reads them."""
+    return read_state(weights, Recipe(row="a row of none", model=config), name)[0]
 
 
 def case_names() -> list[str]:
@@ -45,7 +58,9 @@ def load_case(name: str) -> Case:
     for part in ("weights", "inputs", "expected"):
         path = folder / f"{part}.safetensors"
         parts.append(load_file(path) if path.exists() else {})
-    return Case(name, json.loads((folder / "case.json").read_text()), *parts)
+    info = json.loads((folder / "case.json").read_text())
+    stated = {part: Options(info[part]) for part in ("options", "model") if part in info}
+    return Case(name, info | stated, *parts)
 
 
 @dataclass
@@ -55,6 +70,10 @@ class Report:
     relative: float = 1e-4
     compared: int = 0
     problems: list[str] = field(default_factory=list)
+    deviation: float = 0.0
+    """The largest one, relative to the largest number of its tensor."""
+    share: float = 0.0
+    """The largest share of its tolerance that a deviation took."""
 
     def close(self, name: str, actual: Tensor, expected: Tensor, relative: float | None = None) -> None:
         """Elementwise: max |actual - expected| <= relative * max |expected|."""
@@ -65,9 +84,7 @@ class Report:
         if not expected.numel():
             return
         gap = (actual.double() - expected.double()).abs().max().item()
-        allowed = (relative or self.relative) * expected.double().abs().max().item()
-        if not gap <= allowed:
-            self.problems.append(f"{name}: differs by {gap:.3g}, allowed {allowed:.3g}")
+        self._within(name, gap, expected.double().abs().max().item(), relative or self.relative)
 
     def equal(self, name: str, actual: Tensor, expected: Tensor) -> None:
         """Integers and masks, exactly."""
@@ -90,10 +107,10 @@ class Report:
             return []
         if not len(expected["scores"]):
             return []
-        box_limit = relative * expected["boxes"].abs().max().item()
-        score_limit = relative * expected["scores"].abs().max().item()
-        fits = (actual["boxes"][None] - expected["boxes"][:, None]).abs().amax(-1) <= box_limit
-        fits &= (actual["scores"][None] - expected["scores"][:, None]).abs() <= score_limit
+        boxes, scores = expected["boxes"].abs().max().item(), expected["scores"].abs().max().item()
+        box_gaps = (actual["boxes"][None] - expected["boxes"][:, None]).abs().amax(-1)
+        score_gaps = (actual["scores"][None] - expected["scores"][:, None]).abs()
+        fits = (box_gaps <= relative * boxes) & (score_gaps <= relative * scores)
         if "labels" in expected:
             fits &= actual["labels"][None] == expected["labels"][:, None]
         partners: list[int] = []
@@ -103,7 +120,17 @@ class Report:
                 self.problems.append(f"{name}: no partner for expected row {row}")
                 return partners
             partners.append(free[0])
+        rows = torch.arange(len(partners))
+        self._within(f"{name} boxes", box_gaps[rows, partners].max().item(), boxes, relative)
+        self._within(f"{name} scores", score_gaps[rows, partners].max().item(), scores, relative)
         return partners
+
+    def _within(self, name: str, gap: float, largest: float, relative: float) -> None:
+        if not gap <= relative * largest:
+            self.problems.append(f"{name}: differs by {gap:.3g}, allowed {relative * largest:.3g}")
+        elif largest:
+            self.deviation = max(self.deviation, gap / largest)
+            self.share = max(self.share, gap / largest / relative)
 
     def finish(self) -> None:
         assert self.compared > 0, "nothing was compared"

@@ -17,6 +17,7 @@ class Options(Mapping[str, Any]):
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = {key: _wrapped(value) for key, value in values.items()}
         self._read: set[str] = set()
+        self._without_effect: dict[str, str] = {}
 
     def __getitem__(self, key: str) -> Any:
         value = self._values[key]
@@ -35,9 +36,23 @@ class Options(Mapping[str, Any]):
     def __repr__(self) -> str:
         return repr(self._values)
 
+    def without_effect(self, reasons: Mapping[str, str]) -> None:
+        """Count as read what stands under these dotted names: no result of the case depends on it, for this reason."""
+        self._without_effect |= reasons
+
     def unread(self) -> list[str]:
         """The dotted names of all values that were not read, such as `head.anchors.0.sizes`."""
-        return [name for key, value in self._values.items() for name in _unread(key, value, key in self._read)]
+        names = [name for key, value in self._values.items() for name in _unread(key, value, key in self._read)]
+        known = tuple(f"{name}." for name in self._without_effect)
+        return [name for name in names if not f"{name}.".startswith(known)]
+
+
+def must_be(options: Mapping[str, Any], **supported: Any) -> None:
+    """Each of these options, where it is stated, has the one value that our models have."""
+    for name, value in supported.items():
+        if name in options:
+            found = options[name]
+            assert found == value, f"{name} {found!r} is not supported, only {value!r}"
 
 
 def _wrapped(value: Any) -> Any:

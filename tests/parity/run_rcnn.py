@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from cvzoo.weights.load import load_state, to_ours
-from parity import config_detectron2
 from parity.compare import (
     bitmaps_of,
     compare_detections,
@@ -21,16 +19,16 @@ from parity.compare import (
 from parity.golden import Case, Report
 from torch import Tensor
 
-from cvzoo.ops.masks import decode, paste_values
+from cvzoo.ops.masks import paste_values, to_bitmap
 from cvzoo.structures import Batch, Prediction, Target, size_of
+from cvzoo.weights.strict import load_state
 from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN
-from cvzoo.zoo.mask_rcnn.model import MaskRCNN
 
 
-def run_rcnn(case: Case) -> Report:
+def run_rcnn(case: Case, config: Any) -> Report:
     report, batch = Report(), detectron2_batch(case)
-    model: Any = config_detectron2.rcnn(case.info).build()
-    load_state(model, to_ours(case.weights), case.name)
+    model: Any = config.build()
+    load_state(model, case.ours(config), case.name)
     compare_steps(report, case, model.train(), batch)
     model.eval()
     images = model.config.pixels(batch.images, batch.sizes)
@@ -46,22 +44,16 @@ def run_rcnn(case: Case) -> Report:
     found = model.rpn.propose(raw, batch.sizes * branches, size_of(images))
     compare_proposals(report, case, "eval.proposals", found)
     compare_heads(report, case, model, maps, batch)
-    for fast, limit in ((model, SAME), (model.for_inference(), _probability_limit(case))):
+    for fast in (model, model.for_inference()):
         found = fast.predict(batch)
         partners = compare_detections(report, case, found, tolerance(case, "eval.detections"))
         if found[0].masks is not None:
-            compare_masks(report, case, fast, batch, found, partners, limit)
+            compare_masks(report, case, fast, batch, found, partners)
     return report
 
 
-SAME = 1e-5
-"""Two computations of one probability in float32 differ by less: a pixel this close to the threshold is a tie."""
-
-
 def _probability_limit(case: Case) -> float:
-    """What the case's own tolerance on mask logits, which folded norms use up, is worth as a probability."""
-    if "eval.mask_logits" not in case.expected:
-        return SAME
+    """What the case's tolerance on mask logits is worth as a probability: so near the threshold a pixel is a tie."""
     return tolerance(case, "eval.mask_logits") * case.expected["eval.mask_logits"].abs().max().item() / 4
 
 
@@ -72,15 +64,16 @@ def compare_masks(
     batch: Batch,
     found: list[Prediction],
     partners: list[list[int]],
-    limit: float,
 ) -> None:
-    """Every pixel is the reference's, except those whose probability lies within `limit` of the threshold."""
-    detections, maps = model.detections(batch)
+    """Every pixel is the reference's, except those whose probability is as good as the threshold."""
+    (detections, maps), limit = model.detections(batch), _probability_limit(case)
     for n, probabilities in enumerate(model.masks(maps, detections)):
         expected, size = expected_masks(case, f"eval.detections.{n}"), batch.original_sizes[n]
         assert len(probabilities) == len(found[n]), "a detection was dropped after its mask was made"
+        masks = found[n].masks
+        assert masks is not None
         for row, partner in enumerate(partners[n]):
-            wrong = decode(found[n].masks[partner], size) != expected[row]
+            wrong = to_bitmap(masks[partner], size) != expected[row]
             window, left, top = paste_values(probabilities[partner], found[n].boxes[partner], size)
             values = torch.zeros(size)
             values[top : top + window.shape[1], left : left + window.shape[0]] = window.T
@@ -103,8 +96,8 @@ def compare_steps(report: Report, case: Case, model: Any, batch: Batch) -> None:
     compare_proposals(report, case, "train.proposals", proposals)
     names = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_loc": "loss_rpn_box"}
     if isinstance(model, CascadeRCNN):
-        names |= {f"loss_cls_stage{k}": f"loss_cls_{k}" for k in range(3)}
-        names |= {f"loss_box_reg_stage{k}": f"loss_box_{k}" for k in range(3)}
+        names |= {f"loss_cls_stage{k}": f"loss_cls_{k}" for k in range(len(model.box_heads))}
+        names |= {f"loss_box_reg_stage{k}": f"loss_box_{k}" for k in range(len(model.box_heads))}
     else:
         names |= {"loss_cls": "loss_cls", "loss_box_reg": "loss_box"}
     if batch.targets[0].masks is not None:
@@ -124,10 +117,10 @@ def compare_heads(report: Report, case: Case, model: Any, maps: list[Tensor], ba
     with torch.no_grad():
         if isinstance(model, CascadeRCNN):
             outputs = model.cascade(maps, stored, batch)[0]
-            names = [f"eval.box_predictor_stage{k}" for k in range(3)]
+            names = [f"eval.box_predictor_stage{k}" for k in range(len(outputs))]
         else:
-            pool = [model.config.box_head.pool] if isinstance(model, MaskRCNN) else []
-            outputs, names = [model.box_head(model.regions(maps, stored, *pool))], ["eval.box_predictor"]
+            pooled = model.regions(maps, stored, model.config.box_head.pool)
+            outputs, names = [model.box_head(pooled)], ["eval.box_predictor"]
         for name, output in zip(names, outputs):
             report.close(f"{name}.scores", output.logits, case.expected[f"{name}.scores"])
             report.close(f"{name}.deltas", output.deltas, case.expected[f"{name}.deltas"])

@@ -1,4 +1,4 @@
-"""Mask R-CNN, with context blocks in its body, and Cascade Mask R-CNN as mmdetection has them."""
+"""Mask R-CNN and Cascade Mask R-CNN as mmdetection has them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from cvzoo.weights.load import load_state, to_ours
-from parity import config_mmdet
 from parity.compare import as_rows, batch_of, compare_mmdet_gradients, expected_masks
 from parity.golden import Case, Report
 from torch import Tensor
 
 from cvzoo.ops.boxes import encode_boxes
-from cvzoo.ops.masks import decode
+from cvzoo.ops.masks import to_bitmap
 from cvzoo.parts.rcnn.box_head import BoxOutput, Sampled
 from cvzoo.parts.rcnn.mask_head import MaskHead
 from cvzoo.structures import Batch, Target, size_of
-from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN
-from cvzoo.zoo.mask_rcnn.model import MaskRCNN
+from cvzoo.weights.strict import load_state
+from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN, CascadeRCNNConfig
+from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
 
 RPN_LOSSES = {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_box"}
 HEAD_LOSSES = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_mask": "loss_mask"}
 """mmdetection's name of each loss and ours; those of a stage of a cascade have its number."""
 
 
-def run_cascade_mmdet(case: Case) -> Report:
-    model = CascadeRCNN(config_mmdet.cascade_rcnn(case.info))
-    names = {f"s{k}.{theirs}": f"{ours}_{k}" for k in range(3) for theirs, ours in HEAD_LOSSES.items()}
+def run_cascade(case: Case, config: CascadeRCNNConfig) -> Report:
+    model, stages = config.build(), range(len(config.stages))
+    names = {f"s{k}.{theirs}": f"{ours}_{k}" for k in stages for theirs, ours in HEAD_LOSSES.items()}
     report, batch = begin(case, model, names)
     compare_stages(report, case, model, batch)
     maps, stored = compare_rpn(report, case, model.eval(), batch)
@@ -38,8 +37,8 @@ def run_cascade_mmdet(case: Case) -> Report:
     return report
 
 
-def run_mask_rcnn_mmdet(case: Case) -> Report:
-    model = MaskRCNN(config_mmdet.mask_rcnn(case.info))
+def run_mask_rcnn(case: Case, config: MaskRCNNConfig) -> Report:
+    model = config.build()
     report, batch = begin(case, model, HEAD_LOSSES)
     with torch.no_grad():
         images = model.config.pixels(batch.images, batch.sizes)
@@ -55,7 +54,7 @@ def run_mask_rcnn_mmdet(case: Case) -> Report:
 def begin(case: Case, model: Any, names: dict[str, str]) -> tuple[Report, Batch]:
     """The case's weights in the model, and a training step compared."""
     report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
-    load_state(model, to_ours(case.weights), case.name)
+    load_state(model, case.ours(model.config), case.name)
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
     compare_losses(report, case, model.train(), batch, RPN_LOSSES | names)
@@ -70,7 +69,7 @@ def compare_predictions(report: Report, case: Case, model: Any, batch: Batch) ->
             expected = {name: case.expected[f"{prefix}.{name}"] for name in ("boxes", "scores", "labels")}
             partners = report.same_set(prefix, as_rows(prediction), expected)
             assert prediction.masks is not None
-            found = np.stack([decode(prediction.masks[partner], batch.original_sizes[n]) for partner in partners])
+            found = np.stack([to_bitmap(prediction.masks[partner], batch.original_sizes[n]) for partner in partners])
             report.equal(f"{prefix}.masks", torch.from_numpy(found), torch.from_numpy(expected_masks(case, prefix)))
 
 

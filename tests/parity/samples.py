@@ -26,10 +26,6 @@ MISSING = {
     "ops_mmlab/box_losses/iou_square": "no system of the zoo has a squared IoU loss; its IoU loss is iou_log",
     "ops_mmlab/box_losses/pairwise_giou": "set predictors (2005.12872), which match by GIoU, are not in the zoo yet",
     "ops_mmlab/box_losses/pairwise_iof": "no system of the zoo measures intersection over foreground",
-    "ops_mmlab/corner_pool": "corner detectors (1808.01244) are not in the zoo yet",
-    "ops_mmlab/focal_loss/gaussian": "corner and centre detectors are not in the zoo yet",
-    "ops_mmlab/gaussian_targets": "corner and centre detectors are not in the zoo yet",
-    "ops_mmlab/soft_nms": "corner detectors (1808.01244), which use it, are not in the zoo yet",
 }
 """Operators that the cases have and the zoo has not: cases, or a loss in a case of several."""
 

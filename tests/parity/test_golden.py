@@ -1,41 +1,37 @@
-"""Every golden case of an implemented system, built from its case.json alone and loaded through the importer."""
+"""Every golden case of a system of the zoo, built from its case.json alone and loaded through the importer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from parity.golden import Case, Report, case_names, load_case
-from parity.run_dense import run_dense_detectron2, run_dense_mmdet
-from parity.run_rcnn import run_rcnn
-from parity.run_rcnn_mmdet import run_cascade_mmdet, run_mask_rcnn_mmdet
-from parity.run_semantic import run_deeplab_detectron2, run_semantic_mmseg
+from parity import evidence
+from parity.golden import GOLDEN, case_names, load_case
+from zoo.systems import FACTS
 
-RUNNERS: dict[str, Callable[[Case], Report]] = {
-    "retinanet": run_dense_detectron2,
-    "retinanet_mmdet": run_dense_mmdet,
-    "fcos": run_dense_detectron2,
-    "fcos_mmdet": run_dense_mmdet,
-    "atss": run_dense_mmdet,
-    "freeanchor": run_dense_mmdet,
-    "reppoints": run_dense_mmdet,
-    "faster_rcnn": run_rcnn,
-    "mask_rcnn": run_rcnn,
-    "cascade_rcnn": run_rcnn,
-    "tridentnet": run_rcnn,
-    "cascade_mask_rcnn_mmdet": run_cascade_mmdet,
-    "gcnet_mask_rcnn": run_mask_rcnn_mmdet,
-    "pspnet": run_semantic_mmseg,
-    "deeplabv3plus": run_semantic_mmseg,
-    "gcnet_segmentation": run_semantic_mmseg,
-    "deeplab": run_deeplab_detectron2,
-}
-OPERATORS = ("ops", "ops_mmlab", "ops_tree_filter")  # test_golden_ops.py
+OPERATORS = ("ops", "ops_mmlab", "ops_tree_filter")
+"""Other tests run these."""
+RUNNERS = {folder: (key, golden) for key, facts in FACTS.items() for folder, golden in facts.GOLDEN.items()}
+"""By folder: the system, the reference and how a case is compared."""
+CASES = [name for name in case_names() if name.split("/")[0] not in OPERATORS]
 
 
-@pytest.mark.parametrize("name", [name for name in case_names() if name.split("/")[0] not in OPERATORS])
-def test_golden_case(name: str) -> None:
+def test_the_golden_cases_are_there() -> None:
+    if not CASES:
+        pytest.skip(f"NO GOLDEN CASES: there are none in {GOLDEN}; CVZOO_GOLDEN names another folder")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_case(name: str, record_property: Callable[[str, Any], None]) -> None:
+    folder = name.split("/")[0]
+    if folder not in RUNNERS:
+        pytest.skip(f"the zoo has no system yet for the cases of {folder}")
+    system, golden = RUNNERS[folder]
     case = load_case(name)
-    if (system := name.split("/")[0]) not in RUNNERS:
-        pytest.skip("system not implemented yet")
-    RUNNERS[system](case).finish()
+    report = golden.run(case)
+    report.finish()
+    unread = [option for part in ("options", "model") if part in case.info for option in case.info[part].unread()]
+    assert not unread, f"{name} states options that nobody reads: {unread}"
+    proven = evidence.recorded(name, system, golden.source, report.deviation, report.share)
+    record_property(evidence.KEY, proven)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import parity.test_golden_corners  # noqa: F401  # whose cases are known, too
 import pytest
 import torch
 from parity.golden import GOLDEN
@@ -24,7 +25,10 @@ from cvzoo.ops.assigners import BACKGROUND, match_boxes, point_distances
 from cvzoo.ops.boxes import MAX_LOG_SCALE, decode_boxes, encode_boxes, pairwise_iou
 from cvzoo.ops.detect import DetectConfig, detect
 from cvzoo.ops.losses import focal_loss, iou_loss, smooth_l1
-from cvzoo.ops.masks import decode, encode, mask_targets, paste_masks, paste_values
+from cvzoo.ops.masks import mask_targets, paste_masks, paste_values, to_bitmap
+from cvzoo.ops.rle import encode
+from cvzoo.parts.heatmap.loss import heatmap_loss
+from cvzoo.parts.heatmap.targets import draw, gaussian_radius
 from cvzoo.structures import Mask, Prediction, Size
 from cvzoo.zoo.fcos.model import FCOSConfig
 
@@ -174,7 +178,42 @@ def focal_options(setting: str) -> tuple[float, float]:
     return int(percent) / 100, float(f"{whole}.{fraction or 0}")
 
 
-@names("focal_loss", r"[^.]+\.[^.]+(?=\.loss)")
+@names("focal_loss", r"gaussian")
+def test_heatmap_loss(name: str) -> None:
+    """The case gives probabilities, our loss reads logits: the gradient is turned into that of the probabilities."""
+    s = part("focal_loss", f"{name}.")
+    options, heat = s.options[name], s.inputs["heat"]
+    logits = torch.logit(heat.double()).float().requires_grad_()
+    total = heatmap_loss(logits, s.inputs["heat_target"], options["alpha"], options["gamma"]) / options["avg_factor"]
+    total.backward()
+    assert logits.grad is not None
+    s.report.close("loss", total.detach(), s.expected["loss"])
+    s.report.close("grad", logits.grad / (heat * (1 - heat)), s.expected["grad"])
+    s.finish(left=("avg_factor",))
+
+
+@names("gaussian_targets", r"radius\.[\d.]+")
+def test_gaussian_radius(name: str) -> None:
+    s = part("gaussian_targets", name)
+    overlap = float(name.removeprefix("radius."))
+    assert overlap in s.options["min_overlap"]
+    s.report.close(name, gaussian_radius(s.inputs["sizes_hw"], overlap), s.expected[""])
+    s.finish(left=("heat_sizes",))
+
+
+@names("gaussian_targets", r"heat\.\d+")
+def test_gaussian_targets(name: str) -> None:
+    s = part("gaussian_targets", name)
+    number = int(name.removeprefix("heat."))
+    points = s.inputs[f"points.{number}"]
+    height, width = s.options["heat_sizes"][number]
+    map_O = torch.zeros(len(points), dtype=torch.int64)
+    (heat,) = draw(points[:, :2], points[:, 2], map_O, 1, (height, width))
+    s.report.close(name, heat, s.expected[""])
+    s.finish(left=("min_overlap",))
+
+
+@names("focal_loss", r"(?!gaussian)[^.]+\.[^.]+(?=\.loss)")
 def test_focal_loss(name: str) -> None:
     setting, mode = name.split(".")
     s = part("focal_loss", f"{setting}.")
@@ -310,7 +349,7 @@ def test_mask_targets(number: str) -> None:
     polygons: list[Mask] = [[polygon.numpy() for polygon in found] for found in of_object]
     for name, masks in (("from_polygons", polygons), ("from_bitmaps", codes)):
         found = mask_targets(masks, torch.arange(len(boxes)), boxes, s.options["side"], shape[1:])
-        s.report.equal(f"{name} of {s.options['image']}", found, s.expected[name])
+        s.report.equal(f"{name} of {s.options['picture']}", found, s.expected[name])
     s.finish()
 
 
@@ -322,7 +361,7 @@ def test_paste_masks(number: str) -> None:
     if threshold < 0:
         s.report.equal("out", pasted_values(masks, boxes, size), s.expected["out"])
     else:
-        found = [decode(code, size) for code in paste_masks(masks, boxes, size, threshold)]
+        found = [to_bitmap(code, size) for code in paste_masks(masks, boxes, size, threshold)]
         expected = torch.from_numpy(bits(s.expected["out_packed"], (len(masks), *size)))
         s.report.equal("out", torch.from_numpy(np.stack(found)), expected)
     s.finish()

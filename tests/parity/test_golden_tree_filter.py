@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, get_args
+
 import pytest
 import torch
-from parity.golden import GOLDEN, Report, load_case
+from parity import evidence
+from parity.golden import GOLDEN, Case, Report, load_case
+from parity.options import must_be
 from torch import Tensor
 
-from cvzoo.ops.tree import Method, Tree, minimum_spanning_tree, spanning_tree, tree_filter
+from cvzoo.zoo.treefilter.tree import Method, Tree, minimum_spanning_tree, spanning_tree, tree_filter
 
 CASES = sorted(str(path.parent.relative_to(GOLDEN)) for path in GOLDEN.glob("ops_tree_filter/*/case.json"))
+SYSTEM, SOURCE = "treefilter", "TreeFilter-Torch, operator"
 
 
 def edges_of(tree: Tree) -> Tensor:
@@ -26,32 +32,34 @@ def weight_of(tree: Tree, guidance: Tensor) -> Tensor:
     return (x - x.gather(2, tree.parent.unsqueeze(1).expand_as(x))).square().sum(dim=(1, 2))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_tree(name: str) -> None:
-    case = load_case(name)
-    tree = minimum_spanning_tree(case.inputs["guidance"])
-    report = Report(case.info["tolerance"]["relative"])
-    report.close("tree_weight", weight_of(tree, case.inputs["guidance"]), case.expected["tree_weight"])
-    if "ties" not in name:
-        report.equal("tree_edges", edges_of(tree), case.expected["tree_edges"])
-    report.finish()
-
-
-@pytest.mark.parametrize("method", ["walk", "jump"])
-@pytest.mark.parametrize(
-    ("name", "given"), [(name, given) for name in CASES for given in (False, True) if given or "ties" not in name]
-)
-def test_filter(name: str, given: bool, method: Method) -> None:
-    """On the tree of the guidance, and on the reference's own: the only one that fits where edges are equal."""
-    case = load_case(name)
-    feature, embedding = case.inputs["feature"].requires_grad_(), case.inputs["embedding"].requires_grad_()
-    tree = spanning_tree(case.expected["tree_edges"]) if given else minimum_spanning_tree(case.inputs["guidance"])
+def compare_filter(report: Report, case: Case, tree: Tree, method: Method) -> None:
+    """Means along a tree, and their gradients."""
+    feature, embedding = (case.inputs[name].clone().requires_grad_() for name in ("feature", "embedding"))
     out = tree_filter(feature, embedding, tree, case.info["options"]["groups"], method)
     (out * case.inputs["upstream_gradient"]).sum().backward()
-    tolerance = case.info["tolerance"]
-    report = Report(tolerance["relative"])
-    report.close("output", out.detach(), case.expected["output"])
+    report.close(f"{method} output", out.detach(), case.expected["output"])
     for which, x in (("feature", feature), ("embedding", embedding)):
         assert x.grad is not None
-        report.close(f"grad.{which}", x.grad, case.expected[f"grad.{which}"], tolerance["grad_relative"])
+        relative = case.info["tolerance"]["grad_relative"]
+        report.close(f"{method} grad.{which}", x.grad, case.expected[f"grad.{which}"], relative)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_tree_filter(name: str, record_property: Callable[[str, Any], None]) -> None:
+    """The filter runs on the tree of the guidance, and on the reference's own: the only one that fits where edges are
+    equal."""
+    case = load_case(name)
+    must_be(case.info["options"], connectivity=4, distance="squared L2", normalised=True, sigma=None)
+    report, own = Report(case.info["tolerance"]["relative"]), minimum_spanning_tree(case.inputs["guidance"])
+    report.close("tree_weight", weight_of(own, case.inputs["guidance"]), case.expected["tree_weight"])
+    trees = [spanning_tree(case.expected["tree_edges"])]
+    if "ties" not in name:
+        report.equal("tree_edges", edges_of(own), case.expected["tree_edges"])
+        trees.append(own)
+    for tree in trees:
+        for method in get_args(Method):
+            compare_filter(report, case, tree, method)
     report.finish()
+    assert not case.info["options"].unread()
+    proven = evidence.recorded(name, SYSTEM, SOURCE, report.deviation, report.share)
+    record_property(evidence.KEY, proven)

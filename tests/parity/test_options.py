@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from parity.options import Options
+import pytest
+from parity.options import Options, must_be
 
 STATED: dict[str, Any] = {
     "depth": 50,
@@ -51,3 +52,17 @@ def test_items_are_read() -> None:
     options = Options(STATED)
     assert dict(options["head"]["norm"]) == STATED["head"]["norm"]
     assert "head.norm.type" not in options.unread()
+
+
+def test_what_has_no_effect_counts_as_read_with_all_in_it() -> None:
+    options = Options(STATED)
+    options.without_effect({"head.norm": "a reason", "dep": "no name of an option", "stages.0.iou": "a reason"})
+    assert options.unread() == ["depth", "sizes", "head.convs", "head.init", "stages.1.iou", "stages.1.loss.beta"]
+
+
+def test_options_with_one_supported_value_are_read_or_refused_by_name() -> None:
+    options = Options(STATED)
+    must_be(options["head"], convs=4, norm={"type": "GN", "groups": 32}, init={}, kernel=3)
+    assert options.unread() == ["depth", "sizes", "stages.0.iou", "stages.1.iou", "stages.1.loss.beta"]
+    with pytest.raises(AssertionError, match="depth 50 is not supported, only 101"):
+        must_be(options, depth=101)

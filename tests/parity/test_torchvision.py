@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from parity import evidence
 from parity.golden import Report
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
@@ -18,7 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from cvzoo.data.transforms import resize
 from cvzoo.ops.classes import classes_of
-from cvzoo.ops.masks import decode, paste_masks
+from cvzoo.ops.masks import paste_masks, to_bitmap
 from cvzoo.structures import RLE, Batch, Prediction, Size, size_of
 from cvzoo.zoo.faster_rcnn.model import FasterRCNN, FasterRCNNConfig
 from cvzoo.zoo.fcos.model import FCOS, FCOSConfig
@@ -60,6 +63,8 @@ LOSSES = {
 """torchvision's names of the losses, and ours."""
 Found = list[dict[str, Tensor]]
 """torchvision's detections of each image, or its targets."""
+Record = Callable[[str, Any], None]
+"""pytest's `record_property`."""
 
 
 @cache
@@ -67,6 +72,13 @@ def batch() -> Batch:
     """Two validation images with COCO's boxes and polygons, resized here so that neither side resizes again."""
     images = val_images()
     return batch_of([resize(images[n], size) for n, size in enumerate(SIZES)], canvas=(256, 256))
+
+
+def noisy(inputs: Batch) -> Batch:
+    """In flat areas neighbouring anchors score alike to the last bit, and NMS takes one or the other by chance."""
+    noise = torch.randint(-16, 17, inputs.images.shape, generator=torch.Generator().manual_seed(0))
+    images = (inputs.images + noise).clamp(0, 255).to(torch.uint8)
+    return replace(inputs, images=images)
 
 
 def randomise(model: nn.Module, system: System, spread: float, images: list[Tensor]) -> None:
@@ -136,38 +148,39 @@ def compare_masks(report: Report, found: Found, ours: MaskRCNN, inputs: Batch, p
         partners = report.same_set(f"detections with masks {n}", rows_of(predictions[n]), expected)
         pasted, actual = paste_masks(expected["masks"][:, 0], expected["boxes"], size), predictions[n].masks
         assert actual is not None
-        compare_pasted(report, f"masks {n}", [actual[i] for i in partners], [decode(rle, size) for rle in pasted], size)
+        check_pasted([actual[i] for i in partners], [to_bitmap(rle, size) for rle in pasted], size)
 
 
-def compare_pasted(report: Report, name: str, ours: list[RLE], theirs: list[np.ndarray], size: Size) -> None:
+def check_pasted(ours: list[RLE], theirs: list[np.ndarray], size: Size) -> None:
     """Every mask of the image has an intersection over union of 0.98 at least."""
     assert len(ours) > 5, "too few masks to say anything"
     overlaps = []
     for code, other in zip(ours, theirs):
-        one = decode(code, size)
+        one = to_bitmap(code, size)
         either = (one | other).sum()
         overlaps.append((one & other).sum() / either if either else 1.0)
-    report.close(f"{name}: the least IoU", torch.tensor(min(overlaps)), torch.tensor(1.0), relative=0.02)
+    assert min(overlaps) >= 0.98
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_retinanet(version: Version) -> None:
-    theirs, config = torchvision_model("retinanet", version, **SIDES)
-    assert isinstance(config, RetinaNetConfig)
-    compare_dense("retinanet", theirs, config, spread=0.7)
-
-
-def test_fcos() -> None:
+@pytest.mark.parametrize(("system", "version"), [("retinanet", "v1"), ("retinanet", "v2"), ("fcos", "v1")])
+def test_dense(system: System, version: Version, request: pytest.FixtureRequest, record_property: Record) -> None:
     # scores of a random head nearly tie: a limit would cut between them
-    theirs, config = torchvision_model("fcos", **SIDES, detections_per_img=10**6)
-    assert isinstance(config, FCOSConfig)
+    theirs, config = torchvision_model(system, version, **SIDES, detections_per_img=10**6)
+    assert isinstance(config, RetinaNetConfig | FCOSConfig)
     config = replace(config, detect=replace(config.detect, detections=10**6))
-    compare_dense("fcos", theirs, config, spread=0.7)
+    report = compare_dense(system, theirs, config, spread=0.7)
+    prove(report, system, request.node.nodeid, record_property)
 
 
-def compare_dense(system: System, theirs: nn.Module, config: RetinaNetConfig | FCOSConfig, spread: float) -> None:
+def prove(report: Report, system: System, test: str, record_property: Record) -> None:
+    report.finish()
+    proven = evidence.recorded(test, system, "torchvision", report.deviation, report.share)
+    record_property(evidence.KEY, proven)
+
+
+def compare_dense(system: System, theirs: nn.Module, config: RetinaNetConfig | FCOSConfig, spread: float) -> Report:
     """Losses, images, raw outputs and detections of both sides."""
-    inputs, report = batch(), Report()
+    inputs, report = noisy(batch()), Report()
     images, targets = torchvision_inputs(system, inputs, config.class_ids)
     randomise(theirs, system, spread, images)
     compare_losses(report, theirs.train(), with_weights_of(theirs, config).train(), images, targets, inputs)
@@ -189,7 +202,7 @@ def compare_dense(system: System, theirs: nn.Module, config: RetinaNetConfig | F
         flat = torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in levels], 1)
         report.close(name, flat, expected.flatten(1))
     compare_detections(report, system, found, ours.predict(inputs), config.class_ids)
-    report.finish()
+    return report
 
 
 def compare_losses(
@@ -204,7 +217,7 @@ def compare_losses(
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("system", ["faster_rcnn", "mask_rcnn"])
-def test_two_stage(system: System, version: Version) -> None:
+def test_two_stage(system: System, version: Version, request: pytest.FixtureRequest, record_property: Record) -> None:
     theirs, config = two_stage(system, version)
     inputs = batch()
     images, targets = torchvision_inputs(system, inputs, config.class_ids)
@@ -221,7 +234,7 @@ def test_two_stage(system: System, version: Version) -> None:
         found = compare_proposals(report, theirs, ours, images, inputs)
     if isinstance(ours, MaskRCNN):
         compare_masks(report, found, ours, inputs, predictions)
-    report.finish()
+    prove(report, system, request.node.nodeid, record_property)
 
 
 def compare_proposals(
@@ -255,13 +268,12 @@ def filled_boxes(boxes_D4: Tensor, cells: int = 28) -> Tensor:
 
 def test_paste_masks() -> None:
     """Equal to torchvision in the boxes it fills; near to it in the boxes it is given, where those are not tiny."""
-    size, report = (800, 1333), Report()
+    size = (800, 1333)
     probabilities_DSS, boxes_D4 = blobs(100), boxes_in(size, 100)
     theirs_DHW = paste_masks_in_image(probabilities_DSS[:, None], boxes_D4, size)[:, 0] >= 0.5
     for code, wanted_HW in zip(paste_masks(probabilities_DSS, filled_boxes(boxes_D4), size), theirs_DHW):
-        differing = (torch.from_numpy(decode(code, size)).bool() ^ wanted_HW).sum()
+        differing = (torch.from_numpy(to_bitmap(code, size)).bool() ^ wanted_HW).sum()
         assert differing <= 1e-3 * wanted_HW.sum() + 1
     large = (boxes_D4[:, 2:] - boxes_D4[:, :2]).amin(1) >= LARGE
     ours = paste_masks(probabilities_DSS[large], boxes_D4[large], size)
-    compare_pasted(report, "masks", ours, list(theirs_DHW[large].numpy()), size)
-    report.finish()
+    check_pasted(ours, list(theirs_DHW[large].numpy()), size)

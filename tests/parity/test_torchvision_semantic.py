@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from cvzoo.weights.load import load_state, to_ours
-from parity.golden import Report
+from parity import evidence
+from parity.golden import Report, under_our_keys
+from parity.logits import logits_of_images
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
 from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
-from cvzoo.parts.semantic.logits import PixelLossConfig, logits_of_images
+from cvzoo.parts.semantic.logits import PixelLossConfig
 from cvzoo.structures import IGNORE, Batch, Sample, Target
+from cvzoo.weights.strict import load_state
 from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
 from cvzoo.zoo.fcn.model import FCNConfig
 
@@ -32,6 +35,7 @@ CONFIGS = {
     "fcn_resnet50": FCNConfig(**COMMON, convs=1, concat=False),
     "deeplabv3_resnet50": DeepLabV3PlusConfig(**COMMON, **DEEPLAB, channels=256),
 }
+SYSTEMS = {"fcn_resnet50": "fcn", "deeplabv3_resnet50": "deeplabv3plus"}
 
 
 def batch() -> Batch:
@@ -56,25 +60,33 @@ def reference(name: str) -> nn.Module:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.2, 0.5)
             nn.init.uniform_(module.bias, -0.1, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
     return model
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_torchvision(name: str) -> None:
+def test_torchvision(name: str, request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> None:
     report, images, theirs = Report(), batch(), reference(name)
     ours: Any = CONFIGS[name].build()
-    load_state(ours, to_ours(theirs.state_dict()), name)
-    images = ours.config.pixels(images.images, images.sizes)
+    load_state(ours, under_our_keys(theirs.state_dict(), CONFIGS[name], name), name)
+    normalised = ours.config.pixels(images.images, images.sizes)
+    ours.eval()
     with torch.no_grad():
-        expected: Tensor = theirs.eval()(images)["out"]
-        raw = ours.eval().raw(images)
-    sizes = images.sizes, images.original_sizes, SIZE
-    report.close("out", torch.stack(list(logits_of_images(raw.logits, *sizes, False))), expected)
+        expected: Tensor = theirs.eval()(normalised)["out"]
+        report.close("out", torch.stack(logits_of_images(ours, images)), expected)
     for labels, found in zip(expected.argmax(dim=1), ours.predict(images), strict=True):
         report.equal("labels", found.labels, labels)
+    compare_training(report, ours, theirs, images)
+    report.finish()
+    proven = evidence.recorded(request.node.nodeid, SYSTEMS[name], "torchvision", report.deviation, report.share)
+    record_property(evidence.KEY, proven)
+
+
+def compare_training(report: Report, ours: Any, theirs: nn.Module, images: Batch) -> None:
+    """Losses, and the gradient that has come through all of the network."""
+    normalised = ours.config.pixels(images.images, images.sizes)
     labels_NHW = torch.stack([t.label_map for t in images.targets if t.label_map is not None]).long()
-    outputs = theirs.train()(images)
+    outputs = theirs.train()(normalised)
     losses = {part: F.cross_entropy(x, labels_NHW, ignore_index=IGNORE) for part, x in outputs.items()}
     (losses["out"] + 0.5 * losses["aux"]).backward()
     found_losses: dict[str, Tensor] = ours.train()(images)
@@ -83,4 +95,3 @@ def test_torchvision(name: str) -> None:
     sum(found_losses.values()).backward()  # type: ignore[union-attr]
     first: Any = theirs.get_submodule("backbone.conv1")
     report.close("gradient", ours.backbone.conv1.weight.grad, first.weight.grad, 1e-2)
-    report.finish()

@@ -6,14 +6,15 @@ import math
 import numpy as np
 import torch
 
+from cvzoo.files import write_json
 from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.metrics.predictions import to_coco
 from cvzoo.metrics.semantic import confusion, evaluate_semantic
 from cvzoo.ops.masks import mask_json, to_rle
-from cvzoo.recipes import ROWS
-from cvzoo.recipes.codec import to_json, write_json
-from cvzoo.results.row_files import commit, hardware, versions
+from cvzoo.recipes.codec import to_json
+from cvzoo.results.machine import commit, hardware, versions
 from cvzoo.structures import IGNORE, Prediction, Segmentation, Target
+from cvzoo.zoo import ROWS
 
 CLASSES = ["rectangle", "ellipse", "triangle <&>"]
 

@@ -1,20 +1,25 @@
 """Every kind of file, whole, damaged and malicious."""
 
+from __future__ import annotations
+
 import json
 import os
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from cvzoo.weights.files import WeightsError, find_file, read_weights
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(4)}
 
 
-def same(state):
+def same(state: dict[str, Tensor]) -> None:
     assert state.keys() == STATE.keys()
     assert all(state[key].equal(STATE[key]) for key in STATE)
 
@@ -30,22 +35,47 @@ def same(state):
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torch_files_and_checkpoints(tmp_path, content, zipped):
+def test_torch_files_and_checkpoints(tmp_path: Path, content: Any, zipped: bool) -> None:
     torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
     file = read_weights(tmp_path / "w.pth")
     same(file.state)
     assert file.recipe is None
 
 
-def test_safetensors_bring_their_recipe(tmp_path):
+def test_safetensors_bring_their_recipe(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "w.safetensors", {"recipe": json.dumps({"row": "x"})})
     file = read_weights(tmp_path / "w.safetensors")
     same(file.state)
     assert file.recipe == {"row": "x"}
 
 
+@pytest.mark.parametrize(
+    ("meta", "text"),
+    [
+        ({"cfg": "model = dict(type='FCOS')", "epoch": 12}, "model = dict(type='FCOS')"),
+        ({"config": "model = dict(type='FCOS')"}, "model = dict(type='FCOS')"),  # of version 1
+        ({"cfg": {"model": 1}}, ""),
+        ("not a mapping", ""),
+        (None, ""),
+    ],
+)
+def test_files_of_mmdetection_record_their_config(tmp_path: Path, meta: Any, text: str) -> None:
+    """Beside the name of the file, which tells something, too."""
+    torch.save({"state_dict": STATE, "meta": meta}, tmp_path / "fcos_r50-1234.pth")
+    file = read_weights(tmp_path / "fcos_r50-1234.pth")
+    same(file.state)
+    assert file.record == f"fcos_r50-1234.pth\n{text}"
+
+
+def test_other_files_record_their_name(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "w.safetensors", {"recipe": json.dumps({"row": "x"})})
+    assert read_weights(tmp_path / "w.safetensors").record == "w.safetensors\n"
+    torch.save(STATE, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth").record == "w.pth\n"
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickled_arrays(tmp_path, protocol):
+def test_pickled_arrays(tmp_path: Path, protocol: int) -> None:
     arrays = {key: value.numpy() for key, value in STATE.items()} | {"c": np.zeros((0, 4)), "d": np.float32(2)}
     (tmp_path / "w.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "x"}, protocol))
     state = read_weights(tmp_path / "w.pkl").state
@@ -57,15 +87,15 @@ def test_pickled_arrays(tmp_path, protocol):
 class Malicious:
     """Creates a file when it is unpickled without care."""
 
-    def __init__(self, path):
+    def __init__(self, path: Any) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".pth", ".pt"])
-def test_a_malicious_pickle_is_refused_and_not_run(tmp_path, suffix):
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, suffix: str) -> None:
     trap, path = tmp_path / "trap", tmp_path / f"w{suffix}"
     content = {"model": {"a": Malicious(trap)}}
     path.write_bytes(pickle.dumps(content)) if suffix == ".pkl" else torch.save(content, path)
@@ -78,14 +108,14 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["builtins\neval", "numpy\nsave", "numpy.core.multiarray\nfromfile", "torch\nload"])
-def test_only_what_arrays_need_comes_out_of_a_pickle(tmp_path, name):
+def test_only_what_arrays_need_comes_out_of_a_pickle(tmp_path: Path, name: str) -> None:
     (tmp_path / "w.pkl").write_bytes(f"c{name}\n.".encode())
     with pytest.raises(WeightsError, match="refused"):
         read_weights(tmp_path / "w.pkl")
 
 
 @pytest.fixture(params=[".pth", "legacy.pth", ".pkl", ".safetensors"])
-def whole(request, tmp_path):
+def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A good file of every format."""
     path = tmp_path / f"w{request.param}"
     match request.param:
@@ -99,7 +129,7 @@ def whole(request, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.99])
-def test_a_cut_off_file(whole, keep):
+def test_a_cut_off_file(whole: Path, keep: float) -> None:
     data = whole.read_bytes()
     whole.write_bytes(data[: int(len(data) * keep)])
     with pytest.raises(
@@ -110,7 +140,7 @@ def test_a_cut_off_file(whole, keep):
     assert "weights_only" not in str(error.value)
 
 
-def test_a_web_page_under_the_name_of_weights(whole):
+def test_a_web_page_under_the_name_of_weights(whole: Path) -> None:
     whole.write_text("<html>404: not found</html>")
     with pytest.raises(WeightsError, match="cannot be read"):
         read_weights(whole)
@@ -125,19 +155,19 @@ def test_a_web_page_under_the_name_of_weights(whole):
         ({1: torch.zeros(1)}, "entry 1 is of type Tensor"),
     ],
 )
-def test_no_weights_in_it(tmp_path, content, message):
+def test_no_weights_in_it(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=message):
         read_weights(tmp_path / "w.pth")
 
 
-def test_arrays_of_objects_are_no_weights(tmp_path):
+def test_arrays_of_objects_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": np.array([1, "x"], dtype=object)}))
     with pytest.raises(WeightsError, match="entry 'a' is of type ndarray"):
         read_weights(tmp_path / "w.pkl")
 
 
-def test_empty_missing_and_unknown_files(tmp_path):
+def test_empty_missing_and_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "w.pth").touch()
     (tmp_path / "w.onnx").touch()
     with pytest.raises(WeightsError, match=r"w\.pth is empty"):
@@ -148,7 +178,7 @@ def test_empty_missing_and_unknown_files(tmp_path):
         read_weights(tmp_path / "gone.pth")
 
 
-def test_a_folder_gives_the_expected_name_or_its_only_file(tmp_path):
+def test_a_folder_gives_the_expected_name_or_its_only_file(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(WeightsError, match="it has none"):
         find_file(tmp_path)

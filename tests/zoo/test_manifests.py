@@ -1,0 +1,302 @@
+"""Every published checkpoint's keys and shapes map onto our models: none missing, none left over."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from parity.golden import GOLDEN
+from torch import Tensor
+from weights import reading
+from zoo.systems import FACTS, Fits
+
+from cvzoo import loading
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.parts.semantic.head import DILATED
+from cvzoo.recipes import Recipe
+from cvzoo.weights import files
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.source import Source
+from cvzoo.zoo import ROWS, SYSTEMS, system_of
+from cvzoo.zoo.system import Published
+
+FOLDER = GOLDEN / "manifests"
+if not FOLDER.exists():
+    pytest.skip(f"NO MANIFESTS: {FOLDER} is absent; CVZOO_GOLDEN names another folder", allow_module_level=True)
+
+LISTED: dict[str, Fits] = {name: fits for facts in FACTS.values() for name, fits in facts.MANIFESTS.items()}
+KEYS = {name: key for key, facts in FACTS.items() for name in facts.MANIFESTS}
+"""Which system names a manifest."""
+ALL = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.glob("*/*.json"))
+TOOLBOXES = {"detectron2": {"detectron2"}, "mmlab": {"mmdetection", "mmsegmentation"}}
+"""By folder: whose files they list."""
+SYSTEM = {system.key: system for system in SYSTEMS}
+SHARING = {
+    ("mmdetection", "RetinaNet"): "freeanchor",  # which trains RetinaNet's network with other targets
+    ("mmdetection", "FreeAnchor"): "retinanet",
+    ("detectron2", "Faster R-CNN on C4"): "tridentnet",  # whose branches share the weights of one
+    ("detectron2", "TridentNet"): "faster_rcnn",
+}
+"""Source of a state to the one other system that reads it, too."""
+
+
+def manifest(name: str) -> dict[str, Tensor]:
+    return reading.manifest(FOLDER, name)
+
+
+def source_of(name: str, state: dict[str, Tensor]) -> Source[Any]:
+    """The source by which its system reads a listed manifest."""
+    return next(source for source in SYSTEM[KEYS[name]].sources() if source.reads(state, ""))
+
+
+def test_every_named_manifest_is_there() -> None:
+    assert not LISTED.keys() - set(ALL)
+    assert len(LISTED) == sum(len(facts.MANIFESTS) for facts in FACTS.values()), "two systems name a manifest"
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_published_checkpoints_fit(name: str) -> None:
+    fits = LISTED[name]
+    config = reading.loads(manifest(name), fits.row, **fits.options)
+    assert config.num_classes == fits.classes
+    assert type(config) is type(ROWS[fits.row].recipe().model)
+    assert system_of(fits.row).key == KEYS[name]
+    if name.startswith("detectron2") and not config.backbone.deep_stem:
+        # the MSRA's ResNets, or Caffe2's ResNeXt, which has its strides and its pixels elsewhere
+        grouped = config.backbone.groups > 1
+        assert config.backbone.stride_in_1x1 == (not grouped)
+        assert config.pixels.std == ((57.375, 57.12, 58.395) if grouped else (1, 1, 1))
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_other_systems_read_it_only_where_they_share_weights(name: str) -> None:
+    state = manifest(name)
+    source = source_of(name, state)
+    found = reading.readers(state)
+    others = {key for key, _ in found} - {KEYS[name]}
+    shared = SHARING.get((source.name, source.what))
+    assert others == ({shared} if shared else set())
+    assert {toolbox for _, toolbox in found} <= TOOLBOXES[name.split("/")[0]]
+
+
+FIRST = {(KEYS[name], name.split("/")[0], ROWS[LISTED[name].row].recipe().model): name for name in reversed(LISTED)}
+"""One manifest of each source."""
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_keys_that_nobody_knows_are_left_over(name: str) -> None:
+    fits = LISTED[name]
+    unknown = {"a.layer.of_ones.own": torch.zeros(1), "backbone.another": torch.zeros(1)}
+    with pytest.raises(WeightsError, match=r"nothing was loaded\. 2 left over: (a\.layer|backbone\.another)"):
+        reading.loads(manifest(name) | unknown, fits.row, **fits.options)
+
+
+def test_every_pair_that_shares_weights_is_seen() -> None:
+    sources = [source_of(name, manifest(name)) for name in LISTED]
+    assert SHARING.keys() <= {(source.name, source.what) for source in sources}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in LISTED])
+def test_what_no_system_names_loads_nowhere(name: str) -> None:
+    """Were it to load, it would have to be named."""
+    state = manifest(name)
+    for system in SYSTEMS:
+        for source in system.sources():
+            row = next((row.name for row in system.rows if source.fits(row.recipe().model)), None)
+            if row is not None and source.reads(state, ""):
+                with pytest.raises(WeightsError, match="does not fit the model, nothing was loaded"):
+                    reading.loads(state, row)
+    pytest.skip("no system of the zoo")
+
+
+PUBLISHED = [(row.name, entry) for row in ROWS.values() for entry in row.published if "torchvision" not in entry.name]
+"""torchvision's are compared with its own models in test_published.py."""
+
+
+def manifest_of(row: str, entry: Published) -> str | None:
+    """The manifest of a published file's network: of the row's own model, by its name."""
+    model = ROWS[row].recipe().model
+    folder = "detectron2" if entry.name.startswith("detectron2") else "mmlab"
+    fitting = [
+        name
+        for name, fits in LISTED.items()
+        if not fits.options
+        and name.startswith(f"{folder}/")
+        and ROWS[fits.row].recipe().model == model
+        and fits.classes == model.num_classes
+    ]
+    stem = entry.file.url.split("/")[-3 if folder == "detectron2" else -2]
+    return min(fitting, key=lambda name: len(words(name.split("/")[1]) ^ words(stem)), default=None)
+
+
+def words(name: str) -> set[str]:
+    return set(re.split(r"[-_+]", name))
+
+
+@pytest.mark.parametrize(("row", "entry"), [pytest.param(*pair, id=f"{pair[0]}-{pair[1].name}") for pair in PUBLISHED])
+def test_published_weights_bring_the_config_of_their_manifest(
+    row: str, entry: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the name that a user gives, with what the name of the file tells."""
+    name = manifest_of(row, entry)
+    if name is None:
+        pytest.skip("no manifest of this network")
+    if entry.name.startswith("detectron2"):
+        assert name == f"detectron2/{entry.file.url.split('/')[-3]}"
+    state = manifest(name)
+    resolved = published(row, entry, state, monkeypatch)
+    assert resolved.model == reading.loads(state, row)
+    own = ROWS[row].recipe().model
+    assert resolved.model.num_classes == own.num_classes
+    if own.backbone in (ResNetConfig(), DILATED):  # the size in which toolboxes state their conventions
+        assert resolved.model in reading.conventions(row)
+
+
+def published(row: str, entry: Published, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> Recipe[Any]:
+    """The recipe after `--weights <published name>`, were this state in the file."""
+    file = files.WeightsFile(state, None, f"{entry.file.name}\n")
+    monkeypatch.setattr(loading, "download", lambda remote: FOLDER / remote.name)
+    monkeypatch.setattr(loading, "read_weights", lambda path: file)
+    with torch.device("meta"):
+        return loading.build_with_weights(replace(ROWS[row].recipe(), weights=entry.name))[1]
+
+
+FASTER_RCNN, FASTER_RCNN_C4, TRIDENTNET = "faster_rcnn_r50_fpn_1x", "faster_rcnn_r50_c4_1x", "tridentnet_r50_c4_1x"
+MASK_RCNN, MASK_RCNN_C4, MASK_RCNN_GCB = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x", "mask_rcnn_r50_fpn_gcb_r16_1x"
+CASCADE_RCNN, CASCADE_MASK_RCNN = "cascade_rcnn_r50_fpn_1x", "cascade_mask_rcnn_r50_fpn_1x"
+RETINANET, FREEANCHOR, ATSS = "retinanet_r50_fpn_1x", "freeanchor_r50_fpn_1x", "atss_r50_fpn_1x"
+CENTERNET = "centernet_r18_512"
+FCOS, FCOS_IMPROVED = "fcos_r50_fpn_1x", "fcos_r50_fpn_improved_1x"
+REPPOINTS, REPPOINTS_MINMAX = "reppoints_r50_fpn_moment_1x", "reppoints_r50_fpn_minmax_1x"
+REPPOINTS_PARTIAL = "reppoints_r50_fpn_partial_minmax_1x"
+
+
+def test_one_file_fits_faster_rcnn_on_c4_and_tridentnet() -> None:
+    from cvzoo.zoo.faster_rcnn import weights as faster_rcnn
+    from cvzoo.zoo.tridentnet import weights as tridentnet
+
+    state = manifest("detectron2/faster_rcnn_R_50_C4_1x")
+    assert reading.loads(state, FASTER_RCNN_C4) == faster_rcnn.DETECTRON2_C4
+    assert reading.loads(state, TRIDENTNET) == tridentnet.DETECTRON2
+
+
+def test_where_files_of_two_systems_have_the_same_keys_the_row_decides() -> None:
+    from cvzoo.zoo.freeanchor import weights as freeanchor
+    from cvzoo.zoo.retinanet import weights as retinanet
+
+    state = manifest("mmlab/freeanchor_r50_fpn_1x_coco")
+    assert state.keys() == manifest("mmlab/retinanet_r50_fpn_1x_coco").keys()
+    assert reading.loads(state, RETINANET) == retinanet.MMDETECTION
+    assert reading.loads(state, FREEANCHOR) == freeanchor.MMDETECTION
+
+
+def test_where_files_of_two_systems_have_the_same_keys_their_config_decides() -> None:
+    state = manifest("mmlab/freeanchor_r50_fpn_1x_coco")
+    record = "w.pth\nmodel = dict(bbox_head=dict(type='FreeAnchorRetinaHead', num_classes=80))"
+    reading.loads(state, FREEANCHOR, record)
+    with pytest.raises(WeightsError, match=rf"holds weights of FreeAnchor, .*\({FREEANCHOR}"):
+        reading.loads(state, RETINANET, record)
+
+
+def test_what_no_file_of_reppoints_tells_is_the_rows() -> None:
+    state = manifest("mmlab/reppoints-partial-minmax_r50_fpn-gn_head-gn_1x_coco")
+    assert reading.loads(state, REPPOINTS_PARTIAL).points_to_box == "partial_minmax"
+    assert reading.loads(state, REPPOINTS_MINMAX).points_to_box == "minmax"
+
+
+@pytest.mark.parametrize(
+    ("record", "points_to_box"),
+    [
+        ("reppoints_partial_minmax_r50_fpn_gn-neck+head_1x_coco_20200329-1.pth\n", "partial_minmax"),
+        ("reppoints-minmax_r50_fpn.pth\n", "minmax"),
+        ("w.pth\nbbox_head=dict(type='RepPointsHead', transform_method='minmax')", "minmax"),
+        ("w.pth\n", "partial_minmax"),
+    ],
+)
+def test_what_a_file_of_reppoints_says_of_itself_comes_first(record: str, points_to_box: str) -> None:
+    state = manifest("mmlab/reppoints-minmax_r50_fpn-gn_head-gn_1x_coco")
+    assert reading.loads(state, REPPOINTS_PARTIAL, record).points_to_box == points_to_box
+
+
+@pytest.mark.parametrize(
+    ("record", "radius"),
+    [
+        ("fcos_center_r50_caffe_fpn_gn-head_1x_coco-ae7c6b0b.pth\n", 1.5),
+        ("fcos_r50-caffe_fpn_gn-head-center_1x_coco.pth\n", 1.5),
+        ("w.pth\nbbox_head=dict(type='FCOSHead', center_sampling=True)", 1.5),
+        ("w.pth\nbbox_head=dict(type='FCOSHead', center_sampling=False)", None),
+    ],
+)
+def test_centre_sampling_is_what_a_file_of_fcos_says_of_itself(record: str, radius: float | None) -> None:
+    state = manifest("mmlab/fcos_r50-caffe_fpn_gn-head-center_1x_coco")
+    assert reading.loads(state, FCOS, record).centre_radius == radius
+
+
+REFUSED = [
+    ("detectron2/faster_rcnn_R_50_FPN_1x", RETINANET, f"Faster R-CNN, .* of that system .*{FASTER_RCNN}"),
+    ("mmlab/retinanet_r50_fpn_1x_coco", FCOS, f"RetinaNet or FreeAnchor, .*{RETINANET}.*{FREEANCHOR}"),
+    ("detectron2/retinanet_R_50_FPN_1x", FREEANCHOR, rf"RetinaNet, .*\({RETINANET}"),
+    ("mmlab/fcos_r50-caffe_fpn_gn-head_1x_coco", ATSS, rf"FCOS, .*\({FCOS}, {FCOS_IMPROVED}"),
+    ("mmlab/atss_r50_fpn_1x_coco", FCOS, rf"ATSS, .*\({ATSS}"),
+    ("mmlab/centernet_r18_8xb16-crop512-140e_coco", RETINANET, rf"CenterNet, .*\({CENTERNET}"),
+    ("detectron2/fcos_R_50_FPN_1x", RETINANET, rf"FCOS, .*{FCOS}"),
+    ("mmlab/reppoints-moment_r50_fpn_1x_coco", REPPOINTS_MINMAX, rf"RepPoints with moments, .*\({REPPOINTS}"),
+    (
+        "mmlab/reppoints-minmax_r50_fpn-gn_head-gn_1x_coco",
+        REPPOINTS,
+        rf"RepPoints, .*\({REPPOINTS_MINMAX}, {REPPOINTS_PARTIAL}",
+    ),
+    ("detectron2/retinanet_R_50_FPN_1x", CASCADE_RCNN, f"RetinaNet, .*{RETINANET}"),
+    (
+        "detectron2/faster_rcnn_R_50_C4_1x",
+        FASTER_RCNN,
+        f"Faster R-CNN on C4 or TridentNet, .*{FASTER_RCNN_C4}.*{TRIDENTNET}",
+    ),
+    ("detectron2/faster_rcnn_R_50_FPN_1x", TRIDENTNET, f"Faster R-CNN, .*{FASTER_RCNN}"),
+    ("detectron2/mask_rcnn_R_50_FPN_1x", FASTER_RCNN, f"Mask R-CNN, .*{MASK_RCNN}"),
+    ("mmlab/faster-rcnn_r50_fpn_1x_coco", MASK_RCNN, f"Faster R-CNN, .*{FASTER_RCNN}"),
+    ("detectron2/mask_rcnn_R_50_C4_1x", MASK_RCNN, f"Mask R-CNN on C4, .*{MASK_RCNN_C4}"),
+    ("detectron2/cascade_mask_rcnn_R_50_FPN_1x", CASCADE_RCNN, f"Cascade Mask R-CNN, .*{CASCADE_MASK_RCNN}"),
+    ("mmlab/mask-rcnn_r50_fpn_1x_coco", MASK_RCNN_GCB, f"Mask R-CNN, .*{MASK_RCNN}"),
+    (
+        "mmlab/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1x_coco",
+        MASK_RCNN,
+        rf"Mask R-CNN with context blocks, .*\({MASK_RCNN_GCB}",
+    ),
+    ("mmlab/cascade-rcnn_r50_fpn_1x_coco", CASCADE_MASK_RCNN, f"Cascade R-CNN, .*{CASCADE_RCNN}"),
+]
+"""A manifest, a row it is not for, and what the error says."""
+
+
+@pytest.mark.parametrize(("name", "row", "message"), REFUSED)
+def test_another_system_is_an_error_that_names_its_rows(name: str, row: str, message: str) -> None:
+    remedy = r"or start from the backbone alone: --weights None --backbone-weights the file$"
+    with pytest.raises(WeightsError, match=f"the file holds weights of {message}.*{remedy}"):
+        reading.loads(manifest(name), row)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("mmlab/detr_r50_8xb2-150e_coco", RETINANET),
+        ("detectron2/semantic_R_50_FPN_1x", FCOS),
+        ("detectron2/rpn_R_50_FPN_1x", FASTER_RCNN),
+        ("detectron2/rpn_R_50_C4_1x", TRIDENTNET),
+        # on a dilated body, neither with a pyramid nor on C4
+        ("detectron2/faster_rcnn_R_50_DC5_1x", FASTER_RCNN_C4),
+        ("detectron2/mask_rcnn_R_50_DC5_1x", MASK_RCNN_C4),
+    ],
+)
+def test_a_system_that_is_not_known(name: str, row: str) -> None:
+    with pytest.raises(WeightsError, match=r"no weights of a model that cvzoo knows.*--backbone-weights"):
+        reading.loads(manifest(name), row)
+
+
+def test_a_network_that_a_toolbox_has_but_the_zoo_does_not_read() -> None:
+    """mmdetection's Faster R-CNN on C4."""
+    keys = ["rpn_head.rpn_conv.weight", "roi_head.shared_head.layer4.0.conv1.weight", "roi_head.bbox_head.fc_cls.bias"]
+    with pytest.raises(WeightsError, match=r"no weights of a model that cvzoo knows; 3 keys: .*mmdetection"):
+        reading.loads(dict.fromkeys(keys, torch.zeros(1)), FASTER_RCNN_C4)

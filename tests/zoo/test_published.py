@@ -1,0 +1,136 @@
+"""What rows publish: files that can be had, figures that their makers state, torchvision's own networks in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+from weights import reading
+from zoo.systems import FACTS
+
+from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.weights.classes import class_count
+from cvzoo.zoo import ROWS, system_of
+from cvzoo.zoo.system import Published
+
+FILES = [(row, entry) for row in ROWS for entry in ROWS[row].published]
+PUBLISHED = [pytest.param(*pair, id=f"{pair[0]}-{pair[1].name}") for pair in FILES]
+OF_TORCHVISION = [param for pair, param in zip(FILES, PUBLISHED) if pair[1].name.startswith("torchvision")]
+DIGITS = {"sha256": 8, "md5": 6}
+"""Of a checksum that are published: by torchvision and OpenMMLab; by detectron2, as its model zoo page says."""
+METRICS = {"box_map": "box_AP", "mask_map": "mask_AP", "miou": "mIoU"}
+"""torchvision's names of figures in percent."""
+PLAUSIBLE = {"mIoU": (0.4, 0.9), "box_AP": (0.25, 0.5), "mask_AP": (0.3, 0.5)}
+FROZEN = 222_400
+"""Parameters that detectron2 does not train in a ResNet-50: those of the stem and of the first stage."""
+
+
+@pytest.mark.parametrize(("row", "entry"), PUBLISHED)
+def test_files_can_be_had_and_verified(row: str, entry: Published) -> None:
+    url = urlparse(entry.file.url)
+    assert url.scheme == "https"
+    assert url.netloc
+    assert entry.file.name.endswith((".pth", ".pkl"))
+    assert len(entry.file.digest) == DIGITS[entry.file.algorithm]
+    assert int(entry.file.digest, 16) > 0
+    assert (entry.file.algorithm == "md5") == entry.name.startswith("detectron2")
+
+
+@pytest.mark.parametrize(("row", "entry"), PUBLISHED)
+def test_results_are_of_the_rows_task(row: str, entry: Published) -> None:
+    kinds = {"detection": {"box_AP"}, "instance": {"box_AP", "mask_AP"}, "segmentation": {"mIoU"}}
+    assert entry.results.keys() == kinds[ROWS[row].task]
+    for metric, value in entry.results.items():
+        low, high = PLAUSIBLE[metric]
+        assert low < value < high
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_names_are_told_apart_and_pages_are_addresses(row: str) -> None:
+    names = [entry.name for entry in ROWS[row].published]
+    assert len(set(names)) == len(names)
+    assert not any("/" in name or "." in name for name in names), "could be meant as a path"
+    pages = [entry.page for entry in ROWS[row].published] + [reference.page for reference in ROWS[row].references]
+    assert all(page.startswith("https://") for page in pages if page is not None)
+
+
+def builders() -> dict[str, tuple[str, Any]]:
+    """Address of a file of torchvision to the name of its builder and the entry of its enum."""
+    models = torchvision.models
+    names = models.list_models(module=models.detection) + models.list_models(module=models.segmentation)
+    return {entry.url: (name, entry) for name in names for entry in models.get_model_weights(name)}
+
+
+BUILDERS = builders()
+
+
+@pytest.mark.parametrize(("row", "entry"), OF_TORCHVISION)
+def test_figures_of_torchvision_are_its_own(row: str, entry: Published) -> None:
+    _, weights = BUILDERS[entry.file.url]
+    (metrics,) = weights.meta["_metrics"].values()
+    assert entry.results == pytest.approx({METRICS[name]: value / 100 for name, value in metrics.items()})
+
+
+def built(entry: Published, **options: Any) -> dict[str, Tensor]:
+    """The keys and shapes of the network in a file of torchvision."""
+    name, _ = BUILDERS[entry.file.url]
+    with torch.device("meta"):
+        return torchvision.models.get_model(name, weights=None, weights_backbone=None, **options).state_dict()
+
+
+@pytest.mark.parametrize(("row", "entry"), OF_TORCHVISION)
+def test_torchvision_models_fit_and_their_version_is_seen(row: str, entry: Published) -> None:
+    state = built(entry)
+    assert reading.readers(state) == {(system_of(row).key, "torchvision")}
+    config = reading.loads(state, row)
+    # without ImageNet weights torchvision trains its norms, which the counters in the file tell
+    assert config.backbone == ResNetConfig(norm="batch")
+    frozen = {key: x for key, x in state.items() if not key.endswith("num_batches_tracked")}
+    published = reading.loads(state if "_v2_" in entry.file.name else frozen, row)
+    assert published in reading.conventions(row)
+    assert published.backbone.norm == ("batch" if "_v2_" in entry.file.name else "frozen")
+    assert class_count(published) == 80
+
+
+@pytest.mark.parametrize(("row", "entry"), OF_TORCHVISION)
+@pytest.mark.parametrize("num_classes", [3, 91])
+def test_torchvisions_own_data_sets_count_from_one(row: str, entry: Published, num_classes: int) -> None:
+    """Its dense detectors score the background, too; from an R-CNN it is taken away when the file is read."""
+    config = reading.loads(built(entry, num_classes=num_classes), row)
+    is_dense = not hasattr(config, "rpn")
+    if num_classes == 91:
+        (published,) = {c.class_ids for c in reading.conventions(row) if c.num_classes == 91 - (not is_dense)}
+        assert config.class_ids == published
+        assert class_count(config) == 80
+    else:
+        assert config.class_ids == ((-1, 0, 1) if is_dense else ())
+        assert class_count(config) == 2
+
+
+COUNTED = [(row, count) for facts in FACTS.values() for row, count in facts.PARAMETERS.items()]
+
+
+@pytest.mark.parametrize(("row", "count"), COUNTED)
+def test_parameter_counts_are_the_references(row: str, count: int) -> None:
+    with torch.device("meta"):
+        model = ROWS[row].recipe().model.build()
+    assert sum(p.numel() for p in model.parameters()) == count
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    if any(entry.name.startswith("detectron2") for entry in ROWS[row].published):
+        assert frozen == FROZEN
+    if ROWS[row].task == "segmentation":
+        assert frozen == 0
+
+
+def test_own_files_have_their_results_from_the_same_place() -> None:
+    """A file that several rows publish is published with the same figures everywhere."""
+    stated: dict[str, Published] = {}
+    for row in ROWS.values():
+        for entry in row.published:
+            same = stated.setdefault(entry.file.url, entry)
+            assert replace(same, note=entry.note) == entry
