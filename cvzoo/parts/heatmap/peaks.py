@@ -1,0 +1,35 @@
+"""Where heat maps have their peaks. N images, K classes, H W or C cells, P peaks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Peaks(NamedTuple):
+    """The highest peaks of each image by falling score."""
+
+    scores_NP: Tensor
+    """0 where an image has fewer peaks."""
+    labels_NP: Tensor
+    cells_NP2: Tensor
+    """x and y."""
+
+
+def peaks(logits_NKHW: Tensor, count: int, kernel: int = 3) -> Peaks:
+    """At most `count` cells of each image, over all classes, that nothing in a window of `kernel` cells exceeds."""
+    width = logits_NKHW.shape[3]
+    # with a cell's classes side by side, pooling takes a fifth of the time
+    logits_NKHW = logits_NKHW.float().contiguous(memory_format=torch.channels_last)
+    highest = F.max_pool2d(logits_NKHW, kernel, stride=1, padding=kernel // 2)
+    kept_NCK = logits_NKHW.masked_fill(logits_NKHW < highest, -torch.inf).permute(0, 2, 3, 1).flatten(1, 2)
+    # the best peaks lie in the best cells: two small searches instead of a large one
+    cell_NC = kept_NCK.amax(dim=2).topk(min(count, kept_NCK.shape[1]), dim=1).indices
+    kept_NCK = kept_NCK.take_along_dim(cell_NC[:, :, None], dim=1)
+    logits_NP, index_NP = kept_NCK.flatten(1).topk(min(count, kept_NCK[0].numel()), dim=1)
+    cell_NP = cell_NC.gather(1, index_NP // kept_NCK.shape[2])
+    cells_NP2 = torch.stack([cell_NP % width, cell_NP // width], dim=-1)
+    return Peaks(logits_NP.sigmoid(), index_NP % kept_NCK.shape[2], cells_NP2)

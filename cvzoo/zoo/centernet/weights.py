@@ -1,0 +1,147 @@
+"""Whose weights CenterNet loads: mmdetection 3 `configs/centernet`; the authors' xingyizhou/CenterNet.
+
+Its networks with ResNets are `resdcn_*`, with deformable convolutions, and `res_*`, without any 3x3 convolutions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cvzoo.nn.hourglass import HourglassConfig
+from cvzoo.nn.pixels import Pixels
+from cvzoo.parts.heatmap.targets import GaussianConfig
+from cvzoo.weights.classes import scored_classes
+from cvzoo.weights.conventions import fitted
+from cvzoo.weights.keys import body, hourglass
+from cvzoo.weights.keys.rename import Rules, State, renamed
+from cvzoo.weights.source import Marker, Source, own
+from cvzoo.zoo.centernet.model import CenterNetConfig
+
+SIZES = ("head_channels", "detections")
+"""Options that are the row's."""
+MMDETECTION = CenterNetConfig(frame=31, clip=False)
+"""`centernet_r18_8xb16-crop512-140e_coco` and, with a deformable neck, `centernet_r18-dcnv2_...`."""
+AUTHORS = CenterNetConfig(
+    pixels=Pixels(
+        mean=(104.01362, 114.034221, 119.916599),
+        std=(73.602761, 69.890818, 70.915079),
+        bgr=True,
+    ),
+    gaussian=GaussianConfig(min_overlap=0.7, rule="undivided", round_up=True),
+    margin=1.0,
+    clamp=1e-4,
+    normaliser="objects",
+    frame=31,
+    clip=False,
+)
+"""`ctdet` with `res_*` and `resdcn_*`; the statistics of its pixels are of 0..1 there."""
+AUTHORS_HOURGLASS = replace(AUTHORS, backbone=HourglassConfig(), neck=None, head_channels=256, frame=127)
+"""`ctdet` with `hourglass`."""
+DECONVOLUTIONS = 3
+BRANCHES = {"cls": ("heatmap_head", "hm"), "size": ("wh_head", "wh"), "offset": ("offset_head", "reg")}
+"""Our name, mmdetection's, the authors'."""
+
+
+def _branches(prefix: str, column: int) -> Rules:
+    """A branch is a list there: convolution, ReLU, convolution."""
+    return tuple(
+        (rf"^{prefix}{theirs[column]}\.{place}\.", f"head.{ours}.{part}.")
+        for ours, theirs in BRANCHES.items()
+        for place, part in ((0, "conv"), (2, "out"))
+    )
+
+
+def from_mmdetection(state: State) -> State:
+    """The neck is one list there: convolution, deconvolution, convolution ..."""
+    layers = [
+        (rf"^neck\.deconv_layers\.{2 * i + part}\.", f"neck.{name}.{i}.")
+        for i in range(DECONVOLUTIONS)
+        for part, name in enumerate(("convs", "ups"))
+    ]
+    rules = (*layers, (r"^(neck\.\w+\.\d)\.(?:bn|gn)\.", r"\1.norm."), *body.MMDETECTION)
+    return renamed(state, (*rules, *_branches(r"bbox_head\.", 0)))
+
+
+def from_authors(state: State) -> State:
+    """The neck is one list there: (deformable convolution, norm, ReLU,) deconvolution, norm, ReLU ..."""
+    blocks = ("convs", "ups") if "deconv_layers.0.conv_offset_mask.weight" in state else ("ups",)
+    layers = [
+        (rf"^deconv_layers\.{3 * (len(blocks) * i + block) + place}\.", f"neck.{name}.{i}.{part}.")
+        for i in range(DECONVOLUTIONS)
+        for block, name in enumerate(blocks)
+        for place, part in enumerate(("conv", "norm"))
+    ]
+    rules = (*layers, (r"\.conv_offset_mask\.", ".offset."), (r"^(?=(conv1|bn1|layer[1-4])\.)", "backbone."))
+    return renamed(state, (*rules, *_branches("", 1)))
+
+
+def from_authors_hourglass(state: State) -> State:
+    """The branches of all hourglasses are lists there; the last one's are our head."""
+    last = max((int(key.split(".")[1]) for key in state if key.startswith("hm.")), default=0)
+    branches = [
+        (rf"^{theirs}\.{number}\.{place}\.", f"{'head' if number == last else f'earlier.{number}'}.{ours}.{part}.")
+        for ours, (_, theirs) in BRANCHES.items()
+        for number in range(last + 1)
+        for place, part in ((r"0\.conv", "conv"), ("1", "out"))
+    ]
+    return renamed(state, (*branches, *hourglass.ORIGINAL))
+
+
+def mmdetection(state: State, row: CenterNetConfig) -> CenterNetConfig:
+    assert row.neck is not None
+    config = fitted(MMDETECTION, state, row, SIZES)
+    return replace(config, neck=replace(row.neck, norm="batch", conv_bias=False))
+
+
+def authors(state: State, row: CenterNetConfig) -> CenterNetConfig:
+    assert row.neck is not None
+    config = fitted(AUTHORS, state, row, SIZES)
+    if "neck.convs.0.conv.weight" in state:
+        return replace(config, neck=replace(row.neck, norm="batch", conv="deform", conv_bias=True))
+    channels = tuple(state[f"neck.ups.{i}.conv.weight"].shape[1] for i in range(DECONVOLUTIONS))
+    return replace(config, neck=replace(row.neck, norm="batch", conv="none", channels=channels))
+
+
+def authors_hourglass(state: State, row: CenterNetConfig) -> CenterNetConfig:
+    sizes = {name: getattr(row, name) for name in SIZES}
+    body = replace(row.backbone, norm="batch")
+    return replace(AUTHORS_HOURGLASS, num_classes=scored_classes(state), backbone=body, **sizes)
+
+
+def on_hourglasses(config: CenterNetConfig) -> bool:
+    return isinstance(config.backbone, HourglassConfig)
+
+
+def on_others(config: CenterNetConfig) -> bool:
+    return not on_hourglasses(config)
+
+
+WHAT, WHAT_HOURGLASS = "CenterNet", "CenterNet with hourglasses"
+SOURCES = (
+    own(WHAT, Marker(has=(r"^neck\.ups\.", r"^head\.size\.out\.")), on_others),
+    own(WHAT_HOURGLASS, Marker(has=(r"^backbone\.hourglasses\.", r"^head\.size\.out\.")), on_hourglasses),
+    Source(
+        name="mmdetection",
+        what=WHAT,
+        marker=Marker(has=(r"^neck\.deconv_layers\.", r"^bbox_head\.heatmap_head\.", r"^bbox_head\.wh_head\.")),
+        translate=from_mmdetection,
+        config=mmdetection,
+        fits=on_others,
+    ),
+    Source(
+        name="xingyizhou/CenterNet",
+        what=WHAT,
+        marker=Marker(has=(r"^deconv_layers\.", r"^hm\.", r"^wh\.", r"^reg\.")),
+        translate=from_authors,
+        config=authors,
+        fits=on_others,
+    ),
+    Source(
+        name="xingyizhou/CenterNet",
+        what=WHAT_HOURGLASS,
+        marker=Marker(has=(r"^kps\.", r"^hm\.", r"^wh\.", r"^reg\.")),
+        translate=from_authors_hourglass,
+        config=authors_hourglass,
+        fits=on_hourglasses,
+    ),
+)

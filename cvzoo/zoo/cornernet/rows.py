@@ -1,0 +1,88 @@
+"""The rows of CornerNet. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cvzoo.recipes import Optim, Recipe, Schedule, settings
+from cvzoo.recipes.data_sets import COCO_512
+from cvzoo.zoo.published import mmdetection
+from cvzoo.zoo.system import Reference, Row, System
+
+if TYPE_CHECKING:
+    from cvzoo.weights.source import Source
+
+
+def cornernet_hourglass104_511() -> Recipe:
+    """CornerNet Hourglass-104 on crops of 511 px, 500 000 iterations of 49 images (1808.01244)."""
+    from cvzoo.zoo.cornernet.model import CornerNetConfig
+
+    return Recipe(
+        row="cornernet_hourglass104_511",
+        model=CornerNetConfig(),
+        data=replace(COCO_512, crop=(511, 511), window_side=511),
+        optim=Optim(name="adamw", lr=2.5e-4, weight_decay=0.0),
+        schedule=Schedule(iterations=500_000, batch=49, base_batch=49, milestones=(450_000,), warmup_iterations=0),
+    )
+
+
+def cornernet_hourglass_shapes() -> Recipe:
+    """CornerNet with one narrow hourglass on drawn shapes from random weights; minutes on 2 CPU cores."""
+    from cvzoo.nn.hourglass import HourglassConfig
+    from cvzoo.nn.pixels import Pixels
+    from cvzoo.zoo.cornernet.model import CornerNetConfig
+
+    model = CornerNetConfig(
+        num_classes=3,
+        backbone=HourglassConfig(stacks=1, stem_channels=16, channels=(32, 32, 48, 64), blocks=(1, 1, 1, 1), width=32),
+        pixels=Pixels(),
+        frame=None,
+        pool_channels=16,
+        branch_channels=32,
+    )
+    return settings.shapes("cornernet_hourglass_shapes", model)
+
+
+def sources() -> tuple[Source[Any], ...]:
+    """Whose weights it loads."""
+    from cvzoo.zoo.cornernet.weights import SOURCES
+
+    return SOURCES
+
+
+PAPER = "https://arxiv.org/abs/1808.01244v1"
+STORE = "cornernet/cornernet_hourglass104_mstest"
+SYSTEM = System(
+    name="CornerNet",
+    papers=("1808.01244",),
+    sources=sources,
+    rows=(
+        Row(
+            recipe=cornernet_hourglass104_511,
+            backbone="Hourglass-104",
+            schedule="500 000 it",
+            published=(
+                mmdetection(
+                    f"{STORE}_10x5_210e_coco/cornernet_hourglass104_mstest_10x5_210e_coco_20200824_185720-5fefbf1c",
+                    note="210 epochs of 10 x 5",
+                    box_AP=0.412,
+                ),
+                mmdetection(
+                    f"{STORE}_8x6_210e_coco/cornernet_hourglass104_mstest_8x6_210e_coco_20200825_150618-79b44c30",
+                    name="mmdetection_8x6",
+                    note="210 epochs of 8 x 6",
+                    box_AP=0.412,
+                ),
+                mmdetection(
+                    f"{STORE}_32x3_210e_coco/cornernet_hourglass104_mstest_32x3_210e_coco_20200819_203110-1efaea91",
+                    name="mmdetection_32x3",
+                    note="210 epochs of 32 x 3",
+                    box_AP=0.404,
+                ),
+            ),
+            references=(Reference(name="authors, test-dev", results={"box_AP": 0.405}, page=PAPER),),
+        ),
+        Row(recipe=cornernet_hourglass_shapes, backbone="Hourglass, 4 levels", data="shapes", schedule="500 it"),
+    ),
+)
