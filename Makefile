@@ -1,10 +1,11 @@
 # setup: a virtual environment with the tested versions.   check: style, types, import layers.
 # test: all tests.   demo: train, evaluate and measure the embedded row, about 5 minutes.
+# parity: compare with the references again and write zoo/parity.json.   table: write the pages of the zoo.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup check test demo table
+.PHONY: setup check test demo parity table
 
 setup: .venv/ready
 
@@ -27,6 +28,10 @@ test: setup
 
 demo: setup
 	$(BIN)/cvzoo train retinanet_r18_fpn_shapes --run.out runs/demo
+
+parity: setup
+	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/parity \
+		--ignore tests/parity/test_evidence.py --parity zoo/parity.json
 
 table: setup
 	$(BIN)/cvzoo table
