@@ -54,6 +54,12 @@ def from_mmdetection(state: Mapping[str, Tensor], *rules: tuple[str, str]) -> St
     return renamed(state, (*pyramid.mmdetection(state), *body.MMDETECTION, *rules, *MMDETECTION))
 
 
+def anchor_head_of_mmdetection(state: Mapping[str, Tensor]) -> State:
+    """`from_mmdetection` where the head scores and moves anchors without a centre-ness, as two systems have it."""
+    outputs = ((r"^bbox_head\.retina_cls\.", "head.cls_out."), (r"^bbox_head\.retina_reg\.", "head.box_out."))
+    return from_mmdetection(state, *outputs)
+
+
 def from_torchvision(state: Mapping[str, Tensor], towers: Rules) -> State:
     """A detector's state of torchvision under our keys; `towers` bring its towers to blocks of two."""
     today = renamed(state, (*pyramid.TORCHVISION_OLD, *towers))

@@ -20,12 +20,6 @@ MMDETECTION = FreeAnchorConfig(
 """`freeanchor_r50_fpn_1x_coco`."""
 
 
-def from_mmdetection(state: State) -> State:
-    return dense.from_mmdetection(
-        state, (r"^bbox_head\.retina_cls\.", "head.cls_out."), (r"^bbox_head\.retina_reg\.", "head.box_out.")
-    )
-
-
 def mmdetection(state: State, row: FreeAnchorConfig) -> FreeAnchorConfig:
     return fitted(MMDETECTION, state, row, ("tower_convs",))
 
@@ -43,7 +37,7 @@ SOURCES = (
         name="mmdetection",
         what=WHAT,
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
-        translate=from_mmdetection,
+        translate=dense.anchor_head_of_mmdetection,
         config=mmdetection,
         types=("FreeAnchorRetinaHead",),
     ),

@@ -85,12 +85,6 @@ def detectron2(state: State, row: RetinaNetConfig) -> RetinaNetConfig:
     return fitted(on_resnext(DETECTRON2, row), state, row, ("tower_convs",))
 
 
-def from_mmdetection(state: State) -> State:
-    return dense.from_mmdetection(
-        state, (r"^bbox_head\.retina_cls\.", "head.cls_out."), (r"^bbox_head\.retina_reg\.", "head.box_out.")
-    )
-
-
 def mmdetection(state: State, row: RetinaNetConfig) -> RetinaNetConfig:
     return fitted(MMDETECTION, state, row, ("tower_convs",))
 
@@ -122,7 +116,7 @@ SOURCES = (
         name="mmdetection",
         what=WHAT,
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
-        translate=from_mmdetection,
+        translate=dense.anchor_head_of_mmdetection,
         config=mmdetection,
         types=("RetinaHead",),
     ),
