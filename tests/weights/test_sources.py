@@ -9,6 +9,7 @@ from weights.reading import NETWORKS, readers
 from zoo.systems import narrow
 
 from cvzoo.loading import read_state
+from cvzoo.weights.keys import dense
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Marker, Source
 from cvzoo.zoo import SYSTEMS
@@ -18,7 +19,6 @@ from cvzoo.zoo.fcos import weights as fcos
 from cvzoo.zoo.gcnet import weights as gcnet
 from cvzoo.zoo.pspnet import weights as pspnet
 from cvzoo.zoo.reppoints import weights as reppoints
-from cvzoo.zoo.retinanet import weights as retinanet
 
 
 def test_a_marker_asks_for_some_keys_and_against_others() -> None:
@@ -100,7 +100,7 @@ def test_every_source_is_of_a_known_toolbox_and_says_what_it_is_of() -> None:
     ("translate", "expected"),
     [
         (
-            retinanet.from_mmdetection,
+            dense.anchor_head_of_mmdetection,
             {"bbox_head.retina_cls.bias": "head.cls_out.bias", "bbox_head.retina_reg.bias": "head.box_out.bias"},
         ),
         (
