@@ -44,10 +44,10 @@ BUILDERS: dict[tuple[System, Version], tuple[Callable[..., nn.Module], Config]] 
     ("retinanet", "v1"): (tv.retinanet_resnet50_fpn, retinanet.TORCHVISION),
     ("retinanet", "v2"): (tv.retinanet_resnet50_fpn_v2, retinanet.TORCHVISION_V2),
     ("fcos", "v1"): (tv.fcos_resnet50_fpn, fcos.TORCHVISION),
-    ("faster_rcnn", "v1"): (tv.fasterrcnn_resnet50_fpn, faster_rcnn.TORCHVISION["v1"]),
-    ("faster_rcnn", "v2"): (tv.fasterrcnn_resnet50_fpn_v2, faster_rcnn.TORCHVISION["v2"]),
-    ("mask_rcnn", "v1"): (tv.maskrcnn_resnet50_fpn, mask_rcnn.TORCHVISION["v1"]),
-    ("mask_rcnn", "v2"): (tv.maskrcnn_resnet50_fpn_v2, mask_rcnn.TORCHVISION["v2"]),
+    ("faster_rcnn", "v1"): (tv.fasterrcnn_resnet50_fpn, faster_rcnn.TORCHVISION),
+    ("faster_rcnn", "v2"): (tv.fasterrcnn_resnet50_fpn_v2, faster_rcnn.TORCHVISION_V2),
+    ("mask_rcnn", "v1"): (tv.maskrcnn_resnet50_fpn, mask_rcnn.TORCHVISION),
+    ("mask_rcnn", "v2"): (tv.maskrcnn_resnet50_fpn_v2, mask_rcnn.TORCHVISION_V2),
 }
 SCORES: dict[System, str] = {
     "retinanet": "head.classification_head.cls_logits",

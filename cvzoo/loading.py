@@ -100,7 +100,7 @@ def read_state(state: State, recipe: Recipe[Any], source: str, record: str = "")
         if candidate.reads(state, record) and candidate.fits(recipe.model):
             ours = candidate.translate(state)
             return ours, candidate.told(candidate.config(ours, recipe.model), record)
-    raise WeightsError(_other_system(state, source, record))
+    raise WeightsError(_other_system(state, recipe, source, record))
 
 
 def _recorded(saved: dict[str, Any], recipe: Recipe[Any], source: str) -> Any:
@@ -113,10 +113,9 @@ def _recorded(saved: dict[str, Any], recipe: Recipe[Any], source: str) -> Any:
         raise WeightsError(f"{source} was saved by another version of cvzoo, whose options differ: {error}") from error
     if type(config) is type(wanted) and _network(config) == _network(wanted):
         return config
-    system = system_of(recipe)
-    adopted = system.adopt(config, wanted) if system.adopt else None
+    adopted = system_of(recipe).adopt(config, wanted)
     if adopted is None:
-        raise WeightsError(_refused(source, _network(config), [row]))
+        raise WeightsError(_refused(recipe, source, _network(config), [row]))
     return adopted
 
 
@@ -130,7 +129,7 @@ def _variants(system: System, config: Any) -> list[str]:
     return list(dict.fromkeys(source.what for source in system.sources() if source.fits(config)))
 
 
-def _other_system(state: State, source: str, record: str) -> str:
+def _other_system(state: State, recipe: Recipe[Any], source: str, record: str) -> str:
     """Why no source of the row's system reads a state: which others do, and in which rows."""
     matches = [(system, found) for system in zoo.SYSTEMS for found in system.sources() if found.reads(state, record)]
     if not matches:
@@ -141,7 +140,7 @@ def _other_system(state: State, source: str, record: str) -> str:
             f" {', '.join(toolboxes)}; a backbone alone goes to --backbone-weights"
         )
     rows = [row for system, found in matches for row in _rows_for(system, found)]
-    return _refused(source, [found.what for _, found in matches], rows)
+    return _refused(recipe, source, [found.what for _, found in matches], rows)
 
 
 def _rows_for(system: System, source: Source[Any]) -> Iterator[str]:
@@ -149,18 +148,26 @@ def _rows_for(system: System, source: Source[Any]) -> Iterator[str]:
     yield from (row.name for row in system.rows if source.fits(row.recipe().model))
 
 
-def _refused(source: str, what: list[str], rows: list[str]) -> str:
-    fitting = f" ({', '.join(dict.fromkeys(rows))})" if rows else ""
-    return (
-        f"{source} holds weights of {' or '.join(dict.fromkeys(what))}, the row is another system; choose a row of that"
-        f" system{fitting}, or start from the backbone alone: --weights None --backbone-weights {source}"
-    )
+def _refused(recipe: Recipe[Any], source: str, what: list[str], rows: list[str]) -> str:
+    start = f"{source} holds weights of {' or '.join(dict.fromkeys(what))},"
+    backbone = f"or start from the backbone alone: --weights None --backbone-weights {source}"
+    options = [f"--{name.replace('_', '-')}" for name in _changes(recipe)]
+    if recipe.row in rows and options:
+        return f"{start} as {recipe.row} is, but not with {' '.join(options)}; leave that out, {backbone}"
+    fitting = [row for row in dict.fromkeys(rows) if row != recipe.row]
+    listed = f" ({', '.join(fitting)})" if fitting else ""
+    return f"{start} the row is another system; choose a row of that system{listed}, {backbone}"
+
+
+def _changes(recipe: Recipe[Any]) -> dict[str, Any]:
+    """What sets the recipe's model apart from its row's own, by the option's name."""
+    own = zoo.ROWS[recipe.row].recipe() if recipe.row in zoo.ROWS else recipe
+    return {name: value for name, value in changes(recipe, own).items() if name.startswith("model.")}
 
 
 def _with_changes(found: Found, recipe: Recipe[Any]) -> Any:
     """The weights' config with what sets the recipe's model apart from its row's own."""
-    own = zoo.ROWS[recipe.row].recipe() if recipe.row in zoo.ROWS else recipe
-    changed = {name: value for name, value in changes(recipe, own).items() if name.startswith("model.")}
+    changed = _changes(recipe)
     asked = changed.get("model.num_classes", found.config.num_classes)
     if asked != found.config.num_classes:
         raise WeightsError(

@@ -98,7 +98,7 @@ def start_plain(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, DeformConv):
             nn.init.zeros_(layer.offset.weight)
-            nn.init.zeros_(layer.offset.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.offset.get_parameter("bias"))
 
 
 class _Shape(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -19,8 +20,6 @@ from torchvision.models import (
     Wide_ResNet50_2_Weights,
 )
 
-from cvzoo.nn.bodies import BodyConfig
-from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmBackbone, TimmConfig
 from cvzoo.weights import lite0
@@ -68,7 +67,7 @@ STEMS: dict[str, Rules] = {
 """A key that only deep stems of other names have, to their rules: a sequence before its last norm; hszhao's."""
 
 
-def load_backbone(backbone: nn.Module, config: BodyConfig | HourglassConfig, weights: str) -> None:
+def load_backbone(backbone: nn.Module, config: Any, weights: str) -> None:
     """Load `weights` into a model's backbone: `imagenet`, a file, or a folder that holds it.
 
     A file may be a classifier of torchvision or timm, detectron2's caffe ResNets, or a whole model. All of the
@@ -77,10 +76,13 @@ def load_backbone(backbone: nn.Module, config: BodyConfig | HourglassConfig, wei
     if isinstance(config, TimmConfig):
         assert isinstance(backbone, TimmBackbone)
         _load_timm(backbone, config, weights)
-    elif isinstance(config, HourglassConfig):
-        raise WeightsError(f"nobody trains hourglass networks on ImageNet; start from random weights with {FLAG} None")
-    else:
+    elif isinstance(config, ResNetConfig):
         _load_resnet(backbone, config, weights)
+    elif weights == "imagenet":
+        raise WeightsError(_unavailable(config))
+    else:
+        path = find_file(Path(weights))
+        load_state(backbone, body.alone(read_weights(path).state), str(path))
 
 
 def _load_resnet(backbone: nn.Module, config: ResNetConfig, weights: str) -> None:
@@ -109,11 +111,15 @@ def _resnet_file(config: ResNetConfig) -> Remote | None:
 
 def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
     if remote is None:
-        raise WeightsError(
-            f"there are no ImageNet weights for {config}{_by_hand(config)}. Pass a file with {FLAG} PATH, or"
-            f" {FLAG} None to start from random weights"
-        )
+        raise WeightsError(_unavailable(config, _by_hand(config)))
     return remote
+
+
+def _unavailable(config: Any, by_hand: str = "") -> str:
+    return (
+        f"there are no ImageNet weights for {config}{by_hand}. Pass a file with {FLAG} PATH, or {FLAG} None to start"
+        " from random weights"
+    )
 
 
 def _by_hand(config: ResNetConfig) -> str:

@@ -16,7 +16,7 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.nn.resnet import BLOCKS, ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.weights.classes import scored_classes
+from cvzoo.weights.classes import with_classes_of
 
 UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 """COCO's category ids are 1..90 without these; class k of the zoo is the k-th of them."""
@@ -65,17 +65,14 @@ def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, own: tuple[st
 
     `own` names further options that are the row's, since no file tells them.
     """
-    count = scored_classes(state)
     fitting: dict[str, Any] = {"backbone": fitted_body(convention.backbone, row.backbone)}
-    if count != convention.num_classes:
-        fitting |= {"num_classes": count, "class_ids": ()}
     if hasattr(row, "tower_norm_groups"):
         fitting["tower_norm_groups"] = row.tower_norm_groups
     for name, sizes in SIZES.items():
         part, of_row = getattr(convention, name, None), getattr(row, name, None)
         if part is not None and of_row is not None:
             fitting[name] = replace(part, **{size: getattr(of_row, size) for size in sizes})
-    return replace(convention, **fitting, **{name: getattr(row, name) for name in own})
+    return with_classes_of(state, replace(convention, **fitting, **{name: getattr(row, name) for name in own}))
 
 
 def counting_from_one(config: Any) -> Any:

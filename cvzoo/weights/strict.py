@@ -7,16 +7,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from cvzoo.weights.classes import scored_classes
 from cvzoo.weights.errors import WeightsError
 
 COUNTERS = re.compile(r"\.num_batches_tracked$|^positives$")
 """Statistics of a training run that decide no output; other toolboxes may lack them or keep them where we do not."""
-OUTPUTS = re.compile(
-    r"^(head\.cls_out|(head|earlier\.\d)\.cls\.out|head\.\w+\.\d\.heat\.out|box_heads?\.(\d\.)?(cls|box)_out"
-    r"|mask_heads?\.(\d\.)?out|(aux_)?head\.classifier\.conv)\."
-)
-"""Layers whose size follows the number of classes."""
 SHOWN = 8
 """At most this many keys are listed of each kind."""
 
@@ -34,16 +28,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> No
     if missing or left_over or wrong:
         shapes = [f"{key} {_shape(known[key])} where the model has {_shape(ours[key])}" for key in wrong]
         lists = _listed("missing", missing) + _listed("left over", left_over) + _listed("of another shape", shapes)
-        other_classes = not missing and not left_over and all(OUTPUTS.search(key) for key in wrong)
-        hint = _class_hint(scored_classes(known), scored_classes(ours)) if other_classes else ""
-        raise WeightsError(f"{source} does not fit the model, nothing was loaded. {hint}{'. '.join(lists)}")
+        raise WeightsError(f"{source} does not fit the model, nothing was loaded. {'. '.join(lists)}")
     model.load_state_dict(known, strict=False)
-
-
-def _class_hint(theirs: int, ours: int) -> str:
-    if theirs == ours:  # the outputs are others: a box of each class, or one of all
-        return ""
-    return f"It scores {theirs} classes, the model {ours}: set --model.num-classes {theirs}. "
 
 
 def _shape(tensor: Tensor) -> str:

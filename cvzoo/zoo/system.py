@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from cvzoo.recipes import Recipe
@@ -79,18 +80,30 @@ class System:
     papers: tuple[str, ...]
     """arXiv numbers, the first one first."""
     rows: tuple[Row, ...]
-    sources: Callable[[], tuple[Source[Any], ...]]
-    """Whose weights it loads; imports torch."""
-    adopt: Callable[[Any, Any], Any | None] | None = None
-    """Of a system that shares its weights with others: from the config they were saved with and that of a row, the
-    config that loads them for the row, or None where their network is another one."""
+    module: str
+    """That of its rows, `__name__`; beside it `weights.py` says whose weights it loads."""
 
     @property
     def package(self) -> str:
         """The module path of its folder."""
-        return self.sources.__module__.removesuffix(".rows")
+        return self.module.removesuffix(".rows")
 
     @property
     def key(self) -> str:
         """The name of its folder."""
         return self.package.rpartition(".")[2]
+
+    def sources(self) -> tuple[Source[Any], ...]:
+        """Whose weights it loads; imports torch."""
+        return self._weights().SOURCES
+
+    def adopt(self, config: Any, row: Any) -> Any | None:
+        """For weights of our own file that another system saved with `config`: the config that loads them for a row.
+
+        None unless `ADOPT` of its weights says that systems share them.
+        """
+        adopt = getattr(self._weights(), "ADOPT", None)
+        return adopt(config, row) if adopt else None
+
+    def _weights(self) -> Any:
+        return import_module(f"{self.package}.weights")

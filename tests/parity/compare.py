@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,29 @@ def compare_training(
             grad = parameters[keys[key.removeprefix(f"{step}.grad.")]].grad
             assert grad is not None, key
             report.close(key, grad, value, tolerance(case, f"{step}.grad"))
+
+
+def compare_mmdet_losses(
+    report: Report, case: Case, losses: dict[str, Tensor], names: Mapping[str, str], prefix: str
+) -> None:
+    """Each loss, by the reference's name and ours, and their sum."""
+    assert set(losses) == set(names.values())
+    for theirs, ours in names.items():
+        report.close(f"{prefix}{theirs}", losses[ours].detach(), case.expected[f"{prefix}{theirs}"])
+    total = torch.stack(list(losses.values())).sum().detach()
+    report.close(f"{prefix}total", total, case.expected[f"{prefix}total"])
+
+
+def compare_mmdet_step(report: Report, case: Case, model: Any, batch: Batch, names: Mapping[str, str]) -> None:
+    """Losses with all ground truth (leaving its gradients behind), and with none in image 1."""
+    nothing = replace(Target.empty(), masks=None if batch.targets[0].masks is None else [])
+    model.train()
+    with torch.no_grad():
+        without = model(replace(batch, targets=[batch.targets[0], nothing]))
+    losses = model(batch)
+    compare_mmdet_losses(report, case, losses, names, "loss.")
+    compare_mmdet_losses(report, case, without, names, "no_objects.loss.")
+    torch.stack(list(losses.values())).sum().backward()
 
 
 def compare_mmdet_gradients(report: Report, case: Case, model: Any, step: str = "") -> None:

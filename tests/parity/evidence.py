@@ -8,6 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
+from parity.golden import Report
+
 from cvzoo.files import write_json
 from cvzoo.results.machine import versions
 from cvzoo.results.parity import Evidence
@@ -16,11 +19,25 @@ KEY = "parity"
 """Under which name a test records what it has proven."""
 
 
-def recorded(case: str, system: str, source: str, deviation: float, share: float) -> dict[str, Any]:
-    """What a test says of one comparison, see `Evidence`. `case` is the golden case, or the test's own id
-    (`request.node.nodeid`).
-    """
-    return {"case": case, "system": system, "source": source, "deviation": deviation, "share": share}
+def proves(system: str, source: str) -> pytest.MarkDecorator:
+    """The mark of a test, or of one of its cases, that compares this system with this reference."""
+    return pytest.mark.proves(system=system, source=source)
+
+
+def claim_of(node: pytest.Item) -> dict[str, str] | None:
+    """What a test is marked to prove: its case (a golden case's name, else the test's id), system and source."""
+    mark = node.get_closest_marker("proves")
+    callspec = getattr(node, "callspec", None)
+    golden = callspec.params.get("golden_case") if callspec else None
+    return None if mark is None else {"case": golden or node.nodeid, **mark.kwargs}
+
+
+def record(node: pytest.Item, report: Report) -> None:
+    """What a test has proven, once it has passed."""
+    report.finish()
+    claim = claim_of(node)
+    assert claim is not None, "mark the test with `proves`"
+    node.user_properties.append((KEY, claim | {"deviation": report.deviation, "share": report.share}))
 
 
 def collected(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Evidence]]:

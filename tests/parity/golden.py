@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cvzoo.loading import read_state
 from cvzoo.recipes import Recipe
+from cvzoo.weights.strict import load_state
 
 GOLDEN = Path(os.environ.get("CVZOO_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
 
@@ -33,6 +34,12 @@ class Case:
     def ours(self, config: Any) -> dict[str, Tensor]:
         """The weights under our keys, through the importer a user would use, for a model of this config."""
         return under_our_keys(self.weights, config, self.name)
+
+    def model(self, config: Any) -> Any:
+        """The config's model with the weights."""
+        model = config.build()
+        load_state(model, self.ours(config), self.name)
+        return model
 
     def group(self, prefix: str) -> list[Tensor]:
         """The expected tensors `prefix`.0, `prefix`.1, ..."""

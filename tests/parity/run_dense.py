@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from parity.compare import (
     compare_detections,
     compare_levels,
     compare_mmdet_gradients,
+    compare_mmdet_step,
     compare_training,
     detectron2_batch,
     tolerance,
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from cvzoo.ops.assigners import IGNORED, Match, targets_of_batch
 from cvzoo.structures import Batch, Size, Target, size_of
-from cvzoo.weights.strict import load_state
 
 ConfigOf = Callable[[dict[str, Any]], Any]
 """From what a case states to the model's config."""
@@ -33,7 +32,7 @@ Compare = Callable[[Report, Case, Any, Any, Batch, Size], None]
 def run_detectron2(case: Case, *, config_of: ConfigOf, losses: Mapping[str, str]) -> Report:
     """`losses` are the reference's names of the losses and ours."""
     report, batch = Report(), detectron2_batch(case)
-    model = loaded(case, config_of(case.info))
+    model = case.model(config_of(case.info))
     compare_training(report, case, model, model.train()(batch), dict(losses))
     model.eval()
     images = model.config.pixels(batch.images, batch.sizes)
@@ -57,10 +56,10 @@ def run_detectron2(case: Case, *, config_of: ConfigOf, losses: Mapping[str, str]
 def run_mmdetection(case: Case, *, config_of: ConfigOf, losses: Mapping[str, str], compare: Compare) -> Report:
     """`losses` as above; `compare` compares what is the system's own."""
     report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
-    model = loaded(case, config_of(case.info))
+    model = case.model(config_of(case.info))
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
-    _compare_losses(report, case, model, batch, losses)
+    compare_mmdet_step(report, case, model, batch, losses)
     compare_mmdet_gradients(report, case, model)
     model.eval()
     with torch.no_grad():
@@ -76,28 +75,6 @@ def run_mmdetection(case: Case, *, config_of: ConfigOf, losses: Mapping[str, str
             expected = {name: case.expected[f"detections.{n}.{name}"] for name in ("boxes", "scores", "labels")}
             report.same_set(f"detections.{n}", as_rows(prediction), expected)
     return report
-
-
-def loaded(case: Case, config: Any) -> Any:
-    """The config's model with the case's weights."""
-    model = config.build()
-    load_state(model, case.ours(config), case.name)
-    return model
-
-
-def _compare_losses(report: Report, case: Case, model: Any, batch: Batch, names: Mapping[str, str]) -> None:
-    """With all ground truth (leaving its gradients behind), and with none in image 1."""
-    model.train()
-    with torch.no_grad():
-        without = model(replace(batch, targets=[batch.targets[0], Target.empty()]))
-    losses = model(batch)
-    for prefix, found in (("loss", losses), ("no_objects.loss", without)):
-        assert set(found) == set(names.values())
-        for theirs, ours in names.items():
-            report.close(f"{prefix} {theirs}", found[ours].detach(), case.expected[f"{prefix}.{theirs}"])
-        total = torch.stack(list(found.values())).sum()
-        report.close(f"{prefix} total", total.detach(), case.expected[f"{prefix}.total"])
-    torch.stack(list(losses.values())).sum().backward()
 
 
 def compare_count(report: Report, case: Case, prefix: str, matches: list[Match]) -> None:

@@ -21,14 +21,12 @@ from torch import Tensor
 
 from cvzoo.ops.masks import paste_values, to_bitmap
 from cvzoo.structures import Batch, Prediction, Target, size_of
-from cvzoo.weights.strict import load_state
 from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN
 
 
 def run_rcnn(case: Case, config: Any) -> Report:
     report, batch = Report(), detectron2_batch(case)
-    model: Any = config.build()
-    load_state(model, case.ours(config), case.name)
+    model = case.model(config)
     compare_steps(report, case, model.train(), batch)
     model.eval()
     images = model.config.pixels(batch.images, batch.sizes)

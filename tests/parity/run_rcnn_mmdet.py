@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from parity.compare import as_rows, batch_of, compare_mmdet_gradients, expected_masks
+from parity.compare import as_rows, batch_of, compare_mmdet_gradients, compare_mmdet_step, expected_masks
 from parity.golden import Case, Report
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from cvzoo.ops.boxes import encode_boxes
 from cvzoo.ops.masks import to_bitmap
 from cvzoo.parts.rcnn.box_head import BoxOutput, Sampled
 from cvzoo.parts.rcnn.mask_head import MaskHead
-from cvzoo.structures import Batch, Target, size_of
+from cvzoo.structures import Batch, size_of
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN, CascadeRCNNConfig
 from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
@@ -57,7 +56,7 @@ def begin(case: Case, model: Any, names: dict[str, str]) -> tuple[Report, Batch]
     load_state(model, case.ours(model.config), case.name)
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
-    compare_losses(report, case, model.train(), batch, RPN_LOSSES | names)
+    compare_mmdet_step(report, case, model, batch, RPN_LOSSES | names)
     compare_mmdet_gradients(report, case, model)
     return report, batch
 
@@ -71,21 +70,6 @@ def compare_predictions(report: Report, case: Case, model: Any, batch: Batch) ->
             assert prediction.masks is not None
             found = np.stack([to_bitmap(prediction.masks[partner], batch.original_sizes[n]) for partner in partners])
             report.equal(f"{prefix}.masks", torch.from_numpy(found), torch.from_numpy(expected_masks(case, prefix)))
-
-
-def compare_losses(report: Report, case: Case, model: Any, batch: Batch, names: dict[str, str]) -> None:
-    """With all ground truth (leaving its gradients behind), and with none in image 1."""
-    nothing = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), [])
-    empty = replace(batch, targets=[batch.targets[0], nothing])
-    with torch.no_grad():
-        without = model(empty)
-    losses = model(batch)
-    for prefix, found in (("loss", losses), ("no_objects.loss", without)):
-        for reference, ours in names.items():
-            report.close(f"{prefix}.{reference}", found[ours].detach(), case.expected[f"{prefix}.{reference}"])
-        total = torch.stack(list(found.values())).sum()
-        report.close(f"{prefix}.total", total.detach(), case.expected[f"{prefix}.total"])
-    torch.stack(list(losses.values())).sum().backward()
 
 
 def compare_stages(report: Report, case: Case, model: CascadeRCNN, batch: Batch) -> None:

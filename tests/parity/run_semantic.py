@@ -14,7 +14,6 @@ from parity.logits import logits_of_images
 from torch import Tensor, nn
 
 from cvzoo.structures import Batch, Sample, Target, size_of
-from cvzoo.weights.strict import load_state
 
 ConfigOf = Callable[[dict[str, Any]], Any]
 """From what a case states to the model's config."""
@@ -26,7 +25,7 @@ def run_mmsegmentation(case: Case, *, config_of: ConfigOf) -> Report:
     canvas = case.info["model"]["data_preprocessor"].get("size")
     report, batch = Report(case.info["tolerance"]["relative"]), semantic_batch(case, "gt_label_map", canvas)
     check_windows(case.info["model"], batch.sizes)
-    model = loaded(case, config_of(case.info))
+    model = case.model(config_of(case.info))
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
     model.eval()
@@ -47,7 +46,7 @@ def run_mmsegmentation(case: Case, *, config_of: ConfigOf) -> Report:
 def run_detectron2(case: Case, *, config_of: ConfigOf) -> Report:
     sizes = [(h, w) for h, w in (image["output_size"] for image in case.info["images"])]
     report, batch = Report(), replace(semantic_batch(case, "sem_seg"), original_sizes=sizes)
-    model = loaded(case, config_of(case.info))
+    model = case.model(config_of(case.info))
     model.eval()
     images = model.config.pixels(batch.images, batch.sizes)
     with torch.no_grad():
@@ -68,13 +67,6 @@ def run_detectron2(case: Case, *, config_of: ConfigOf) -> Report:
             actual = buffers[keys[key.removeprefix("train.buffer_after.")]]
             report.close(key, actual, value, tolerance(case, "train.buffer_after"))
     return report
-
-
-def loaded(case: Case, config: Any) -> Any:
-    """The config's model with the case's weights."""
-    model = config.build()
-    load_state(model, case.ours(config), case.name)
-    return model
 
 
 def semantic_batch(case: Case, labels: str, canvas: list[int] | None = None) -> Batch:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
-from parity import evidence
+from parity.evidence import proves, record
 from parity.golden import GOLDEN, Case, Report, load_case
 from parity.options import must_be
 from torch import Tensor
@@ -15,7 +14,6 @@ from torch import Tensor
 from cvzoo.zoo.treefilter.tree import Method, Tree, minimum_spanning_tree, spanning_tree, tree_filter
 
 CASES = sorted(str(path.parent.relative_to(GOLDEN)) for path in GOLDEN.glob("ops_tree_filter/*/case.json"))
-SYSTEM, SOURCE = "treefilter", "TreeFilter-Torch, operator"
 
 
 def edges_of(tree: Tree) -> Tensor:
@@ -44,22 +42,21 @@ def compare_filter(report: Report, case: Case, tree: Tree, method: Method) -> No
         report.close(f"{method} grad.{which}", x.grad, case.expected[f"grad.{which}"], relative)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_golden_tree_filter(name: str, record_property: Callable[[str, Any], None]) -> None:
+@proves("treefilter", "TreeFilter-Torch, operator")
+@pytest.mark.parametrize("golden_case", CASES)
+def test_golden_tree_filter(golden_case: str, request: pytest.FixtureRequest) -> None:
     """The filter runs on the tree of the guidance, and on the reference's own: the only one that fits where edges are
     equal."""
-    case = load_case(name)
+    case = load_case(golden_case)
     must_be(case.info["options"], connectivity=4, distance="squared L2", normalised=True, sigma=None)
     report, own = Report(case.info["tolerance"]["relative"]), minimum_spanning_tree(case.inputs["guidance"])
     report.close("tree_weight", weight_of(own, case.inputs["guidance"]), case.expected["tree_weight"])
     trees = [spanning_tree(case.expected["tree_edges"])]
-    if "ties" not in name:
+    if "ties" not in golden_case:
         report.equal("tree_edges", edges_of(own), case.expected["tree_edges"])
         trees.append(own)
     for tree in trees:
         for method in get_args(Method):
             compare_filter(report, case, tree, method)
-    report.finish()
+    record(request.node, report)
     assert not case.info["options"].unread()
-    proven = evidence.recorded(name, SYSTEM, SOURCE, report.deviation, report.share)
-    record_property(evidence.KEY, proven)

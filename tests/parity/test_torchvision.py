@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from parity import evidence
+from parity.compare import as_rows
+from parity.evidence import proves, record
 from parity.golden import Report
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
@@ -63,8 +63,6 @@ LOSSES = {
 """torchvision's names of the losses, and ours."""
 Found = list[dict[str, Tensor]]
 """torchvision's detections of each image, or its targets."""
-Record = Callable[[str, Any], None]
-"""pytest's `record_property`."""
 
 
 @cache
@@ -120,17 +118,13 @@ def known(theirs: dict[str, Tensor], system: System, class_ids: tuple[int, ...])
     return {name: rows[labels >= 0] for name, rows in {**theirs, "labels": labels}.items()}
 
 
-def rows_of(prediction: Prediction) -> dict[str, Tensor]:
-    return {"boxes": prediction.boxes, "scores": prediction.scores, "labels": prediction.labels}
-
-
 def compare_detections(
     report: Report, system: System, found: Found, ours: list[Prediction], class_ids: tuple[int, ...]
 ) -> None:
     for n, (theirs, prediction) in enumerate(zip(found, ours)):
         expected = known(theirs, system, class_ids)
         assert len(expected["labels"]) > 5, "too few detections to say anything"
-        report.same_set(f"detections {n}", rows_of(prediction), expected)
+        report.same_set(f"detections {n}", as_rows(prediction), expected)
 
 
 def compare_masks(report: Report, found: Found, ours: MaskRCNN, inputs: Batch, predictions: list[Prediction]) -> None:
@@ -142,10 +136,10 @@ def compare_masks(report: Report, found: Found, ours: MaskRCNN, inputs: Batch, p
     masks = ours.masks(maps, detections)
     for n, (theirs, size) in enumerate(zip(found, inputs.sizes)):
         rows = {**theirs, "labels": theirs["labels"] - BACKGROUND["mask_rcnn"]}
-        partners = report.same_set(f"network detections {n}", rows_of(detections[n]), rows)
+        partners = report.same_set(f"network detections {n}", as_rows(detections[n]), rows)
         report.close(f"mask probabilities {n}", masks[n][partners], theirs["masks"][:, 0])
         expected = known(theirs, "mask_rcnn", ours.config.class_ids)
-        partners = report.same_set(f"detections with masks {n}", rows_of(predictions[n]), expected)
+        partners = report.same_set(f"detections with masks {n}", as_rows(predictions[n]), expected)
         pasted, actual = paste_masks(expected["masks"][:, 0], expected["boxes"], size), predictions[n].masks
         assert actual is not None
         check_pasted([actual[i] for i in partners], [to_bitmap(rle, size) for rle in pasted], size)
@@ -162,20 +156,19 @@ def check_pasted(ours: list[RLE], theirs: list[np.ndarray], size: Size) -> None:
     assert min(overlaps) >= 0.98
 
 
-@pytest.mark.parametrize(("system", "version"), [("retinanet", "v1"), ("retinanet", "v2"), ("fcos", "v1")])
-def test_dense(system: System, version: Version, request: pytest.FixtureRequest, record_property: Record) -> None:
+def versions(*pairs: tuple[System, Version]) -> list[Any]:
+    """Of systems, marked as what they prove."""
+    return [pytest.param(*pair, marks=proves(pair[0], "torchvision"), id="-".join(pair)) for pair in pairs]
+
+
+@pytest.mark.parametrize(("system", "version"), versions(("retinanet", "v1"), ("retinanet", "v2"), ("fcos", "v1")))
+def test_dense(system: System, version: Version, request: pytest.FixtureRequest) -> None:
     # scores of a random head nearly tie: a limit would cut between them
     theirs, config = torchvision_model(system, version, **SIDES, detections_per_img=10**6)
     assert isinstance(config, RetinaNetConfig | FCOSConfig)
     config = replace(config, detect=replace(config.detect, detections=10**6))
     report = compare_dense(system, theirs, config, spread=0.7)
-    prove(report, system, request.node.nodeid, record_property)
-
-
-def prove(report: Report, system: System, test: str, record_property: Record) -> None:
-    report.finish()
-    proven = evidence.recorded(test, system, "torchvision", report.deviation, report.share)
-    record_property(evidence.KEY, proven)
+    record(request.node, report)
 
 
 def compare_dense(system: System, theirs: nn.Module, config: RetinaNetConfig | FCOSConfig, spread: float) -> Report:
@@ -215,9 +208,11 @@ def compare_losses(
         report.close(LOSSES[name], losses[LOSSES[name]], loss)
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-@pytest.mark.parametrize("system", ["faster_rcnn", "mask_rcnn"])
-def test_two_stage(system: System, version: Version, request: pytest.FixtureRequest, record_property: Record) -> None:
+@pytest.mark.parametrize(
+    ("system", "version"),
+    versions(("faster_rcnn", "v1"), ("faster_rcnn", "v2"), ("mask_rcnn", "v1"), ("mask_rcnn", "v2")),
+)
+def test_two_stage(system: System, version: Version, request: pytest.FixtureRequest) -> None:
     theirs, config = two_stage(system, version)
     inputs = batch()
     images, targets = torchvision_inputs(system, inputs, config.class_ids)
@@ -234,7 +229,7 @@ def test_two_stage(system: System, version: Version, request: pytest.FixtureRequ
         found = compare_proposals(report, theirs, ours, images, inputs)
     if isinstance(ours, MaskRCNN):
         compare_masks(report, found, ours, inputs, predictions)
-    prove(report, system, request.node.nodeid, record_property)
+    record(request.node, report)
 
 
 def compare_proposals(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from parity import evidence
+from parity.evidence import proves, record
 from parity.golden import Report, under_our_keys
 from parity.logits import logits_of_images
 from torch import Tensor, nn
@@ -64,8 +63,8 @@ def reference(name: str) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_torchvision(name: str, request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> None:
+@pytest.mark.parametrize("name", [pytest.param(name, marks=proves(SYSTEMS[name], "torchvision")) for name in CONFIGS])
+def test_torchvision(name: str, request: pytest.FixtureRequest) -> None:
     report, images, theirs = Report(), batch(), reference(name)
     ours: Any = CONFIGS[name].build()
     load_state(ours, under_our_keys(theirs.state_dict(), CONFIGS[name], name), name)
@@ -77,9 +76,7 @@ def test_torchvision(name: str, request: pytest.FixtureRequest, record_property:
     for labels, found in zip(expected.argmax(dim=1), ours.predict(images), strict=True):
         report.equal("labels", found.labels, labels)
     compare_training(report, ours, theirs, images)
-    report.finish()
-    proven = evidence.recorded(request.node.nodeid, SYSTEMS[name], "torchvision", report.deviation, report.share)
-    record_property(evidence.KEY, proven)
+    record(request.node, report)
 
 
 def compare_training(report: Report, ours: Any, theirs: nn.Module, images: Batch) -> None:

@@ -19,7 +19,6 @@ from weights.reading import NETWORKS
 from zoo.systems import narrow
 
 from cvzoo.loading import build_with_weights
-from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.weights import lite0
@@ -29,6 +28,7 @@ from cvzoo.weights.files import read_weights
 from cvzoo.zoo import ROWS
 
 NARROW = ResNetConfig(depth=18, width=8)
+CORNERNET = "cornernet_hourglass_shapes"
 LITE0 = TimmConfig(name="tf_efficientnet_lite0")
 
 
@@ -103,10 +103,6 @@ def test_caffe_resnets_of_detectron2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", NETWORKS)
 def test_the_backbone_of_a_model(tmp_path: Path, row: str) -> None:
     recipe = narrow(row)
-    if isinstance(recipe.model.backbone, HourglassConfig):
-        with pytest.raises(WeightsError, match="nobody trains hourglass networks on ImageNet"):
-            build_with_weights(replace(recipe, backbone_weights="imagenet"))
-        return
     whole = recipe.model.build()
     torch.save(whole.state_dict(), tmp_path / "w.pth")
     other = replace(recipe, model=replace(recipe.model, num_classes=7), backbone_weights=str(tmp_path / "w.pth"))
@@ -242,3 +238,9 @@ def test_no_imagenet_weights_exist(config: Any, message: str) -> None:
         backbone = config.build()
     with pytest.raises(WeightsError, match=message):
         load_backbone(backbone, config, "imagenet")
+
+
+def test_nobody_trains_hourglasses_on_imagenet() -> None:
+    recipe = narrow(CORNERNET)
+    with pytest.raises(WeightsError, match=r"no ImageNet weights for HourglassConfig.* --backbone-weights None"):
+        build_with_weights(replace(recipe, backbone_weights="imagenet"))

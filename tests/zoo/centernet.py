@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from parity.compare import as_rows, batch_of, compare_mmdet_gradients
+from parity.compare import as_rows, batch_of, compare_mmdet_gradients, compare_mmdet_losses
 from parity.golden import Case, Report
 from parity.options import Options, must_be
-from parity.run_dense import loaded
 from torch import Tensor, nn
 from zoo.dense import narrow_body
 from zoo.systems import Fits, Golden
@@ -18,6 +17,7 @@ from cvzoo.nn.deconv import DeconvConfig
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.structures import Batch, Target, size_of
 from cvzoo.zoo.centernet.model import CenterNet, CenterNetConfig, Truth
 
@@ -36,7 +36,7 @@ def narrow(config: CenterNetConfig) -> CenterNetConfig:
     body = config.backbone
     if isinstance(body, HourglassConfig):
         body = replace(body, stem_channels=8, channels=(16, 16, 24), blocks=(1, 1, 2), width=16, norm="frozen")
-        return replace(config, backbone=body, frame=15)
+        return replace(config, backbone=body, frame=Frame(mask=15))
     assert config.neck is not None
     neck = replace(config.neck, channels=(16, 16, 8), norm="frozen")
     return replace(config, backbone=narrow_body(body), neck=neck)
@@ -103,14 +103,14 @@ def pixels_in(pixels: Options) -> Pixels:
 
 def run_mmdetection(case: Case) -> Report:
     report, batch = Report(case.info["tolerance"]["relative"]), batch_of(case, "gt_labels")
-    model = loaded(case, from_mmdetection(case.info))
+    model = case.model(from_mmdetection(case.info))
     images = model.config.pixels(batch.images, batch.sizes)
     report.close("preprocessed", images[:, :, ::16, ::16], case.expected["preprocessed"])
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     compare_step(report, case, with_running_norms(model.train()), batch, "eval_bn.")
     with torch.no_grad():
         without = model(replace(batch, targets=[batch.targets[0], Target.empty()]))
-    compare_losses(report, case, without, "no_objects.")
+    compare_mmdet_losses(report, case, without, LOSSES, "no_objects.loss.")
     compare_step(report, case, model.train(), batch, "train_bn.")
     model.load_state_dict(before)  # as the statistics of norms were before
     compare_outputs(report, case, model.eval(), batch)
@@ -130,16 +130,8 @@ def compare_step(report: Report, case: Case, model: CenterNet, batch: Batch, ste
     model.zero_grad()
     losses = model(batch)
     torch.stack(list(losses.values())).sum().backward()
-    compare_losses(report, case, losses, step)
+    compare_mmdet_losses(report, case, losses, LOSSES, f"{step}loss.")
     compare_mmdet_gradients(report, case, model, step)
-
-
-def compare_losses(report: Report, case: Case, losses: dict[str, Tensor], step: str) -> None:
-    assert set(losses) == set(LOSSES.values())
-    for theirs, ours in LOSSES.items():
-        report.close(f"{step}{theirs}", losses[ours].detach(), case.expected[f"{step}loss.{theirs}"])
-    total = torch.stack(list(losses.values())).sum().detach()
-    report.close(f"{step}total", total, case.expected[f"{step}loss.total"])
 
 
 @torch.no_grad()

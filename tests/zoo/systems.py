@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from parity.golden import Case, Report
+from torch import Tensor
 
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
@@ -58,6 +59,16 @@ FACTS: dict[str, Facts] = {system.key: cast(Facts, importlib.import_module(f"zoo
 """By the name of the system's folder."""
 
 
+def built(row: str, **options: Any) -> Any:
+    """The narrow model of a row."""
+    return narrow(row, **options).model.build()
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """What is minimised."""
+    return torch.stack(list(losses.values())).sum()
+
+
 def overfits(config: Any, batch: Batch) -> None:
     """A fresh model halves its loss on one batch. A single loss may jump, so that five in a row count."""
     torch.manual_seed(1)
@@ -65,7 +76,7 @@ def overfits(config: Any, batch: Batch) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
     losses: list[float] = []
     while len(losses) < 150:
-        loss = torch.stack(list(model(batch).values())).sum()
+        loss = total(model(batch))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10)

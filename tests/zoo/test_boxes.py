@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from zoo.systems import narrow, overfits
+from zoo.systems import built, overfits, total
 
 from cvzoo.data.shapes import draw
-from cvzoo.nn.model import Model
 from cvzoo.ops.masks import to_bitmap
 from cvzoo.structures import Batch, Mask, Target
 from cvzoo.zoo import ROWS
@@ -20,17 +18,9 @@ from cvzoo.zoo import ROWS
 DETECTORS = [name for name, row in ROWS.items() if row.recipe().model.answer == "boxes"]
 
 
-def built(row: str) -> Model:
-    return narrow(row).model.build()
-
-
 def samples(*sizes: tuple[int, int], objects: int = 3) -> list[Any]:
     drawn = [draw(height, width, objects, seed=i, masks=True) for i, (height, width) in enumerate(sizes)]
     return [replace(sample, original_size=sample.size, image_id=i) for i, sample in enumerate(drawn)]
-
-
-def total(losses: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(losses.values())).sum()
 
 
 @pytest.mark.parametrize("row", DETECTORS)

@@ -13,6 +13,7 @@ from weights import reading
 from zoo.systems import narrow
 
 from cvzoo.loading import read_state
+from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.structures import Batch, Sample, Target
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo import ROWS
@@ -105,7 +106,7 @@ def test_the_authors_files_with_hourglasses() -> None:
     assert reading.readers(as_authors_hourglass(own)) == {("centernet", "xingyizhou/CenterNet")}
     state, found = read_state(as_authors_hourglass(own), narrow(HOURGLASS), "the file")
     assert found.pixels == weights.AUTHORS.pixels
-    assert found.frame == 127
+    assert found.frame == Frame(mask=127)
     load_state(again := found.build(), state, "the file")
     assert reading.equal_states(again, model)
 
@@ -161,7 +162,7 @@ def test_a_perfect_map_gives_the_boxes_back() -> None:
 
 def test_the_frame_moves_no_box() -> None:
     """An image of 64 x 96 lies at 16, 16 of a canvas of 96 x 128: 4 cells from its top and left."""
-    framed = narrow(PLAIN, frame=31, clip=False).model.build().eval()
+    framed = narrow(PLAIN, frame=Frame(), clip=False).model.build().eval()
     image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
     batch = Batch.collate([Sample(image, original_size=(64, 96))])
 

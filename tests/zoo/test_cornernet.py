@@ -20,6 +20,7 @@ from zoo.systems import narrow
 
 from cvzoo.loading import read_state
 from cvzoo.nn.hourglass import HourglassConfig
+from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.parts.heatmap.targets import Objects
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Sample, Target, size_of
@@ -192,7 +193,7 @@ def test_pairs_of_corners_make_boxes_as_defined(seed: int, clipped: bool, count:
 
 @pytest.mark.parametrize("around", ["mean", "black"])
 def test_images_lie_in_the_middle_of_their_canvas(around: str) -> None:
-    model = narrow(ROW, frame=31, around=around).model.build()
+    model = narrow(ROW, frame=Frame(extra=0, around=around)).model.build()
     image = torch.randint(0, 255, (3, 40, 50), dtype=torch.uint8)
     images, begins = model.placed(Batch.collate([Sample(image, original_size=(40, 50))]))
     assert size_of(images) == (63, 63)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from zoo.systems import narrow, overfits
+from torch import nn
+from zoo.systems import built, overfits, total
 
 from cvzoo.data.shapes import draw
 from cvzoo.structures import IGNORE, Batch, Segmentation
@@ -17,17 +17,9 @@ from cvzoo.zoo import ROWS
 SEGMENTERS = [name for name, row in ROWS.items() if row.recipe().model.answer == "label_maps"]
 
 
-def built(row: str) -> Any:
-    return narrow(row).model.build()
-
-
 def samples(*sizes: tuple[int, int]) -> list[Any]:
     drawn = [draw(height, width, 3, seed=i, label_maps=True) for i, (height, width) in enumerate(sizes)]
     return [replace(sample, original_size=sample.size, image_id=i) for i, sample in enumerate(drawn)]
-
-
-def total(losses: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(losses.values())).sum()
 
 
 def without_batch_statistics(model: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ def names(config: Any, first: int) -> dict[int, str]:
 
 @pytest.mark.parametrize(
     ("config", "first"),
-    [(of_retinanet.TORCHVISION, 0), (of_fcos.TORCHVISION, 0), (of_faster_rcnn.TORCHVISION["v1"], 1)],
+    [(of_retinanet.TORCHVISION, 0), (of_fcos.TORCHVISION, 0), (of_faster_rcnn.TORCHVISION, 1)],
 )
 def test_every_output_has_its_coco_class(config: Any, first: int) -> None:
     assert len(config.class_ids) == config.num_classes
@@ -79,8 +79,8 @@ def has_common_options(ours: Any, theirs: Any) -> None:
     [
         (detection.retinanet_resnet50_fpn, of_retinanet.TORCHVISION),
         (detection.fcos_resnet50_fpn, of_fcos.TORCHVISION),
-        (detection.fasterrcnn_resnet50_fpn, of_faster_rcnn.TORCHVISION["v1"]),
-        (detection.maskrcnn_resnet50_fpn, of_mask_rcnn.TORCHVISION["v1"]),
+        (detection.fasterrcnn_resnet50_fpn, of_faster_rcnn.TORCHVISION),
+        (detection.maskrcnn_resnet50_fpn, of_mask_rcnn.TORCHVISION),
     ],
 )
 def test_the_eps_of_published_norms_is_torchvisions(
@@ -101,10 +101,10 @@ def no_state(*_: Any, **__: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("ours", "builder"),
     [
-        (of_faster_rcnn.TORCHVISION["v1"], detection.fasterrcnn_resnet50_fpn),
-        (of_faster_rcnn.TORCHVISION["v2"], detection.fasterrcnn_resnet50_fpn_v2),
-        (of_mask_rcnn.TORCHVISION["v1"], detection.maskrcnn_resnet50_fpn),
-        (of_mask_rcnn.TORCHVISION["v2"], detection.maskrcnn_resnet50_fpn_v2),
+        (of_faster_rcnn.TORCHVISION, detection.fasterrcnn_resnet50_fpn),
+        (of_faster_rcnn.TORCHVISION_V2, detection.fasterrcnn_resnet50_fpn_v2),
+        (of_mask_rcnn.TORCHVISION, detection.maskrcnn_resnet50_fpn),
+        (of_mask_rcnn.TORCHVISION_V2, detection.maskrcnn_resnet50_fpn_v2),
     ],
 )
 def test_rcnns_have_torchvisions_options(ours: Any, builder: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.nn.towers import logit
-from cvzoo.ops.anchors import per_anchor
+from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.detect import DetectConfig, best_pairs, detect
 from cvzoo.structures import Prediction, Size
@@ -47,6 +47,38 @@ def moved_anchors(
         return decode_boxes(deltas_P4, anchors[level][anchor_P], weights, clamp_shrinking)
 
     return boxes_at
+
+
+class AnchoredConfig(DetectionConfig, Protocol):
+    """What the config of a detector says that moves anchors."""
+
+    @property
+    def anchors(self) -> AnchorConfig: ...
+    @property
+    def box_weights(self) -> Weights: ...
+
+
+class AnchoredOutput(Protocol):
+    """What its head says of the anchors, level by level."""
+
+    @property
+    def logits(self) -> list[Tensor]: ...
+    @property
+    def deltas(self) -> list[Tensor]: ...
+
+
+def detections_of_anchors(
+    raw: AnchoredOutput,
+    config: AnchoredConfig,
+    canvas: Size,
+    sizes: list[Size],
+    original_sizes: list[Size],
+    clamp_shrinking: bool,
+) -> list[Prediction]:
+    """`detections_of` anchors that deltas have moved."""
+    anchors = anchors_of(config.anchors, raw.logits, canvas)
+    boxes_at = moved_anchors(raw.deltas, anchors, config.box_weights, clamp_shrinking)
+    return detections_of(raw.logits, getattr(raw, "centreness", []), boxes_at, config, sizes, original_sizes)
 
 
 def detections_of(

@@ -57,7 +57,7 @@ class DenseHead(nn.Module):
         self.centreness_on = centreness
         self.scales = nn.ParameterList(nn.Parameter(torch.tensor(1.0)) for _ in range(scaled_levels))
         init_normal(self)
-        nn.init.constant_(self.cls_out.bias, logit(prior))  # type: ignore[arg-type]
+        nn.init.constant_(self.cls_out.get_parameter("bias"), logit(prior))
 
     def forward(self, features: list[Tensor]) -> DenseOutput:
         logits, deltas, centreness = [], [], []

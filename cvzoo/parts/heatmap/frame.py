@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,19 @@ from cvzoo.structures import Size
 
 Corner = tuple[int, int]
 """Where an image begins on its canvas: (top, left)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """How large the canvas is, and what lies around the image."""
+
+    mask: int = 31
+    """A side of the canvas is the image's with all bits of this number set, plus `extra`: 31, or 127 with hourglasses
+    of five levels."""
+    extra: int = 1
+    """What a side of the canvas has beyond that."""
+    around: Literal["black", "mean"] = "black"
+    """What lies around the image: black, or the mean colour of the network's input."""
 
 
 def framed(images_N3HW: Tensor, sizes: list[Size], mask: int, extra: int) -> tuple[Tensor, list[Corner]]:

@@ -120,8 +120,8 @@ class BoxHead(nn.Module):
 
     def _initialise(self) -> None:
         for fc in self.fcs:
-            nn.init.kaiming_uniform_(fc.weight, a=1)  # type: ignore[arg-type]
-            nn.init.zeros_(fc.bias)  # type: ignore[arg-type]
+            nn.init.kaiming_uniform_(fc.get_parameter("weight"), a=1)
+            nn.init.zeros_(fc.get_parameter("bias"))
         for layer, std in ((self.cls_out, 0.01), (self.box_out, 0.001)):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)

@@ -30,8 +30,14 @@ from cvzoo.weights.conventions import (
     MMDETECTION_BODY,
     TORCHVISION_BODY,
     coco_classes,
+    fitted,
+    on_resnext,
+    torchvision_body,
 )
+from cvzoo.weights.keys import pyramid as pyramid_keys
 from cvzoo.weights.source import Marker
+
+Config = TypeVar("Config")
 
 
 class Stages(TypedDict, total=False):
@@ -103,16 +109,30 @@ TORCHVISION_V2 = Stages(
 TORCHVISION_MASKS = MaskHeadConfig(pool=RoIPoolConfig(size=14, sampling=2, aligned=False), target="soft")
 
 
-def torchvision_version(state: Mapping[str, Tensor]) -> str:
-    """`v1` or `v2`, whose box head begins with convolutions."""
-    return "v2" if "box_head.convs.0.conv.weight" in state else "v1"
+def torchvision(v1: Config, v2: Config, state: Mapping[str, Tensor], row: Config) -> Config:
+    """The version that a state is of: v2's box head begins with convolutions."""
+    version: Any = v2 if "box_head.convs.0.conv.weight" in state else v1
+    return fitted(replace(version, backbone=torchvision_body(state, version.backbone)), state, row)
+
+
+def detectron2(pyramid: Config, c4: Config, state: Mapping[str, Tensor], row: Config) -> Config:
+    """The convention for the row's kind of maps."""
+    return fitted(on_resnext(c4 if on_c4(row) else pyramid, row), state, row)
+
+
+def on_c4(row: Any) -> bool:
+    """Whether a row's only map is C4."""
+    return row.fpn is None
+
+
+def on_pyramid(row: Any) -> bool:
+    return row.fpn is not None
 
 
 BOX_HEAD = r"^box_head\."
 MASK_HEAD = r"^mask_head\."
-PYRAMID = r"^neck\."
 OUR_STAGES = r"^rpn\.objectness\."
-"""Our keys of the first stage, of the heads, of a pyramid."""
+"""Our keys of the first stage and of the heads; those of pyramids are in `weights/keys/pyramid.py`."""
 DETECTRON2_STAGES = r"^proposal_generator\."
 DETECTRON2_BOX_HEAD = r"^roi_heads\.box_predictor\.(?!\d)"
 DETECTRON2_MASK_HEAD = r"^roi_heads\.mask_head\."
@@ -124,9 +144,7 @@ MMDETECTION_MASK_HEAD = r"^roi_head\.mask_head\."
 MMDETECTION_CASCADE = r"^roi_head\.bbox_head\.\d\."
 TORCHVISION_BOX_HEAD = r"^roi_heads\.box_predictor\.cls_score\."
 TORCHVISION_MASK_HEAD = r"^roi_heads\.mask_predictor\."
-TORCHVISION_PYRAMID = r"^backbone\.fpn\.inner_blocks\."
-MMDETECTION_PYRAMID = r"^neck\.lateral_convs\."
-OUR_C4 = Marker(has=(OUR_STAGES, BOX_HEAD), lacks=(PYRAMID, MASK_HEAD))
+OUR_C4 = Marker(has=(OUR_STAGES, BOX_HEAD), lacks=(pyramid_keys.OURS, MASK_HEAD))
 DETECTRON2_ON_C4 = Marker(
     has=(DETECTRON2_STAGES, DETECTRON2_BOX_HEAD, DETECTRON2_C4_STAGE), lacks=(DETECTRON2_PYRAMID, DETECTRON2_MASK_HEAD)
 )

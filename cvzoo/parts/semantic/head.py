@@ -50,7 +50,7 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.conv = nn.Conv2d(channels, classes, 1)
         nn.init.normal_(self.conv.weight, std=0.01)
-        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.conv.get_parameter("bias"))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         return self.conv(self.dropout(x_NCHW))

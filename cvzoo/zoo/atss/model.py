@@ -27,7 +27,7 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
 from cvzoo.ops.points import cells_of_image
-from cvzoo.parts.dense.detections import detections_of, moved_anchors
+from cvzoo.parts.dense.detections import detections_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
 from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
@@ -138,6 +138,4 @@ class ATSS(DenseDetector[ATSSConfig, DenseOutput]):
 
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c = self.config
-        boxes_at = moved_anchors(raw.deltas, anchors_of(c.anchors, raw.logits, canvas), c.box_weights, True)
-        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)
+        return detections_of_anchors(raw, self.config, canvas, sizes, original_sizes, True)

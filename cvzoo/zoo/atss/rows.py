@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import cvpods, mmdetection
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def atss_r50_fpn_1x() -> Recipe:
@@ -56,17 +52,10 @@ def atss_r18_fpn_shapes() -> Recipe:
     return settings.shapes("atss_r18_fpn_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.atss.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="ATSS",
     papers=("1912.02424",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=atss_r50_fpn_1x,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from cvzoo.weights.conventions import MMDETECTION_BODY, fitted
 from cvzoo.weights.keys import dense, pyramid
@@ -22,10 +23,6 @@ def from_mmdetection(state: State) -> State:
     return dense.from_mmdetection(state, *NAMES)
 
 
-def mmdetection(state: State, row: ATSSConfig) -> ATSSConfig:
-    return fitted(MMDETECTION, state, row, ("tower_convs",))
-
-
 WHAT = "ATSS"
 SOURCES = (
     own(
@@ -40,6 +37,6 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.atss_cls\.")),
         translate=from_mmdetection,
-        config=mmdetection,
+        config=partial(fitted, MMDETECTION, own=("tower_convs",)),
     ),
 )

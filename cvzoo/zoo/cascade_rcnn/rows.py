@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.data.config import Data
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import MMDETECTION, cvpods, detectron2, original
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def cascade_rcnn_r50_fpn_1x() -> Recipe:
@@ -68,17 +64,10 @@ def cascade_mask_rcnn_r18_fpn_shapes() -> Recipe:
     return settings.shapes("cascade_mask_rcnn_r18_fpn_shapes", model, masks=True)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.cascade_rcnn.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="Cascade R-CNN",
     papers=("1712.00726",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=cascade_rcnn_r50_fpn_1x,

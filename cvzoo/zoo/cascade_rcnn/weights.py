@@ -11,7 +11,7 @@ from cvzoo.nn.pixels import CAFFE
 from cvzoo.parts.rcnn import conventions as stages
 from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
 from cvzoo.weights.conventions import CAFFE_BODY, MMDETECTION_BODY, fitted, on_resnext
-from cvzoo.weights.keys import rcnn
+from cvzoo.weights.keys import pyramid, rcnn
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Marker, Source, own
 from cvzoo.zoo.cascade_rcnn.model import CascadeRCNNConfig, StageConfig
@@ -60,8 +60,8 @@ WHAT, WITH_MASKS = "Cascade R-CNN", "Cascade Mask R-CNN"
 OURS, OUR_MASKS = r"^box_heads\.\d\.", r"^mask_heads\.\d\."
 DETECTRON2_KEYS = (stages.DETECTRON2_CASCADE, stages.DETECTRON2_PYRAMID)
 SOURCES = (
-    own(WHAT, Marker(has=(OURS, stages.PYRAMID), lacks=(OUR_MASKS,)), without_masks),
-    own(WITH_MASKS, Marker(has=(OURS, stages.PYRAMID, OUR_MASKS)), with_masks),
+    own(WHAT, Marker(has=(OURS, pyramid.OURS), lacks=(OUR_MASKS,)), without_masks),
+    own(WITH_MASKS, Marker(has=(OURS, pyramid.OURS, OUR_MASKS)), with_masks),
     Source(
         name="detectron2",
         what=WHAT,
@@ -82,7 +82,7 @@ SOURCES = (
         name="mmdetection",
         what=WHAT,
         marker=Marker(
-            has=(stages.MMDETECTION_CASCADE, stages.MMDETECTION_PYRAMID), lacks=(stages.MMDETECTION_MASK_HEAD,)
+            has=(stages.MMDETECTION_CASCADE, pyramid.MMDETECTION_MARK), lacks=(stages.MMDETECTION_MASK_HEAD,)
         ),
         translate=rcnn.from_mmdetection,
         config=mmdetection,
@@ -91,7 +91,7 @@ SOURCES = (
     Source(
         name="mmdetection",
         what=WITH_MASKS,
-        marker=Marker(has=(stages.MMDETECTION_CASCADE, stages.MMDETECTION_PYRAMID, stages.MMDETECTION_MASK_HEAD)),
+        marker=Marker(has=(stages.MMDETECTION_CASCADE, pyramid.MMDETECTION_MARK, stages.MMDETECTION_MASK_HEAD)),
         translate=rcnn.from_mmdetection,
         config=mmdetection,
         fits=with_masks,

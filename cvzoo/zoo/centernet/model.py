@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.deconv import DeconvConfig
 from cvzoo.nn.hourglass import HourglassConfig
-from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.boxes import clip_boxes, scale_boxes
 from cvzoo.ops.classes import classes_of
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.parts.heatmap.frame import Corner, begun_at, framed
+from cvzoo.parts.heatmap.detector import HeatmapDetector
+from cvzoo.parts.heatmap.frame import Corner, Frame, begun_at
 from cvzoo.parts.heatmap.head import Branch
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
 from cvzoo.parts.heatmap.peaks import peaks
 from cvzoo.parts.heatmap.targets import GaussianConfig, at_cells, cells_of, draw, last_in_cell, objects_of
-from cvzoo.structures import AnswerKind, Batch, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
 
 START = math.log(0.1 / 0.9)
 """Logits that every class starts from: a score of 0.1."""
@@ -76,9 +76,8 @@ class CenterNetConfig:
     """Sizes and offsets are learnt by one object per cell and divided by the number of peaks in the heat maps
     (mmdetection), or by every object and divided by their number (original, cvpods)."""
 
-    frame: int | None = None
-    """Inference: each image lies in the middle of a black canvas whose sides are its own with all bits of this number
-    set, plus one (31 in all references, 127 with an hourglass); None: padded as in training."""
+    frame: Frame | None = None
+    """Inference: each image lies in the middle of a canvas (all references); None: padded as in training."""
     peak_window: int = 3
     """A peak is the highest cell of a square window of this many cells; odd."""
     detections: int = 100
@@ -117,11 +116,11 @@ class Head(nn.Module):
         self.cls = Branch(in_channels, channels, classes)
         self.size = Branch(in_channels, channels, 2)
         self.offset = Branch(in_channels, channels, 2)
-        nn.init.constant_(self.cls.out.bias, START)  # type: ignore[arg-type]
+        nn.init.constant_(self.cls.out.get_parameter("bias"), START)
         for branch in (self.size, self.offset):
             for conv in (branch.conv, branch.out):
                 nn.init.normal_(conv.weight, std=0.001)
-                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(conv.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> CenterNetOutput:
         return CenterNetOutput(self.cls(x), self.size(x), self.offset(x))
@@ -142,7 +141,7 @@ class Truth(NamedTuple):
     """1 for objects that learn size and offset, 0 for others."""
 
 
-class CenterNet(Model):
+class CenterNet(HeatmapDetector[CenterNetOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     config: CenterNetConfig
@@ -164,20 +163,6 @@ class CenterNet(Model):
         if not self.training:
             return found
         return found._replace(earlier=tuple(head(x) for head, x in zip(self.earlier, maps)))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        mask = self.config.frame
-        if mask is None:
-            images = self.config.pixels(batch.images, batch.sizes)
-            return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
-        on_canvas, corners = framed(batch.images, batch.sizes, mask, extra=1)
-        images = self.config.pixels(on_canvas, [size_of(on_canvas)] * len(batch))
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images), corners)
 
     def truth(self, targets: list[Target], canvas: Size, map_size: Size) -> Truth:
         """What maps of `map_size` learn."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, Schedule, settings
 from cvzoo.recipes.data_sets import COCO_512
 from cvzoo.zoo.published import cvpods, mmdetection
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 SGD = Optim(lr=0.02, norm_weight_decay=1e-4, clip_norm=35.0)
 """mmdetection's and, but for the clipping, cvpods'."""
@@ -29,11 +25,12 @@ SCHEDULE_50E = Schedule(iterations=244_300, batch=24, base_batch=24, milestones=
 
 def centernet_r18_512() -> Recipe:
     """CenterNet R-18 on windows of 512 px, 140 epochs, with plain convolutions before each deconvolution."""
+    from cvzoo.parts.heatmap.frame import Frame
     from cvzoo.zoo.centernet.model import CenterNetConfig
 
     return Recipe(
         row="centernet_r18_512",
-        model=CenterNetConfig(frame=31),
+        model=CenterNetConfig(frame=Frame()),
         backbone_weights="imagenet",
         data=replace(COCO_512, window_side=512, colour_jitter=0.0, distort_colours=True),
         optim=SGD,
@@ -76,6 +73,7 @@ def centernet_r101_512() -> Recipe:
 def centernet_hourglass104_512() -> Recipe:
     """CenterNet with Hourglass-104 on windows of 512 px, 50 epochs (the authors'), from random weights."""
     from cvzoo.nn.hourglass import HourglassConfig
+    from cvzoo.parts.heatmap.frame import Frame
     from cvzoo.parts.heatmap.targets import GaussianConfig
     from cvzoo.zoo.centernet.model import CenterNetConfig
 
@@ -87,7 +85,7 @@ def centernet_hourglass104_512() -> Recipe:
         margin=1.0,
         clamp=1e-4,
         normaliser="objects",
-        frame=127,
+        frame=Frame(mask=127),
     )
     return Recipe(
         row="centernet_hourglass104_512",
@@ -124,19 +122,12 @@ def centernet_r18_shapes() -> Recipe:
     return settings.shapes("centernet_r18_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.centernet.weights import SOURCES
-
-    return SOURCES
-
-
 AUTHORS = "https://github.com/xingyizhou/CenterNet/blob/master/readme/MODEL_ZOO.md"
 CVPODS = "detection/coco/centernet/centernet"
 SYSTEM = System(
     name="CenterNet",
     papers=("1904.07850",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=centernet_r18_512,

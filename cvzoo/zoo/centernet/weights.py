@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import Pixels
+from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.parts.heatmap.targets import GaussianConfig
-from cvzoo.weights.classes import scored_classes
+from cvzoo.weights.classes import with_classes_of
 from cvzoo.weights.conventions import fitted
 from cvzoo.weights.keys import body, hourglass
 from cvzoo.weights.keys.rename import Rules, State, renamed
@@ -19,7 +20,7 @@ from cvzoo.zoo.centernet.model import CenterNetConfig
 
 SIZES = ("head_channels", "detections")
 """Options that are the row's."""
-MMDETECTION = CenterNetConfig(frame=31, clip=False)
+MMDETECTION = CenterNetConfig(frame=Frame(), clip=False)
 """`centernet_r18_8xb16-crop512-140e_coco` and, with a deformable neck, `centernet_r18-dcnv2_...`."""
 AUTHORS = CenterNetConfig(
     pixels=Pixels(
@@ -31,11 +32,11 @@ AUTHORS = CenterNetConfig(
     margin=1.0,
     clamp=1e-4,
     normaliser="objects",
-    frame=31,
+    frame=Frame(),
     clip=False,
 )
 """`ctdet` with `res_*` and `resdcn_*`; the statistics of its pixels are of 0..1 there."""
-AUTHORS_HOURGLASS = replace(AUTHORS, backbone=HourglassConfig(), neck=None, head_channels=256, frame=127)
+AUTHORS_HOURGLASS = replace(AUTHORS, backbone=HourglassConfig(), neck=None, head_channels=256, frame=Frame(mask=127))
 """`ctdet` with `hourglass`."""
 DECONVOLUTIONS = 3
 BRANCHES = {"cls": ("heatmap_head", "hm"), "size": ("wh_head", "wh"), "offset": ("offset_head", "reg")}
@@ -105,7 +106,7 @@ def authors(state: State, row: CenterNetConfig) -> CenterNetConfig:
 def authors_hourglass(state: State, row: CenterNetConfig) -> CenterNetConfig:
     sizes = {name: getattr(row, name) for name in SIZES}
     body = replace(row.backbone, norm="batch")
-    return replace(AUTHORS_HOURGLASS, num_classes=scored_classes(state), backbone=body, **sizes)
+    return with_classes_of(state, replace(AUTHORS_HOURGLASS, backbone=body, **sizes))
 
 
 def on_hourglasses(config: CenterNetConfig) -> bool:

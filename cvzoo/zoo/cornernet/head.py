@@ -69,7 +69,7 @@ class CornerHead(nn.Module):
         self.heat = Branch(channels, branch, num_classes)
         self.tag = Branch(channels, branch, 1)
         self.offset = Branch(channels, branch, 2)
-        nn.init.constant_(self.heat.out.bias, logit(prior))  # type: ignore[arg-type]
+        nn.init.constant_(self.heat.out.get_parameter("bias"), logit(prior))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.pool(x)

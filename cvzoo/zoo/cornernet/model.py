@@ -17,16 +17,16 @@ from torch import Tensor
 
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.layers import Norm
-from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.ops.boxes import scale_boxes
 from cvzoo.ops.classes import classes_of
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
-from cvzoo.parts.heatmap.frame import Corner, framed
+from cvzoo.parts.heatmap.detector import HeatmapDetector
+from cvzoo.parts.heatmap.frame import Corner, Frame
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
 from cvzoo.parts.heatmap.targets import GaussianConfig, Objects, at_cells, cells_of, draw, last_in_cell, objects_of
-from cvzoo.structures import AnswerKind, Batch, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
 from cvzoo.zoo.cornernet.head import CornerOutput, PairHead, PairOutput
 from cvzoo.zoo.cornernet.pairs import boxes_between, corners_in
 from cvzoo.zoo.cornernet.tags import TagLoss, tag_losses
@@ -81,11 +81,8 @@ class CornerNetConfig:
     tags: TagLoss = field(default_factory=TagLoss)
     """How tags of one object are pulled together and those of different objects pushed apart."""
 
-    frame: int | None = 127
-    """Inference: each image lies in the middle of a canvas whose sides are its own with all bits of this number set;
-    None: padded as in training."""
-    around: Literal["mean", "black"] = "mean"
-    """Inference: what lies around an image on its canvas, the mean colour (mmdetection), or black."""
+    frame: Frame | None = field(default_factory=lambda: Frame(mask=127, extra=0, around="mean"))
+    """Inference: each image lies in the middle of a canvas; None: padded as in training."""
     corners: int = 100
     """So many top-left and bottom-right corners of an image, over all classes, are paired."""
     peak_kernel: int = 3
@@ -105,7 +102,7 @@ class CornerNetConfig:
         return CornerNet(self)
 
 
-class CornerNet(Model):
+class CornerNet(HeatmapDetector[PairOutput]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     config: CornerNetConfig
@@ -126,25 +123,6 @@ class CornerNet(Model):
 
     def raw(self, images_N3HW: Tensor) -> PairOutput:
         return self.head(self.backbone(images_N3HW))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.config.pixels(batch.images, batch.sizes)
-        return self.losses(self.raw(images), batch.targets, batch.sizes, size_of(images))
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Prediction]:
-        images, begins = self.placed(batch)
-        return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images), begins)
-
-    def placed(self, batch: Batch) -> tuple[Tensor, list[Corner] | None]:
-        """Normalised images on their canvas, and where they begin there unless at its top left."""
-        c = self.config
-        if c.frame is None:
-            return c.pixels(batch.images, batch.sizes), None
-        if c.around == "mean":
-            return framed(c.pixels(batch.images, batch.sizes), batch.sizes, c.frame, extra=0)
-        images, begins = framed(batch.images, batch.sizes, c.frame, extra=0)
-        return c.pixels(images, [size_of(images)] * len(batch)), begins
 
     def heat_targets(self, objects: Objects, images: int, size: Size) -> tuple[Tensor, Tensor]:
         """(N, K, H, W) of each kind of corner: 1 at the corners, and less around them."""
@@ -196,15 +174,15 @@ class CornerNet(Model):
         sizes: list[Size],
         original_sizes: list[Size],
         canvas: Size,
-        begins: list[Corner] | None = None,
+        corners: list[Corner] | None = None,
     ) -> list[Prediction]:
-        """Detections of each image in original pixels; `begins` are where the images begin on the canvas."""
+        """Detections of each image in original pixels; `corners` are where the images begin, if not at the canvas'."""
         c = self.config
         one, other = (corners_in(maps, c.corners, c.peak_kernel, canvas) for maps in raw)
         found = []
-        for n, begin in enumerate(begins or [(0, 0)] * len(sizes)):
+        for n, corner in enumerate(corners or [(0, 0)] * len(sizes)):
             clip = sizes[n] if c.clip == "all" else None
-            candidates = boxes_between(one.of(n), other.of(n), begin, clip, c.tag_distance, c.pairs)
+            candidates = boxes_between(one.of(n), other.of(n), corner, clip, c.tag_distance, c.pairs)
             boxes = scale_boxes(candidates.boxes, sizes[n], original_sizes[n])
             scores, index = soft_nms(boxes, candidates.scores, c.nms, c.detections, candidates.labels)
             kept = Prediction(boxes[index], scores, classes_of(candidates.labels[index], c.class_ids))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, Schedule, settings
 from cvzoo.recipes.data_sets import COCO_512
 from cvzoo.zoo.published import mmdetection
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def cornernet_hourglass104_511() -> Recipe:
@@ -44,19 +40,12 @@ def cornernet_hourglass_shapes() -> Recipe:
     return settings.shapes("cornernet_hourglass_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.cornernet.weights import SOURCES
-
-    return SOURCES
-
-
 PAPER = "https://arxiv.org/abs/1808.01244v1"
 STORE = "cornernet/cornernet_hourglass104_mstest"
 SYSTEM = System(
     name="CornerNet",
     papers=("1808.01244",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=cornernet_hourglass104_511,

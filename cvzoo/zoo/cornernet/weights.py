@@ -6,10 +6,12 @@ Sources: mmdetection 3 `configs/cornernet`; the authors' princeton-vl/CornerNet.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.soft_nms import SoftNMSConfig
-from cvzoo.weights.classes import scored_classes
+from cvzoo.parts.heatmap.frame import Frame
+from cvzoo.weights.classes import with_classes_of
 from cvzoo.weights.keys import hourglass
 from cvzoo.weights.keys.rename import Rules, State, renamed
 from cvzoo.weights.source import Marker, Source, own
@@ -27,7 +29,7 @@ AUTHORS = CornerNetConfig(
         bgr=True,
         divisor=1,
     ),
-    around="black",
+    frame=Frame(mask=127, extra=0),
     focal_clamp=1e-4,
     offsets_of="objects",
     # means over the two hourglasses there, sums here
@@ -73,19 +75,11 @@ def from_authors(state: State) -> State:
     return renamed(state, (*hourglass.ORIGINAL, *AUTHORS_HEAD))
 
 
-def mmdetection(state: State, row: CornerNetConfig) -> CornerNetConfig:
-    return fitted(MMDETECTION, state, row)
-
-
-def authors(state: State, row: CornerNetConfig) -> CornerNetConfig:
-    return fitted(AUTHORS, state, row)
-
-
 def fitted(convention: CornerNetConfig, state: State, row: CornerNetConfig) -> CornerNetConfig:
     """The toolbox's convention, as large as the row's and with as many outputs as the state has."""
     sizes = {name: getattr(row, name) for name in SIZES}
     sizes["backbone"] = replace(row.backbone, norm=convention.backbone.norm)
-    return replace(convention, num_classes=scored_classes(state), **sizes)
+    return with_classes_of(state, replace(convention, **sizes))
 
 
 WHAT = "CornerNet"
@@ -96,13 +90,13 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(r"^bbox_head\.tl_pool\.", r"^bbox_head\.br_emb\.")),
         translate=from_mmdetection,
-        config=mmdetection,
+        config=partial(fitted, MMDETECTION),
     ),
     Source(
         name="princeton-vl/CornerNet",
         what=WHAT,
         marker=Marker(has=(r"^(module\.)?tl_cnvs\.", r"^(module\.)?br_tags\.")),
         translate=from_authors,
-        config=authors,
+        config=partial(fitted, AUTHORS),
     ),
 )

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Recipe, data_sets, settings
 from cvzoo.zoo.published import mmsegmentation
 from cvzoo.zoo.system import Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def deeplabv3plus_r50_d8_cityscapes() -> Recipe:
@@ -52,17 +48,10 @@ def deeplabv3plus_r18_shapes() -> Recipe:
     return settings.shapes_label_maps("deeplabv3plus_r18_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.deeplabv3plus.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="DeepLab v3+",
     papers=("1802.02611", "1706.05587"),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=deeplabv3plus_r50_d8_cityscapes,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, data_sets, settings
 from cvzoo.zoo.published import cvpods, detectron2, original, torchvision
 from cvzoo.zoo.system import Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def faster_rcnn_r50_c4_1x() -> Recipe:
@@ -106,20 +102,6 @@ def faster_rcnn_r50_c4_shapes() -> Recipe:
     return settings.shapes("faster_rcnn_r50_c4_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.faster_rcnn.weights import SOURCES
-
-    return SOURCES
-
-
-def adopt(config: Any, row: Any) -> Any | None:
-    """Weights of another detector on C4 are this one's, too."""
-    from cvzoo.parts.rcnn.conventions import adopted_on_c4
-
-    return adopted_on_c4(config, row)
-
-
 FPN_WEIGHTS = (
     torchvision("fasterrcnn_resnet50_fpn_coco-258fb6c6", note="26 epochs", box_AP=0.370),
     torchvision(
@@ -142,8 +124,7 @@ OWN_NOTES = {"detectron2": "", "detectron2_3x": "3x"}
 SYSTEM = System(
     name="Faster R-CNN",
     papers=("1506.01497",),
-    sources=sources,
-    adopt=adopt,
+    module=__name__,
     rows=(
         Row(
             recipe=faster_rcnn_r50_c4_1x,

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.parts.rcnn import conventions as stages
-from cvzoo.weights.conventions import fitted, on_resnext, torchvision_body
-from cvzoo.weights.keys import rcnn
-from cvzoo.weights.keys.rename import State
+from cvzoo.weights.conventions import fitted
+from cvzoo.weights.keys import pyramid, rcnn
 from cvzoo.weights.source import Marker, Source, own
 from cvzoo.zoo.faster_rcnn.model import FasterRCNNConfig
 
-TORCHVISION = {
-    "v1": FasterRCNNConfig(**stages.TORCHVISION),
-    "v2": FasterRCNNConfig(**stages.TORCHVISION_V2),
-}
+TORCHVISION = FasterRCNNConfig(**stages.TORCHVISION)
+TORCHVISION_V2 = FasterRCNNConfig(**stages.TORCHVISION_V2)
 DETECTRON2 = FasterRCNNConfig(**stages.DETECTRON2)
 DETECTRON2_C4 = FasterRCNNConfig(**stages.DETECTRON2_C4)
 MMDETECTION = FasterRCNNConfig(**stages.MMDETECTION)
 
 
-def torchvision(state: State, row: FasterRCNNConfig) -> FasterRCNNConfig:
-    version = TORCHVISION[stages.torchvision_version(state)]
-    assert isinstance(version.backbone, ResNetConfig)
-    return fitted(replace(version, backbone=torchvision_body(state, version.backbone)), state, row)
-
-
-def detectron2(state: State, row: FasterRCNNConfig) -> FasterRCNNConfig:
-    return fitted(on_resnext(DETECTRON2 if row.fpn else DETECTRON2_C4, row), state, row)
-
-
-def mmdetection(state: State, row: FasterRCNNConfig) -> FasterRCNNConfig:
-    return fitted(MMDETECTION, state, row)
-
-
-def on_pyramid(row: FasterRCNNConfig) -> bool:
-    return row.fpn is not None
-
-
-def on_c4(row: FasterRCNNConfig) -> bool:
-    return row.fpn is None
-
-
 WHAT, ON_C4 = "Faster R-CNN", "Faster R-CNN on C4"
 SOURCES = (
-    own(WHAT, Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, stages.PYRAMID), lacks=(stages.MASK_HEAD,)), on_pyramid),
-    own(ON_C4, stages.OUR_C4, on_c4),
+    own(
+        WHAT,
+        Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, pyramid.OURS), lacks=(stages.MASK_HEAD,)),
+        stages.on_pyramid,
+    ),
+    own(ON_C4, stages.OUR_C4, stages.on_c4),
     Source(
         name="torchvision",
         what=WHAT,
         marker=Marker(
-            has=(stages.TORCHVISION_PYRAMID, stages.TORCHVISION_BOX_HEAD), lacks=(stages.TORCHVISION_MASK_HEAD,)
+            has=(pyramid.TORCHVISION_MARK, stages.TORCHVISION_BOX_HEAD), lacks=(stages.TORCHVISION_MASK_HEAD,)
         ),
         translate=rcnn.from_torchvision,
-        config=torchvision,
-        fits=on_pyramid,
+        config=partial(stages.torchvision, TORCHVISION, TORCHVISION_V2),
+        fits=stages.on_pyramid,
     ),
     Source(
         name="detectron2",
@@ -65,25 +43,27 @@ SOURCES = (
             lacks=(stages.DETECTRON2_MASK_HEAD,),
         ),
         translate=rcnn.from_detectron2,
-        config=detectron2,
-        fits=on_pyramid,
+        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        fits=stages.on_pyramid,
     ),
     Source(
         name="detectron2",
         what=ON_C4,
         marker=stages.DETECTRON2_ON_C4,
         translate=rcnn.from_detectron2,
-        config=detectron2,
-        fits=on_c4,
+        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        fits=stages.on_c4,
     ),
     Source(
         name="mmdetection",
         what=WHAT,
         marker=Marker(
-            has=(stages.MMDETECTION_PYRAMID, stages.MMDETECTION_BOX_HEAD), lacks=(stages.MMDETECTION_MASK_HEAD,)
+            has=(pyramid.MMDETECTION_MARK, stages.MMDETECTION_BOX_HEAD), lacks=(stages.MMDETECTION_MASK_HEAD,)
         ),
         translate=rcnn.from_mmdetection,
-        config=mmdetection,
-        fits=on_pyramid,
+        config=partial(fitted, MMDETECTION),
+        fits=stages.on_pyramid,
     ),
 )
+ADOPT = stages.adopted_on_c4
+"""Weights of another detector on C4 are this one's, too."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from cvzoo.recipes import Recipe, data_sets, settings
 from cvzoo.zoo.published import mmsegmentation
 from cvzoo.zoo.system import Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def fcn_r50_d8_cityscapes() -> Recipe:
@@ -37,17 +32,10 @@ def fcn_r18_shapes() -> Recipe:
     return settings.shapes_label_maps("fcn_r18_shapes", FCNConfig(**small.resnet()))
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.fcn.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="FCN",
     papers=("1411.4038",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=fcn_r50_d8_cityscapes,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import cvpods, mmdetection, original, torchvision
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def fcos_r50_fpn_1x() -> Recipe:
@@ -70,18 +66,11 @@ def fcos_r18_fpn_shapes() -> Recipe:
     return settings.shapes("fcos_r18_fpn_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.fcos.weights import SOURCES
-
-    return SOURCES
-
-
 AUTHORS = "https://github.com/tianzhi0549/FCOS"
 SYSTEM = System(
     name="FCOS",
     papers=("1904.01355", "2006.09214"),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=fcos_r50_fpn_1x,

@@ -29,7 +29,7 @@ from cvzoo.ops.classes import outputs_of
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
-from cvzoo.parts.dense.detections import detections_of, moved_anchors
+from cvzoo.parts.dense.detections import detections_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
 from cvzoo.structures import AnswerKind, Prediction, Size, Target
@@ -221,7 +221,4 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
 
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c = self.config
-        anchors = anchors_of(c.anchors, raw.logits, canvas)
-        boxes_at = moved_anchors(raw.deltas, anchors, c.box_weights, c.clamp_shrinking)
-        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)
+        return detections_of_anchors(raw, self.config, canvas, sizes, original_sizes, self.config.clamp_shrinking)

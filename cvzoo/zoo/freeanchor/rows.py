@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import cvpods, mmdetection, original
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def freeanchor_r50_fpn_1x() -> Recipe:
@@ -62,17 +57,10 @@ def freeanchor_r18_fpn_shapes() -> Recipe:
     return settings.shapes("freeanchor_r18_fpn_shapes", model)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.freeanchor.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="FreeAnchor",
     papers=("1909.02466",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=freeanchor_r50_fpn_1x,

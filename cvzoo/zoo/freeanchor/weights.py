@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.weights.conventions import MMDETECTION_BODY, fitted
 from cvzoo.weights.keys import dense, pyramid
-from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Marker, Source, own
 from cvzoo.zoo.freeanchor.model import FreeAnchorConfig
 
@@ -18,10 +18,6 @@ MMDETECTION = FreeAnchorConfig(
     clamp_shrinking=True,
 )
 """`freeanchor_r50_fpn_1x_coco`."""
-
-
-def mmdetection(state: State, row: FreeAnchorConfig) -> FreeAnchorConfig:
-    return fitted(MMDETECTION, state, row, ("tower_convs",))
 
 
 WHAT = "FreeAnchor"
@@ -38,7 +34,7 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
         translate=dense.anchor_head_of_mmdetection,
-        config=mmdetection,
+        config=partial(fitted, MMDETECTION, own=("tower_convs",)),
         types=("FreeAnchorRetinaHead",),
     ),
 )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Recipe, data_sets, settings
 from cvzoo.zoo.mask_rcnn.rows import mask_rcnn_r18_fpn_shapes, mask_rcnn_r50_fpn_1x
 from cvzoo.zoo.published import mmdetection, mmsegmentation
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def mask_rcnn_r50_fpn_gcb_r16_1x() -> Recipe:
@@ -53,17 +49,10 @@ def gcnet_r18_shapes() -> Recipe:
     return settings.shapes_label_maps("gcnet_r18_shapes", GCNetConfig(**small.resnet()))
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.gcnet.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="GCNet",
     papers=("1904.11492", "2012.13375"),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=mask_rcnn_r50_fpn_gcb_r16_1x,

@@ -5,9 +5,11 @@ Sources: mmsegmentation 1.2.2 `configs/_base_/models/gcnet_r50-d8.py`; mmdetecti
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from cvzoo.parts.semantic.fitted import fitted
+from cvzoo.weights.conventions import fitted as fitted_detector
 from cvzoo.weights.keys import body, rcnn, segmenter
 from cvzoo.weights.keys.rename import Rules, State
 from cvzoo.weights.source import Marker, Source, own
@@ -58,7 +60,7 @@ SOURCES = (
         what=WITH_MASKS,
         marker=Marker(has=(*mask_rcnn.MMDETECTION_KEYS, mask_rcnn.THEIR_CONTEXT)),
         translate=rcnn.from_mmdetection,
-        config=mask_rcnn.mmdetection,
+        config=partial(fitted_detector, mask_rcnn.MMDETECTION),
         fits=detects,
     ),
 )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.data.config import Data
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import cvpods, detectron2, original, torchvision
 from cvzoo.zoo.system import Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def mask_rcnn_r50_fpn_1x() -> Recipe:
@@ -69,17 +65,10 @@ def mask_rcnn_r18_fpn_shapes() -> Recipe:
     return settings.shapes("mask_rcnn_r18_fpn_shapes", model, masks=True)
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.mask_rcnn.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="Mask R-CNN",
     papers=("1703.06870",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=mask_rcnn_r50_fpn_1x,

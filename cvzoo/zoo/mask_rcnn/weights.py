@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.parts.rcnn import conventions as stages
 from cvzoo.parts.rcnn.c4 import C4_MASK_HEAD
-from cvzoo.weights.conventions import fitted, on_resnext, torchvision_body
-from cvzoo.weights.keys import rcnn
-from cvzoo.weights.keys.rename import State
+from cvzoo.weights.conventions import fitted
+from cvzoo.weights.keys import pyramid, rcnn
 from cvzoo.weights.source import Marker, Source, own
 from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
 
-TORCHVISION = {
-    "v1": MaskRCNNConfig(**stages.TORCHVISION, mask_head=stages.TORCHVISION_MASKS),
-    "v2": MaskRCNNConfig(**stages.TORCHVISION_V2, mask_head=replace(stages.TORCHVISION_MASKS, conv_norm="batch")),
-}
+TORCHVISION = MaskRCNNConfig(**stages.TORCHVISION, mask_head=stages.TORCHVISION_MASKS)
+TORCHVISION_V2 = MaskRCNNConfig(**stages.TORCHVISION_V2, mask_head=replace(stages.TORCHVISION_MASKS, conv_norm="batch"))
 DETECTRON2 = MaskRCNNConfig(**stages.DETECTRON2)
 DETECTRON2_C4 = MaskRCNNConfig(**stages.DETECTRON2_C4, mask_head=C4_MASK_HEAD)
 """The mask head only upsamples what it shares with the box head."""
@@ -27,48 +25,29 @@ MMDETECTION = replace(
 """`mask-rcnn_r50_fpn_1x_coco`: proposals go to the objects that none overlaps more."""
 
 
-def torchvision(state: State, row: MaskRCNNConfig) -> MaskRCNNConfig:
-    version = TORCHVISION[stages.torchvision_version(state)]
-    assert isinstance(version.backbone, ResNetConfig)
-    return fitted(replace(version, backbone=torchvision_body(state, version.backbone)), state, row)
-
-
-def detectron2(state: State, row: MaskRCNNConfig) -> MaskRCNNConfig:
-    return fitted(on_resnext(DETECTRON2 if row.fpn else DETECTRON2_C4, row), state, row)
-
-
-def mmdetection(state: State, row: MaskRCNNConfig) -> MaskRCNNConfig:
-    """How narrow context blocks in the body are is the row's to say."""
-    return fitted(MMDETECTION, state, row)
-
-
 def has_context(row: MaskRCNNConfig) -> bool:
     """Whether the body has blocks of global context."""
     return isinstance(row.backbone, ResNetConfig) and row.backbone.context_ratio is not None
 
 
 def on_pyramid(row: MaskRCNNConfig) -> bool:
-    return row.fpn is not None and not has_context(row)
-
-
-def on_c4(row: MaskRCNNConfig) -> bool:
-    return row.fpn is None
+    return stages.on_pyramid(row) and not has_context(row)
 
 
 WHAT, ON_C4 = "Mask R-CNN", "Mask R-CNN on C4"
 OUR_CONTEXT, THEIR_CONTEXT = r"^backbone\..*\.context\.", r"^backbone\..*\.(context|gc)_block\."
 """Keys of context blocks: with them it is another system."""
-OUR_KEYS = (stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD, stages.PYRAMID)
-MMDETECTION_KEYS = (stages.MMDETECTION_PYRAMID, stages.MMDETECTION_BOX_HEAD, stages.MMDETECTION_MASK_HEAD)
+OUR_KEYS = (stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD, pyramid.OURS)
+MMDETECTION_KEYS = (pyramid.MMDETECTION_MARK, stages.MMDETECTION_BOX_HEAD, stages.MMDETECTION_MASK_HEAD)
 SOURCES = (
     own(WHAT, Marker(has=OUR_KEYS, lacks=(OUR_CONTEXT,)), on_pyramid),
-    own(ON_C4, Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD), lacks=(stages.PYRAMID,)), on_c4),
+    own(ON_C4, Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD), lacks=(pyramid.OURS,)), stages.on_c4),
     Source(
         name="torchvision",
         what=WHAT,
-        marker=Marker(has=(stages.TORCHVISION_PYRAMID, stages.TORCHVISION_BOX_HEAD, stages.TORCHVISION_MASK_HEAD)),
+        marker=Marker(has=(pyramid.TORCHVISION_MARK, stages.TORCHVISION_BOX_HEAD, stages.TORCHVISION_MASK_HEAD)),
         translate=rcnn.from_torchvision,
-        config=torchvision,
+        config=partial(stages.torchvision, TORCHVISION, TORCHVISION_V2),
         fits=on_pyramid,
     ),
     Source(
@@ -76,7 +55,7 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_MASK_HEAD, stages.DETECTRON2_PYRAMID)),
         translate=rcnn.from_detectron2,
-        config=detectron2,
+        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
         fits=on_pyramid,
     ),
     Source(
@@ -87,15 +66,15 @@ SOURCES = (
             lacks=(stages.DETECTRON2_PYRAMID,),
         ),
         translate=rcnn.from_detectron2,
-        config=detectron2,
-        fits=on_c4,
+        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        fits=stages.on_c4,
     ),
     Source(
         name="mmdetection",
         what=WHAT,
         marker=Marker(has=MMDETECTION_KEYS, lacks=(THEIR_CONTEXT,)),
         translate=rcnn.from_mmdetection,
-        config=mmdetection,
+        config=partial(fitted, MMDETECTION),
         fits=on_pyramid,
     ),
 )

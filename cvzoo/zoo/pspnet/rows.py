@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Recipe, data_sets, settings
 from cvzoo.zoo.published import mmsegmentation
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def pspnet_r50_d8_cityscapes() -> Recipe:
@@ -49,18 +45,11 @@ def pspnet_r18_shapes() -> Recipe:
     return settings.shapes_label_maps("pspnet_r18_shapes", PSPNetConfig(**small.resnet()))
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.pspnet.weights import SOURCES
-
-    return SOURCES
-
-
 AUTHORS = "https://github.com/hszhao/semseg"
 SYSTEM = System(
     name="PSPNet",
     papers=("1612.01105",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=pspnet_r50_d8_cityscapes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cvzoo.parts.semantic.fitted import fitted
 from cvzoo.weights.keys import segmenter
 from cvzoo.weights.keys.rename import Rules, State
@@ -20,10 +22,6 @@ def from_mmsegmentation(state: State) -> State:
     return segmenter.from_mmsegmentation(state, HEAD)
 
 
-def mmsegmentation(state: State, row: PSPNetConfig) -> PSPNetConfig:
-    return fitted(MMSEGMENTATION, state, row)
-
-
 WHAT = "PSPNet"
 SOURCES = (
     own(WHAT, Marker(has=(segmenter.OURS, r"^head\.pyramid\."))),
@@ -32,6 +30,6 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(r"^decode_head\.psp_modules\.",)),
         translate=from_mmsegmentation,
-        config=mmsegmentation,
+        config=partial(fitted, MMSEGMENTATION),
     ),
 )

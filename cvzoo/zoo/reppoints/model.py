@@ -132,7 +132,7 @@ class RepPointsHead(nn.Module):
         self.refine_out = nn.Conv2d(channels, 2 * POINTS, 1)
         self.transfer = nn.Parameter(torch.zeros(2)) if config.points_to_box == "moment" else None
         init_normal(self)
-        nn.init.constant_(self.cls_out.bias, logit(config.prior))  # type: ignore[arg-type]
+        nn.init.constant_(self.cls_out.get_parameter("bias"), logit(config.prior))
         for kernel in (self.cls_kernel, self.refine_kernel):
             nn.init.kaiming_uniform_(kernel, nonlinearity="relu")
 

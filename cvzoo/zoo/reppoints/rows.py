@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import cvpods, mmdetection, original
 from cvzoo.zoo.system import Reference, Row, System
 
 if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
     from cvzoo.zoo.reppoints.model import PointsToBox
 
 
@@ -117,18 +116,11 @@ def reppoints_moment_r18_fpn_shapes() -> Recipe:
     return _reppoints_shapes("reppoints_moment_r18_fpn_shapes", "moment")
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.reppoints.weights import SOURCES
-
-    return SOURCES
-
-
 AUTHORS = "https://github.com/microsoft/RepPoints"
 SYSTEM = System(
     name="RepPoints",
     papers=("1904.11490",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=reppoints_r50_fpn_minmax_1x,

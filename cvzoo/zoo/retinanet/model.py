@@ -27,7 +27,7 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import BoxLoss, box_loss, focal_loss_of_levels
 from cvzoo.ops.points import cells_of_image
-from cvzoo.parts.dense.detections import detections_of, moved_anchors
+from cvzoo.parts.dense.detections import detections_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
 from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
@@ -151,7 +151,4 @@ class RetinaNet(DenseDetector[RetinaNetConfig, DenseOutput]):
 
     def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
-        c = self.config
-        anchors = anchors_of(c.anchors, raw.logits, canvas)
-        boxes_at = moved_anchors(raw.deltas, anchors, c.box_weights, c.clamp_shrinking)
-        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes)
+        return detections_of_anchors(raw, self.config, canvas, sizes, original_sizes, self.config.clamp_shrinking)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, settings
 from cvzoo.zoo.published import detectron2, mmdetection, original, torchvision
 from cvzoo.zoo.system import Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def retinanet_r50_fpn_1x() -> Recipe:
@@ -64,17 +60,10 @@ def retinanet_r18_fpn_shapes() -> Recipe:
     return replace(recipe, schedule=replace(recipe.schedule, iterations=600))
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.retinanet.weights import SOURCES
-
-    return SOURCES
-
-
 SYSTEM = System(
     name="RetinaNet",
     papers=("1708.02002",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=retinanet_r50_fpn_1x,

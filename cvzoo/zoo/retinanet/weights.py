@@ -7,6 +7,7 @@ mmdetection 3 `configs/_base_/models/retinanet_r50_fpn.py`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import CAFFE
@@ -85,10 +86,6 @@ def detectron2(state: State, row: RetinaNetConfig) -> RetinaNetConfig:
     return fitted(on_resnext(DETECTRON2, row), state, row, ("tower_convs",))
 
 
-def mmdetection(state: State, row: RetinaNetConfig) -> RetinaNetConfig:
-    return fitted(MMDETECTION, state, row, ("tower_convs",))
-
-
 WHAT = "RetinaNet"
 SOURCES = (
     own(
@@ -117,7 +114,7 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
         translate=dense.anchor_head_of_mmdetection,
-        config=mmdetection,
+        config=partial(fitted, MMDETECTION, own=("tower_convs",)),
         types=("RetinaHead",),
     ),
 )

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cvzoo.recipes import Optim, Recipe, data_sets, settings
 from cvzoo.zoo.system import Reference, Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def treefilter_r50_voc() -> Recipe:
@@ -76,18 +73,11 @@ def treefilter_r18_shapes() -> Recipe:
     )
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.treefilter.weights import SOURCES
-
-    return SOURCES
-
-
 AUTHORS = "https://github.com/Megvii-BaseDetection/TreeFilter-Torch"
 SYSTEM = System(
     name="TreeFilter",
     papers=("1909.12513",),
-    sources=sources,
+    module=__name__,
     rows=(
         Row(
             recipe=treefilter_r50_voc,

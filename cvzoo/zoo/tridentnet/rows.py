@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cvzoo.recipes import Optim, Recipe, data_sets, settings
 from cvzoo.zoo.published import cvpods, detectron2, original
 from cvzoo.zoo.system import Row, System
-
-if TYPE_CHECKING:
-    from cvzoo.weights.source import Source
 
 
 def tridentnet_r50_c4_1x() -> Recipe:
@@ -58,25 +54,10 @@ def tridentnet_r50_c4_shapes() -> Recipe:
     return replace(recipe, schedule=replace(recipe.schedule, batch=8, base_batch=8))
 
 
-def sources() -> tuple[Source[Any], ...]:
-    """Whose weights it loads."""
-    from cvzoo.zoo.tridentnet.weights import SOURCES
-
-    return SOURCES
-
-
-def adopt(config: Any, row: Any) -> Any | None:
-    """Weights of another detector on C4 are this one's, too."""
-    from cvzoo.parts.rcnn.conventions import adopted_on_c4
-
-    return adopted_on_c4(config, row)
-
-
 SYSTEM = System(
     name="TridentNet",
     papers=("1901.01892",),
-    sources=sources,
-    adopt=adopt,
+    module=__name__,
     rows=(
         Row(
             recipe=tridentnet_r50_c4_1x,

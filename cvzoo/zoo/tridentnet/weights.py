@@ -31,3 +31,5 @@ SOURCES = (
         config=detectron2,
     ),
 )
+ADOPT = stages.adopted_on_c4
+"""Weights of another detector on C4 are this one's, too."""
