@@ -47,6 +47,8 @@ def recipe(row: str) -> Recipe[Any]:
 def _saved_recipe(path: Path) -> Recipe[Any]:
     from cvzoo.recipes.codec import from_json
 
+    if not path.exists():
+        raise ValueError(f"there is no {path}; a run folder has a recipe.json, and `cvzoo list` shows the rows")
     values = json.loads(path.read_text())
     if not isinstance(values, dict) or "row" not in values:
         raise ValueError(f"{path} is not a recipe; give the recipe.json of a run folder")

@@ -29,6 +29,7 @@ from cvzoo.zoo import ROWS, system_of
 
 if TYPE_CHECKING:
     from cvzoo.engine.finish import Result
+    from cvzoo.zoo.system import Published, Reference
 
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
 MARKERS = (tyro.conf.AvoidSubcommands,)
@@ -122,6 +123,7 @@ class Bench(Generic[Config]):
     """Options of `cvzoo bench`."""
 
     recipe: Annotated[Recipe[Config], Flat]
+    """The row."""
     iterations: int | None = None
     """Timed iterations of each measurement; None: 50 on CUDA, 5 on the CPU."""
     batch: int = 2
@@ -135,6 +137,7 @@ class Predict(Generic[Config]):
     images: tyro.conf.Positional[tuple[Path, ...]] = tyro.MISSING
     """Image files, or folders of them."""
     recipe: Annotated[Recipe[Config], Flat]
+    """The row."""
     output: Path = Path("predictions")
     """Folder for the drawn images and predictions.json, or label maps."""
     min_score: float = 0.3
@@ -153,12 +156,16 @@ def show(recipe: Recipe) -> None:
     papers = ", ".join(f"https://arxiv.org/abs/{paper}" for paper in system.papers)
     print(f"{system.name} ({papers}), {parameters / 1e6:.2f} M parameters")
     for reference in row.references:
-        print(f"{reference.name}: {_figures(reference.results)} ({reference.page or 'no address'})")
+        print(f"{_noted(reference)}: {_figures(reference.results)} ({reference.page or 'no address'})")
     for weights in row.published:
-        print(f"--weights {weights.name}: {_figures(weights.results)} ({weights.file.url})")
+        print(f"--weights {_noted(weights)}: {_figures(weights.results)} ({weights.file.url})")
     for file in load_rows():
         if file.row == recipe.row:
             print(_line(file))
+
+
+def _noted(found: Published | Reference) -> str:
+    return found.name + (f" ({found.note})" if found.note else "")
 
 
 def _figures(results: dict[str, float]) -> str:

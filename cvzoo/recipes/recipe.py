@@ -137,6 +137,10 @@ class Recipe(Generic[Config]):
     weights: str | None = None
     """Start the whole model from these: a published name (torchvision, detectron2 ...) or a path."""
     data: Data = field(default_factory=Data)
+    """What it is trained and evaluated on, and how images are resized and varied."""
     optim: Optim = field(default_factory=Optim)
+    """How a gradient changes the weights."""
     schedule: Schedule = field(default_factory=Schedule)
+    """How long it is trained, and how the learning rate goes."""
     run: Run = field(default_factory=Run)
+    """Where and how a run is carried out."""

@@ -93,8 +93,9 @@ def _cells(line: ZooLine) -> dict[str, str]:
 
 
 def _reference(row: Row, metric: str) -> Mapping[str, float]:
-    """What to compare with: weights trained by the row's recipe, else its references, else any weights."""
-    own = [published for published in row.published if not published.note]
+    """What to compare with: what was trained by the row's recipe, weights before figures alone, else anything."""
+    known = (*row.published, *row.references)
+    own = [found for found in known if not found.note]
     stated = [found.results for found in (*own, *row.references, *row.published) if metric in found.results]
     return stated[0] if stated else {}
 

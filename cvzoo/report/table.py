@@ -190,9 +190,9 @@ def _references(lines: Sequence[ZooLine]) -> str:
 
 def _reference(found: Published | Reference, metrics: tuple[str, ...]) -> list[str]:
     name = f"[{found.name}]({found.page})" if found.page else found.name
+    name += f", {found.note}" if found.note else ""
     results = [number(found.results.get(metric)) for metric in metrics]
     if isinstance(found, Published):
-        name += f", {found.note}" if found.note else ""
         return [name, *results, "-", "-", "-", f"[{found.name}]({found.file.url})"]
     costs = [number(found.mem_gb, 2), number(found.train_s_per_iter), number(found.inf_s_per_im)]
     return [name, *results, *costs, "-"]

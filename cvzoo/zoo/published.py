@@ -49,7 +49,7 @@ def mmsegmentation(path: str, **results: float) -> Published:
 
 def cvpods(path: str, note: str = "", **results: float) -> Reference:
     """What cvpods states; its files have no public store."""
-    return Reference(name=f"cvpods{note and f', {note}'}", results=results, page=f"{CVPODS}/{path}")
+    return Reference(name="cvpods", results=results, page=f"{CVPODS}/{path}", note=note)
 
 
 def original(

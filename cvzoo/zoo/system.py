@@ -24,11 +24,13 @@ class Reference:
     """Figures somebody else published for the same system. They never mix with ours."""
 
     name: str
-    """Who: `authors`, `cvpods, 640-800` ..."""
+    """Who: `authors`, `cvpods` ..."""
     results: dict[str, float]
     """Metric name (`box_AP` ...) to value in 0..1."""
     page: str | None = None
     """Address of the page that states them; None where it has none."""
+    note: str = ""
+    """How it was trained or measured, where that is not as the row says."""
     mem_gb: float | None = None
     train_s_per_iter: float | None = None
     inf_s_per_im: float | None = None

@@ -70,7 +70,7 @@ SYSTEM = System(
                     box_AP=0.404,
                 ),
             ),
-            references=(Reference(name="authors, test-dev", results={"box_AP": 0.405}, page=PAPER),),
+            references=(Reference(name="authors", results={"box_AP": 0.405}, page=PAPER, note="test-dev"),),
         ),
         Row(recipe=cornernet_hourglass_shapes, backbone="Hourglass, 4 levels", data="shapes", schedule="500 it"),
     ),
