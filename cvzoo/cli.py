@@ -142,6 +142,8 @@ class Predict(Generic[Config]):
     """Folder for the drawn images and predictions.json, or label maps."""
     min_score: float = 0.3
     """Draw detections with at least this score; predictions.json holds them all."""
+    show: Literal["answers", "heatmaps"] = "answers"
+    """What is drawn: the answers, or also the heat maps of a detector by key points, in an image of their own."""
 
 
 def show(recipe: Recipe) -> None:
@@ -200,7 +202,8 @@ def predict(options: Predict) -> None:
     """Predict images: draws them and writes COCO JSON or label maps."""
     from cvzoo.predict import predict_files
 
-    for path in predict_files(options.recipe, options.images, options.output, options.min_score):
+    heatmaps = options.show == "heatmaps"
+    for path in predict_files(options.recipe, options.images, options.output, options.min_score, heatmaps):
         print(path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +25,7 @@ from cvzoo.engine.prepare import build_model
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Answer, Batch, Sample
 from cvzoo.tasks import task_of
+from cvzoo.tasks.task import Look
 from cvzoo.weights.classes import class_count
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
@@ -81,30 +82,54 @@ class Predictor:
         return self._predict(_samples(images))
 
     def _predict(self, samples: list[Sample]) -> list[Answer]:
+        found = {number: answer.to("cpu") for number, answer in self._each(self._model.predict, samples)}
+        return [found[number] for number in range(len(samples))]
+
+    def _each(self, see: Callable[[Batch], list[Any]], samples: list[Sample]) -> Iterator[tuple[int, Any]]:
+        """What `see` finds in each image, with the image's number, in any order."""
         resized = [eval_resize(sample, self.recipe.data) for sample in samples]
-        found: dict[int, Answer] = {}
         # images of one size share a canvas that is theirs alone, so the result does not depend on the company.
         for _, group in groupby(sorted(resized, key=lambda sample: sample.size), key=lambda sample: sample.size):
             together = list(group)
             for start in range(0, len(together), BATCH):
                 batch = Batch.collate(together[start : start + BATCH], self.recipe.data.canvas)
                 with autocast(self.recipe.run, self.device):
-                    predictions = self._model.predict(place(batch, self.recipe.run, self.device))
-                found |= {number: prediction.to("cpu") for number, prediction in zip(batch.image_ids, predictions)}
-        return [found[number] for number in range(len(samples))]
+                    seen = see(place(batch, self.recipe.run, self.device))
+                yield from zip(batch.image_ids, seen)
+
+    def _heatmaps(self) -> Look:
+        return task_of(self.recipe).heatmaps(self._model, self.recipe)
+
+    def _looked_at(self, look: Look, file: Path, answer: Answer, min_score: float) -> Image.Image:
+        (sample,) = _samples([file])
+        ((_, seen),) = self._each(look.see, [sample])
+        return look.draw(sample.image, seen, answer, min_score)
 
 
-def predict_files(recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float) -> list[Path]:
+def predict_files(
+    recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float, heatmaps: bool = False
+) -> list[Path]:
     """Predict image files and folders: write each drawn, and what was found in it, as the row's task does.
 
     Of a detector that is predictions.json in COCO's format; of a row of semantic segmentation a label map per image.
-    Returns what was written.
+    With `heatmaps` each image is drawn once more, with what the model saw in it, as <name>_heatmaps.png.
+
+    Returns: what was written.
+    Raises: ValueError for images that are missing or cannot be read, and for a row without heat maps if they are asked
+        for, before anything is written.
     """
     files = _files(images)
     predictor = Predictor(recipe)
+    look = predictor._heatmaps() if heatmaps else None  # before it has predicted in vain
     found = [predictor(file) for file in files]
     output.mkdir(parents=True, exist_ok=True)
-    return task_of(recipe).write_answers(files, found, predictor.classes, output, min_score)
+    written = task_of(recipe).write_answers(files, found, predictor.classes, output, min_score)
+    if look is None:
+        return written
+    for file, answer in zip(files, found):
+        written.append(output / f"{file.stem}_heatmaps.png")
+        predictor._looked_at(look, file, answer, min_score).save(written[-1])
+    return written
 
 
 def _samples(images: Iterable[ImageLike]) -> list[Sample]:

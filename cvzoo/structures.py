@@ -7,8 +7,8 @@ Shape suffixes: N images, G ground-truth objects, D detections, H and W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -146,6 +146,23 @@ class Prediction:
 
     def to(self, device: torch.device | str) -> Prediction:
         return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks)
+
+
+class View(NamedTuple):
+    """One way of looking at an image: test-time augmentation."""
+
+    batch: Batch
+    """Of this image alone, its canvas as large as itself."""
+    flipped: bool
+    """It has been mirrored left and right."""
+
+    @property
+    def size(self) -> Size:
+        return self.batch.sizes[0]
+
+    def mirrored(self) -> View:
+        """The other way round."""
+        return View(replace(self.batch, images=self.batch.images.flip(-1)), not self.flipped)
 
 
 @dataclass

@@ -13,10 +13,9 @@ from cvzoo.engine import dist
 from cvzoo.engine.place import autocast, place
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch
+from cvzoo.structures import Batch, View
 from cvzoo.tasks import task_of
 from cvzoo.tasks.task import Evaluation
-from cvzoo.tasks.views import View, flipped
 
 
 def evaluate(model: Model, dataset: Any, recipe: Recipe, device: torch.device) -> Evaluation:
@@ -53,4 +52,4 @@ def views_of(dataset: Any, settings: Sequence[Data], recipe: Recipe, device: tor
     loaders = [evaluation_batches(dataset, data, batch=1, rank=dist.rank(), world=dist.world()) for data in settings]
     for batches in zip(*loaders, strict=True):
         views = [View(place(batch, recipe.run, device), flipped=False) for batch in batches]
-        yield views + [flipped(view) for view in views] if recipe.data.test_flip else views
+        yield views + [view.mirrored() for view in views] if recipe.data.test_flip else views

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,8 +45,8 @@ class DeconvConfig:
         if problems:
             raise ValueError("; ".join(problems))
 
-    def build(self, in_channels: int) -> DeconvNeck:
-        return DeconvNeck(self, in_channels)
+    def build(self, in_channels: Sequence[int]) -> DeconvNeck:
+        return DeconvNeck(self, in_channels[-1])
 
 
 class DeconvNorm(nn.Module):
@@ -58,7 +59,7 @@ class DeconvNorm(nn.Module):
             in_channels, out_channels, kernel, stride=2, padding=padding, output_padding=more, bias=False
         )
         self.norm = make_norm(norm, out_channels, groups=norm_groups)
-        _start_bilinear(self.conv)
+        start_bilinear(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.norm is not None
@@ -101,7 +102,7 @@ def _conv(config: DeconvConfig, in_channels: int, channels: int) -> ConvNorm:
 
 
 @torch.no_grad()
-def _start_bilinear(conv: nn.ConvTranspose2d) -> None:
+def start_bilinear(conv: nn.ConvTranspose2d) -> None:
     """Let the first output channel begin as a bilinear enlargement of every input channel.
 
     All references mean to do so for each channel, and leave the others as they were: kept, it is what they train from.

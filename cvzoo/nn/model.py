@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from cvzoo.nn.inference import optimise_for_inference
-from cvzoo.structures import Batch
+from cvzoo.structures import Batch, View
 
 
 class Model(nn.Module, ABC):
@@ -30,6 +30,13 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> list[Any]:
         """Inference: the answer to each image, in the pixels of the ORIGINAL image."""
+
+    def predict_views(self, views: list[View]) -> Any:
+        """Test-time augmentation: one answer to an image that is looked at several times."""
+        raise ValueError(
+            f"{type(self).__name__} cannot merge several views of an image; leave out --data.test-scales and"
+            " --data.test-flip"
+        )
 
     def for_inference(self) -> Self:
         """An equal, faster model that cannot be trained."""

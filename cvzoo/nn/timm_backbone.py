@@ -9,6 +9,9 @@ import timm
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
+FIRST = (1, 2)
+"""Of timm's outputs the one that may be of stride 4: most networks begin at 2, DLA at 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig:
@@ -34,12 +37,16 @@ class TimmBackbone(nn.Module):
         super().__init__()
         # asked for only where it is needed: most transformers have no such option
         stride: dict[str, Any] = {} if config.output_stride == 32 else {"output_stride": config.output_stride}
-        self.body = timm.create_model(config.name, features_only=True, out_indices=(1, 2, 3, 4), **stride)
-        self.norm = config.norm
-        strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]
         wanted = [min(stride, config.output_stride) for stride in (4, 8, 16, 32)]
+        for first in FIRST:
+            outputs = tuple(range(first, first + 4))
+            self.body = timm.create_model(config.name, features_only=True, out_indices=outputs, **stride)
+            strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]
+            if list(strides) == wanted or strides[0] >= wanted[0]:
+                break
         if list(strides) != wanted:
             raise ValueError(f"{config.name} yields features at strides {strides}; a backbone must yield {wanted}")
+        self.norm = config.norm
         self._freeze(config.frozen_outputs)
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
 

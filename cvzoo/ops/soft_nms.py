@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -28,16 +28,25 @@ class SoftNMSConfig:
     """Added to the sides of boxes where soft-NMS computes their IoU; 1 counts whole pixels, as old code does."""
 
 
+class Kept(NamedTuple):
+    """Boxes that stay, by falling score."""
+
+    scores: Tensor
+    """(D,): what soft-NMS has left of them."""
+    index: Tensor
+    """(D,)."""
+
+
 def soft_nms(
     boxes_P4: Tensor, scores_P: Tensor, config: SoftNMSConfig, count: int, labels_P: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Scores (D,) and indices (D,) of at most `count` boxes that stay, by falling score.
+) -> Kept:
+    """At most `count` boxes that stay.
 
     With labels, boxes of different classes do not touch each other. Nothing here waits on a GPU but the last line.
     """
     count = min(count, len(scores_P))
     if not count:
-        return scores_P, torch.arange(0, device=scores_P.device)
+        return Kept(scores_P, torch.arange(0, device=scores_P.device))
     keep_PP = 1 - _lost(boxes_P4, config)
     if labels_P is not None:
         keep_PP = torch.where(labels_P[:, None] == labels_P, keep_PP, 1.0)
@@ -51,7 +60,7 @@ def soft_nms(
         left_P = lower_P.masked_fill(gone_P, -1.0).scatter(0, index[None], -1.0)
     scores, indices = (torch.stack(values) for values in zip(*picked))
     stays = torch.where(scores >= 0)[0]
-    return scores[stays], indices[stays]
+    return Kept(scores[stays], indices[stays])
 
 
 def _lost(boxes_P4: Tensor, config: SoftNMSConfig) -> Tensor:

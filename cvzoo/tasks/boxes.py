@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from cvzoo.data.classes import COCO
@@ -18,15 +17,13 @@ from cvzoo.data.images import read_image
 from cvzoo.files import write_json
 from cvzoo.metrics.coco import CocoResult, evaluate_coco
 from cvzoo.metrics.predictions import from_coco, to_coco
-from cvzoo.ops.boxes import flip_boxes, scale_boxes
-from cvzoo.ops.detect import suppress, to_original
-from cvzoo.parts.rcnn.detector import TwoStage
+from cvzoo.parts.heatmap.detector import HeatmapDetector
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Prediction, Target
+from cvzoo.structures import Batch, Prediction, Target, View
 from cvzoo.tasks.charts import class_chart, precision_recall_chart
 from cvzoo.tasks.draw_boxes import draw
-from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Metrics, Shown, data_uri
-from cvzoo.tasks.views import View
+from cvzoo.tasks.draw_heatmaps import draw_heatmaps
+from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Shown, data_uri, no_heatmaps
 
 PLURALS = {"box": "boxes", "mask": "masks"}
 
@@ -102,40 +99,9 @@ def views(data: Data) -> list[Data]:
     return [replace(data, test_short_side=side, canvas=None) for side in sides]
 
 
-@torch.no_grad()
 def predict_views(model: Any, views: list[View], recipe: Recipe[Any]) -> Prediction:
-    """The detections of the image in original pixels.
-
-    Boxes of all views compete in one NMS; the masks of those that are left are predicted in every view and averaged
-    (detectron2's GeneralizedRCNNWithTTA).
-    """
-    if not isinstance(model, TwoStage):
-        raise ValueError(
-            f"{recipe.row}: test-time augmentation is for the R-CNN family; leave out data.test-scales/-flip"
-        )
-    detect = model.config.box_head.detect
-    original = views[0].batch.original_sizes[0]
-    seen = [model.detections(view.batch) for view in views]
-    boxes = torch.cat([_to_original(found[0].boxes, view) for (found, _), view in zip(seen, views)])
-    scores = torch.cat([found[0].scores for found, _ in seen])
-    labels = torch.cat([found[0].labels for found, _ in seen])
-    merged = suppress(Prediction(boxes, scores, labels), detect, original)
-    masks = [mask for (_, maps), view in zip(seen, views) for mask in _masks(model, maps, merged, view)]
-    mean = torch.stack(masks).mean(dim=0) if masks else None
-    return to_original(merged, detect, original, original, model.config.class_ids, mean)
-
-
-def _masks(model: TwoStage[Any], maps: list[Tensor], merged: Prediction, view: View) -> list[Tensor]:
-    """One (D, S, S): what a view makes of the masks of the merged boxes; none from a model without masks."""
-    boxes = scale_boxes(merged.boxes, view.batch.original_sizes[0], view.size)
-    boxes = flip_boxes(boxes, view.size[1]) if view.flipped else boxes
-    masks = model.masks(maps, [Prediction(boxes, merged.scores, merged.labels)]) or []
-    return [mask_DSS.flip(-1) if view.flipped else mask_DSS for mask_DSS in masks]
-
-
-def _to_original(boxes_D4: Tensor, view: View) -> Tensor:
-    boxes_D4 = flip_boxes(boxes_D4, view.size[1]) if view.flipped else boxes_D4
-    return scale_boxes(boxes_D4, view.size, view.batch.original_sizes[0])
+    """The detections of the image in original pixels, as the model merges those of its views."""
+    return model.predict_views(views)
 
 
 # Reports
@@ -211,3 +177,10 @@ def write_answers(
         },
     )
     return [*written, output / "predictions.json"]
+
+
+def heatmaps(model: Any, recipe: Recipe[Any]) -> Look:
+    """Of the detectors that find key points."""
+    if not isinstance(model, HeatmapDetector):
+        raise no_heatmaps(recipe)
+    return Look(model.heatmaps, draw_heatmaps)

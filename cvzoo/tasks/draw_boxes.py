@@ -60,7 +60,7 @@ def draw(
         colours = instance_colours(labels)
         line = line // 2
         drawn = _with_masks(drawn, size, objects, colours, line)
-    boxes = [_inside([value * scale for value in box], drawn) for box in objects.boxes.tolist()]
+    boxes = [inside([value * scale for value in box], drawn) for box in objects.boxes.tolist()]
     scores = objects.scores.tolist() if isinstance(objects, Prediction) else [None] * len(labels)
     captions = [_caption(str(classes[label]), score) for label, score in zip(labels, scores)]
     canvas = ImageDraw.Draw(drawn)
@@ -142,7 +142,7 @@ def _caption(name: str, score: float | None) -> str:
     return name if score is None else f"{name} {score:.2f}"
 
 
-def _inside(box: list[float], drawn: Image.Image) -> tuple[float, float, float, float]:
+def inside(box: list[float], drawn: Image.Image) -> tuple[float, float, float, float]:
     """The part of a box that can be seen, at least a dot of it."""
     x1, x2 = (min(max(x, 0), drawn.width - 1) for x in box[::2])
     y1, y2 = (min(max(y, 0), drawn.height - 1) for y in box[1::2])

@@ -25,12 +25,11 @@ from cvzoo.files import atomic
 from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
-from cvzoo.structures import IGNORE, Batch, Segmentation, Size
+from cvzoo.structures import IGNORE, Batch, Segmentation, Size, View
 from cvzoo.tasks.charts import class_chart, confusion_chart
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_label_maps import draw_labels, label_image, occurring
-from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Metrics, Shown, data_uri
-from cvzoo.tasks.views import View
+from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Shown, data_uri, no_heatmaps
 
 READABLE = 30
 """More classes than these make no confusion matrix that can be read."""
@@ -239,3 +238,8 @@ def write_answers(
         written += [drawn, labels]
     (output / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
     return [*written, output / "classes.txt"]
+
+
+def heatmaps(model: Any, recipe: Recipe[Any]) -> Look:
+    """No model that gives label maps has any."""
+    raise no_heatmaps(recipe)

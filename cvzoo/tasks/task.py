@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
 from torch import Tensor
 
 from cvzoo.data.config import Data
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Answer, Batch, Target
-from cvzoo.tasks.views import View
+from cvzoo.structures import Answer, Batch, Target, View
 
 Shown = tuple[Tensor, Target, Any]
 """(3, H, W) uint8 RGB with its ground truth and the answer, in the image's pixels."""
@@ -76,6 +75,15 @@ class Gallery:
     images: list[Drawn]
 
 
+class Look(NamedTuple):
+    """A look at what a network makes of images before it answers."""
+
+    see: Callable[[Batch], list[Any]]
+    """What it sees in each image, in the pixels of the ORIGINAL image."""
+    draw: Callable[[Tensor, Any, Any, float], Image.Image]
+    """A (3, H, W) uint8 RGB image with what is seen in it, and the answers of at least a score, drawn on it."""
+
+
 class Task(Protocol):
     """A kind of answer: a module with these functions."""
 
@@ -134,6 +142,18 @@ class Task(Protocol):
     ) -> list[Path]:
         """Write each image drawn, and the answers in a format of the field; returns what was written."""
         ...
+
+    def heatmaps(self, model: Any, recipe: Recipe[Any]) -> Look:
+        """A look at the model's heat maps. ValueError where it has none."""
+        ...
+
+
+def no_heatmaps(recipe: Recipe[Any]) -> ValueError:
+    """What to say to whoever asks for heat maps that a model does not have."""
+    return ValueError(
+        f"{recipe.row} has no heat maps, which --show heatmaps asks for; leave that out, or choose a row of a detector"
+        " by key points (docs/models.md lists them)"
+    )
 
 
 def data_uri(image: Image.Image) -> str:

@@ -19,7 +19,7 @@ def test_each_doubles_the_map(conv: Literal["none", "plain", "deform"], kernels:
     config = DeconvConfig(
         channels=(12, 8), kernels=kernels, conv=conv, conv_bias=True, deform_groups=2, norm=norm, norm_groups=4
     )
-    neck = config.build(6)
+    neck = config.build((6,))
     features = [torch.zeros(0), torch.randn(2, 6, 5, 7)]
     assert neck(features).shape == (2, neck.channels, 20, 28)
     assert neck.channels == 8
@@ -35,7 +35,7 @@ def test_each_doubles_the_map(conv: Literal["none", "plain", "deform"], kernels:
 
 def test_the_first_channel_begins_as_a_bilinear_enlargement() -> None:
     """Inside the map it is that of torch, which knows the border."""
-    up = DeconvConfig(channels=(4,), kernels=(4,), conv="none").build(1).ups[0]
+    up = DeconvConfig(channels=(4,), kernels=(4,), conv="none").build((1,)).ups[0]
     x = torch.rand(1, 1, 6, 6)
     expected = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
     found = up.conv(x)[:, :1]  # pyright: ignore[reportCallIssue]

@@ -18,9 +18,8 @@ from cvzoo.engine.evaluate import evaluate
 from cvzoo.ops.boxes import flip_boxes, scale_boxes
 from cvzoo.ops.masks import paste_masks, to_bitmap
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Prediction, Size
+from cvzoo.structures import Batch, Prediction, Size, View
 from cvzoo.tasks import boxes
-from cvzoo.tasks.views import View, flipped
 
 pytestmark = pytest.mark.usefixtures("inside")
 CPU = torch.device("cpu")
@@ -63,7 +62,7 @@ def test_one_view_is_a_prediction(row: str) -> None:
 def test_with_its_mirror_image_the_mirrored_image_gives_the_mirrored_result(row: str) -> None:
     model = model_of(row)
     views = [view((64, 96)), view((96, 128))]
-    views += [flipped(v) for v in views]
+    views += [v.mirrored() for v in views]
     mirrored = [View(v.batch, not v.flipped) for v in views]  # the same images, taken for those of the mirrored one
     found, other = (boxes.predict_views(model, seen, recipe_of(row)) for seen in (views, mirrored))
     assert len(found) == len(other) > 3
@@ -78,7 +77,7 @@ def test_with_its_mirror_image_the_mirrored_image_gives_the_mirrored_result(row:
 def test_masks_of_two_views_are_averaged() -> None:
     row = "mask_rcnn_r18_fpn_shapes"
     model = model_of(row)
-    views = [view((64, 96)), flipped(view((64, 96)))]
+    views = [view((64, 96)), view((64, 96)).mirrored()]
     found = boxes.predict_views(model, views, recipe_of(row))
     of_views = []
     for v in views:
@@ -102,5 +101,5 @@ def test_evaluation_at_several_scales_and_flipped(tmp_path: Path, row: str) -> N
 
 def test_other_systems_say_that_they_cannot(tmp_path: Path) -> None:
     recipe = tiny(tmp_path, data__test_flip=True)
-    with pytest.raises(ValueError, match="retinanet_r18_fpn_shapes: test-time augmentation is for the R-CNN family"):
+    with pytest.raises(ValueError, match=r"RetinaNet cannot merge several views of an image; leave out --data\."):
         evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU)

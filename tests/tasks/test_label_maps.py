@@ -23,9 +23,8 @@ from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result, read_run
 from cvzoo.engine.train import train
 from cvzoo.predict import Predictor, predict_files
-from cvzoo.structures import IGNORE, Batch, Segmentation
+from cvzoo.structures import IGNORE, Batch, Segmentation, View
 from cvzoo.tasks.label_maps import STEP, at_scale, predict_views, window_logits, window_starts
-from cvzoo.tasks.views import View, flipped
 
 pytestmark = pytest.mark.usefixtures("inside")
 CPU = torch.device("cpu")
@@ -135,9 +134,9 @@ def test_one_whole_view_is_the_models_own_prediction() -> None:
 
 def test_a_mirrored_image_gives_a_mirrored_map() -> None:
     model, whole = model_of(), view((64, 96))
-    both = predict_views(model, [whole, flipped(whole)], RECIPE)
-    mirrored = View(flipped(whole).batch, flipped=False)
-    other = predict_views(model, [mirrored, flipped(mirrored)], RECIPE)
+    both = predict_views(model, [whole, whole.mirrored()], RECIPE)
+    mirrored = View(whole.mirrored().batch, flipped=False)
+    other = predict_views(model, [mirrored, mirrored.mirrored()], RECIPE)
     assert (both.labels != other.labels.flip(-1)).float().mean() < 1e-3
 
 

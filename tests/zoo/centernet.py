@@ -14,15 +14,20 @@ from zoo.dense import narrow_body
 from zoo.systems import Fits, Golden
 
 from cvzoo.nn.deconv import DeconvConfig
+from cvzoo.nn.dla_up import DLAUpConfig
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.structures import Batch, Target, size_of
 from cvzoo.zoo.centernet.model import CenterNet, CenterNetConfig, Truth
 
 ROW, DCN, HOURGLASS = "centernet_r18_512", "centernet_r18_dcn_512", "centernet_hourglass104_512"
-PARAMETERS = {ROW: 14_219_092, DCN: 14_436_901, HOURGLASS: 191_284_008}
+DLA = "centernet_dla34_512"
+UNUSED = 64 * 128 + 2 * 128 + 128 * 256 + 2 * 256
+"""In the authors' DLA-34: convolutions, and their norms, whose outputs nobody takes."""
+PARAMETERS = {ROW: 14_219_092, DCN: 14_436_901, DLA: 19_675_892 - UNUSED, HOURGLASS: 191_284_008}
 MANIFESTS = {
     "mmlab/centernet_r18_8xb16-crop512-140e_coco": Fits(ROW),
     "mmlab/centernet_r18-dcnv2_8xb16-crop512-140e_coco": Fits(DCN),
@@ -37,6 +42,9 @@ def narrow(config: CenterNetConfig) -> CenterNetConfig:
     if isinstance(body, HourglassConfig):
         body = replace(body, stem_channels=8, channels=(16, 16, 24), blocks=(1, 1, 2), width=16, norm="frozen")
         return replace(config, backbone=body, frame=Frame(mask=15))
+    if isinstance(config.neck, DLAUpConfig):
+        body = TimmConfig(name="dla46_c")  # the smallest of its kind
+        return replace(config, backbone=body, neck=replace(config.neck, norm="frozen"))
     assert config.neck is not None
     neck = replace(config.neck, channels=(16, 16, 8), norm="frozen")
     return replace(config, backbone=narrow_body(body), neck=neck)

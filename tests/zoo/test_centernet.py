@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,15 +13,21 @@ from torch import Tensor
 from weights import reading
 from zoo.systems import narrow
 
+from cvzoo.data.shapes import draw
+from cvzoo.data.transforms import resize
 from cvzoo.loading import read_state
+from cvzoo.ops.boxes import flip_boxes, pairwise_iou
+from cvzoo.ops.soft_nms import SoftNMSConfig
 from cvzoo.parts.heatmap.frame import Frame
-from cvzoo.structures import Batch, Sample, Target
+from cvzoo.parts.heatmap.peaks import peaks
+from cvzoo.structures import Batch, Sample, Target, View
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo import ROWS
 from cvzoo.zoo.centernet import weights
 from cvzoo.zoo.centernet.model import CenterNet, CenterNetConfig, CenterNetOutput
 
 PLAIN, DCN, HOURGLASS = "centernet_r18_512", "centernet_r18_dcn_512", "centernet_hourglass104_512"
+DLA = "centernet_dla34_512"
 PLACES, BRANCH = {"conv": 0, "norm": 1}, {"conv": 0, "out": 2}
 HEADS = {"cls": "hm", "size": "wh", "offset": "reg"}
 
@@ -70,6 +77,47 @@ def test_the_authors_deformable_resnet_has_as_many_parameters() -> None:
     assert sum(p.numel() for p in model.parameters()) == 14_437_349
 
 
+def as_authors_dla(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The keys of the authors' DLA: steps count their maps from 1; some convolutions are not used."""
+    rules = (
+        (r"^head\.(\w+)\.(conv|out)\.", lambda m: f"{HEADS[m[1]]}.{BRANCH[m[2]]}."),
+        (r"^neck\.steps\.", "dla_up.ida_"),
+        (r"^neck\.last\.", "ida_up."),
+        (r"^((?:dla|ida)_up\..*?)(proj|node)(?:ect)?\.(\d)\.", lambda m: f"{m[1]}{m[2]}_{int(m[3]) + 1}."),
+        (r"\benlarge\.(\d)\.", lambda m: f"up_{int(m[1]) + 1}."),
+        (r"^(.*up.*)\.norm\.", r"\1.actf.0."),
+        (r"\.offset\.", ".conv_offset_mask."),
+        (r"^backbone\.body\.", "base."),
+    )
+    return renamed(state, rules) | {"base.level3.project.0.weight": torch.zeros(1), "base.fc.bias": torch.zeros(1)}
+
+
+def renamed(state: dict[str, Tensor], rules: Sequence[tuple[str, Any]]) -> dict[str, Tensor]:
+    found = {}
+    for key, tensor in state.items():
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        found[key] = tensor
+    return found
+
+
+def test_the_authors_files_with_deep_layer_aggregation() -> None:
+    config = narrow(DLA).model
+    batch_norm = replace(config.backbone, norm="batch"), replace(config.neck, norm="batch")
+    model = replace(config, backbone=batch_norm[0], neck=batch_norm[1]).build()
+    own = model.state_dict()
+    theirs = as_authors_dla(own)
+    assert {"dla_up.ida_2.proj_3.conv.conv_offset_mask.bias", "ida_up.up_2.weight", "ida_up.node_1.actf.0.bias"} <= {
+        *theirs
+    }
+    assert reading.readers(own) == {("centernet", "cvzoo")}
+    assert reading.readers(theirs) == {("centernet", "xingyizhou/CenterNet")}
+    state, found = read_state(theirs, narrow(DLA), "the file")
+    assert (found.pixels, found.frame, found.margin) == (weights.AUTHORS.pixels, Frame(), 1.0)
+    load_state(again := found.build(), state, "the file")
+    assert reading.equal_states(again, model)
+
+
 def as_authors_hourglass(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The keys of the authors' hourglasses: every branch is a list of one of each hourglass."""
     rules = (
@@ -89,12 +137,7 @@ def as_authors_hourglass(state: dict[str, Tensor]) -> dict[str, Tensor]:
         (r"\.downsample\.", ".skip."),
         (r"\.norm\.", ".bn."),
     )
-    found = {}
-    for key, tensor in state.items():
-        for pattern, replacement in rules:
-            key = re.sub(pattern, replacement, key)
-        found[key] = tensor
-    return found
+    return renamed(state, rules)
 
 
 def test_the_authors_files_with_hourglasses() -> None:
@@ -182,3 +225,58 @@ def test_the_frame_moves_no_box() -> None:
 def test_only_odd_windows() -> None:
     with pytest.raises(ValueError, match=r"model\.peak-window"):
         CenterNetConfig(peak_window=4)
+
+
+def seen(size: tuple[int, int], original: tuple[int, int] = (60, 91)) -> View:
+    """The same image at some size."""
+    sample = resize(draw(*original, objects=3, seed=2), size)
+    return View(Batch.collate([replace(sample, original_size=original)]), flipped=False)
+
+
+def model_with_large_boxes(**options: Any) -> CenterNet:
+    """A fresh network takes all objects for points; here they are 8 cells wide and 5 high."""
+    model = narrow(PLAIN, clip=False, **options).model.build().eval()
+    model.head.size.out.get_parameter("bias").data = torch.tensor([8.0, 5.0])
+    return model
+
+
+@pytest.mark.parametrize("frame", [None, Frame()])
+def test_with_its_mirror_image_the_mirrored_image_gives_the_mirrored_boxes(frame: Frame | None) -> None:
+    model = model_with_large_boxes(frame=frame)
+    views = [(one := seen((64, 96))), one.mirrored()]
+    found, other = (model.predict_views(own) for own in (views, [View(v.batch, not v.flipped) for v in views]))
+    torch.testing.assert_close(found.scores, other.scores)
+    best, mirrored = found.boxes[:10], flip_boxes(other.boxes[:10], 91)
+    # a centre's offset in its cell is that of the image, not of its mirror image
+    torch.testing.assert_close(best[:, 2:] - best[:, :2], mirrored[:, 2:] - mirrored[:, :2], atol=1e-3, rtol=1e-4)
+    assert (best - mirrored).abs().max() <= 4
+    assert model.predict_views([one]).boxes.equal(model.predict(one.batch)[0].boxes)
+
+
+def test_scores_of_the_mirror_image_count_as_much() -> None:
+    model = model_with_large_boxes()
+    one = seen((64, 96))
+    with torch.no_grad():
+        images, _ = model.placed(one.batch)
+        straight, mirrored = (model.raw(x).logits.sigmoid() for x in (images, images.flip(-1)))
+    expected = peaks(((straight + mirrored.flip(-1)) / 2).logit(), 100, 3)
+    found = model.predict_views([one, one.mirrored()])
+    torch.testing.assert_close(found.scores, expected.scores_NP[0])
+    assert not found.scores.equal(model.predict(one.batch)[0].scores)
+
+
+def test_scales_compete_and_soft_nms_is_an_option() -> None:
+    model = model_with_large_boxes()
+    views = [seen((64, 96)), seen((96, 128))]
+    alone = [model.predict(view.batch)[0] for view in views]
+    both = model.predict_views(views)
+    assert len(both) <= 100
+    assert both.scores[0] == max(found.scores[0] for found in alone)
+    assert (both.scores.diff() <= 0).all()
+    config = replace(model.config, nms=SoftNMSConfig(method="hard", iou_threshold=0.3))
+    with_nms = CenterNet(config).eval()
+    with_nms.load_state_dict(model.state_dict())
+    (found,) = with_nms.predict(views[0].batch)
+    assert 0 < len(found) < len(alone[0])
+    overlaps = pairwise_iou(found.boxes, found.boxes).fill_diagonal_(0)
+    assert overlaps[found.labels[:, None] == found.labels].max() < 0.3

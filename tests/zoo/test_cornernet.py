@@ -18,12 +18,14 @@ from weights import reading
 from zoo.cornernet import ROW, from_mmdetection
 from zoo.systems import narrow
 
+from cvzoo.data.shapes import draw
 from cvzoo.loading import read_state
 from cvzoo.nn.hourglass import HourglassConfig
+from cvzoo.ops.boxes import flip_boxes
 from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.parts.heatmap.targets import Objects
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Sample, Target, size_of
+from cvzoo.structures import Batch, Sample, Target, View, size_of
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo.cornernet.head import CornerOutput, PairOutput
 from cvzoo.zoo.cornernet.model import CornerNet, CornerNetConfig
@@ -238,3 +240,25 @@ def test_an_object_is_found_between_its_corners() -> None:
     )
     assert best.labels[order].tolist() == [0, 0, 1]
     assert (found.scores[3:] < 0.1).all()
+
+
+@pytest.mark.parametrize("frame", [None, Frame(mask=31, extra=0)])
+def test_corners_of_the_mirror_image_compete_at_their_place(frame: Frame | None) -> None:
+    """In the mirrored image all lies as in the image, mirrored."""
+    model = narrow(ROW, frame=frame).model.build().eval()
+    sample = replace(draw(60, 91, objects=3, seed=2), original_size=(120, 182))
+    one = View(Batch.collate([sample]), flipped=False)
+    images, corners = model.placed(one.batch)
+    other = model.seen(one.batch, mirrored=True)
+    alone = model.seen(one.batch, mirrored=False)
+    more = other[torch.arange(len(alone), len(other))]
+    with torch.no_grad():
+        raw = model.raw(images.flip(-1))
+    left = corners[0][1] if corners else 0
+    place = [(corners[0][0] if corners else 0, images.shape[3] - left - 91)]
+    (expected,) = model.candidates(raw, one.batch.sizes, one.batch.original_sizes, size_of(images), place)
+    assert len(more) == len(expected) > 3
+    torch.testing.assert_close(flip_boxes(more.boxes, 182), expected.boxes)
+    found = model.predict_views([one, one.mirrored()])
+    assert found.scores[0] == other.scores.max()
+    assert model.predict_views([one]).boxes.equal(model.predict(one.batch)[0].boxes)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cvzoo.nn.model import Model
 from cvzoo.parts.heatmap.frame import Corner, framed
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.parts.heatmap.heat import Heat, Point, hottest, on_original
+from cvzoo.structures import Batch, Prediction, Size, Target, View, size_of
 
 Raw = TypeVar("Raw")
 
@@ -48,7 +49,6 @@ class HeatmapDetector(Model, Generic[Raw]):
     def losses(self, raw: Raw, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """The named losses of raw outputs for images of `sizes` on a canvas."""
 
-    @abstractmethod
     def decode(
         self,
         raw: Raw,
@@ -58,3 +58,59 @@ class HeatmapDetector(Model, Generic[Raw]):
         corners: list[Corner] | None = None,
     ) -> list[Prediction]:
         """Detections of each image in original pixels; `corners` are where the images begin, if not at the canvas'."""
+        return [self.suppressed(found) for found in self.candidates(raw, sizes, original_sizes, canvas, corners)]
+
+    @abstractmethod
+    def candidates(
+        self,
+        raw: Raw,
+        sizes: list[Size],
+        original_sizes: list[Size],
+        canvas: Size,
+        corners: list[Corner] | None = None,
+    ) -> list[Prediction]:
+        """What may become detections, in original pixels, labelled by output."""
+
+    @abstractmethod
+    def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
+        """The detections among the candidates of an image, which was seen at so many scales."""
+
+    @torch.no_grad()
+    def heatmaps(self, batch: Batch) -> list[list[Heat]]:
+        """What the network sees in each image: one map of each kind of key point, in original pixels."""
+        images, corners = self.placed(batch)
+        found = self.heat(self.raw(images))
+        maps: dict[Point, Tensor] = {point: hottest(x, self.config.class_ids) for point, x in found.items()}
+        places = zip(corners or [(0, 0)] * len(batch), batch.sizes, batch.original_sizes)
+        return [
+            [Heat(point, on_original(cells_NHW[n], size_of(images), *place)) for point, cells_NHW in maps.items()]
+            for n, place in enumerate(places)
+        ]
+
+    @abstractmethod
+    def heat(self, raw: Raw) -> dict[Point, Tensor]:
+        """The maps of `raw` that show key points, as (N, K, H, W) logits, by the point of a box that they show."""
+
+    @torch.no_grad()
+    def predict_views(self, views: list[View]) -> Prediction:
+        """The detections of the image in original pixels; those of all scales compete.
+
+        Where there are mirrored views, it is the whole canvas that is mirrored, so that cells lie on each other.
+        """
+        mirrored = any(view.flipped for view in views)
+        batches = [view.batch for view in views if not view.flipped]
+        found = joined([self.seen(batch, mirrored) for batch in batches])
+        return self.suppressed(found, len(batches))
+
+    @abstractmethod
+    def seen(self, batch: Batch, mirrored: bool) -> Prediction:
+        """The candidates of a single image, with the help of its mirror image if wanted."""
+
+
+def joined(parts: list[Prediction]) -> Prediction:
+    """Boxes of one image in one list, in no order."""
+    return Prediction(
+        torch.cat([part.boxes for part in parts]),
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.labels for part in parts]),
+    )

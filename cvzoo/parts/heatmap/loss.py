@@ -19,7 +19,14 @@ class _HeatmapLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, alpha: float, gamma: float, clamp: float, epsilon: float
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        peak: tuple[Tensor, ...],
+        alpha: float,
+        gamma: float,
+        clamp: float,
+        epsilon: float,
     ) -> Tensor:
         x = logits.float().contiguous()  # as the target is: mixed layouts are slow
         if clamp:
@@ -30,7 +37,6 @@ class _HeatmapLoss(torch.autograd.Function):
         softplus = -(1 - p + epsilon).log() if epsilon else F.softplus(x)
         weight = (1 - target).pow_(gamma).mul_(p.square() if alpha == 2 else p.pow(alpha))
         loss = weight * softplus
-        peak = torch.where(target == 1)
         p_peak = p[peak]
         softplus_peak = -(p_peak + epsilon).log() if epsilon else F.softplus(-x[peak])
         # d/dx of w p^a softplus(x) is w p^a (a (1 - p) softplus(x) + p); softplus' buffer turns into that gradient
@@ -49,14 +55,15 @@ class _HeatmapLoss(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, None, None, None, None, None]:
+    ) -> tuple[Tensor, None, None, None, None, None, None]:
         (grad,) = ctx.saved_tensors
-        return grad * grad_outputs[0].to(grad.dtype), None, None, None, None, None
+        return grad * grad_outputs[0].to(grad.dtype), None, None, None, None, None, None
 
 
 def heatmap_loss(
     logits: Tensor,
     target: Tensor,
+    peak: tuple[Tensor, ...],
     alpha: float = 2.0,
     gamma: float = 4.0,
     clamp: float = 0.0,
@@ -64,12 +71,12 @@ def heatmap_loss(
 ) -> Tensor:
     """Penalty-reduced focal loss, summed over all cells, in float32.
 
-    Cells where the target is 1 are peaks: -(1 - p)^alpha log p. All others are background, the less so the nearer they
-    are to a peak: -(1 - target)^gamma p^alpha log(1 - p). The probability p is kept within [clamp, 1 - clamp].
-    With `epsilon` the logarithms are those of rounded probabilities plus epsilon (mmdetection: 1e-12); without, they
-    are exact.
+    Cells where the target is 1 are peaks: -(1 - p)^alpha log p; `peak` is their index, which a GPU would have to search
+    for. All others are background, the less so the nearer they are to a peak: -(1 - target)^gamma p^alpha log(1 - p).
+    The probability p is kept within [clamp, 1 - clamp]. With `epsilon` the logarithms are those of rounded
+    probabilities plus epsilon (mmdetection: 1e-12); without, they are exact.
     """
-    return _HeatmapLoss.apply(logits, target, alpha, gamma, clamp, epsilon)  # type: ignore[return-value]
+    return _HeatmapLoss.apply(logits, target, peak, alpha, gamma, clamp, epsilon)  # type: ignore[return-value]
 
 
 def peaks_in(target: Tensor) -> Tensor:

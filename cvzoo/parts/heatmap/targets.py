@@ -64,7 +64,7 @@ def draw(cells_O2: Tensor, radius_O: Tensor, map_O: Tensor, maps: int, size: Siz
     """
     height, width = size
     side_O = 2 * radius_O + 1
-    object_P = torch.repeat_interleave(side_O.square())
+    object_P = torch.repeat_interleave(side_O.square())  # how many cells there are, a GPU has to say: the only wait
     first_O = side_O.square().cumsum(0) - side_O.square()
     place_P = torch.arange(len(object_P), device=object_P.device) - first_O[object_P]
     side_P = side_O[object_P]
@@ -90,6 +90,10 @@ class Objects(NamedTuple):
     labels_O: Tensor
     """The network's output for its class."""
 
+    def peaks(self, cells_O2: Tensor) -> tuple[Tensor, ...]:
+        """Where (N, K, H, W) heat maps are 1 that have been drawn around these cells; twice where objects meet."""
+        return self.image_O, self.labels_O, cells_O2[:, 1], cells_O2[:, 0]
+
 
 def objects_of(
     targets: list[Target],
@@ -108,7 +112,8 @@ def objects_of(
     boxes_O4 = boxes_O4 * boxes_O4.new_tensor([columns / width, rows / height] * 2)
     boxes_O4 = boxes_O4.clamp(min=0).minimum(boxes_O4.new_tensor([columns - margin, rows - margin] * 2))
     labels_O = outputs_of(torch.cat([target.labels for target in targets]), class_ids)
-    return Objects(torch.repeat_interleave(counts).to(boxes_O4.device, non_blocking=True), boxes_O4, labels_O)
+    image_O = torch.repeat_interleave(counts, output_size=len(boxes_O4))
+    return Objects(image_O.to(boxes_O4.device, non_blocking=True), boxes_O4, labels_O)
 
 
 def cells_of(points_O2: Tensor, size: Size) -> Tensor:

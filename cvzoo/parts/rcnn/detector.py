@@ -16,10 +16,11 @@ from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNet
 from cvzoo.nn.roi_pool import RoIPoolConfig, roi_pool
-from cvzoo.ops.detect import to_original
+from cvzoo.ops.boxes import flip_boxes, scale_boxes
+from cvzoo.ops.detect import suppress, to_original
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
 from cvzoo.parts.rcnn.rpn import RPN, RPNConfig, RPNOutput
-from cvzoo.structures import Batch, Prediction, size_of
+from cvzoo.structures import Batch, Prediction, View, size_of
 
 
 class TwoStageConfig(Protocol):
@@ -94,3 +95,33 @@ class TwoStage(Model, Generic[Config]):
         masks = self.masks(maps, found) or [None] * len(found)
         parts = zip(found, batch.sizes, batch.original_sizes, masks)
         return [to_original(f, detect, size, original, class_ids, mask) for f, size, original, mask in parts]
+
+    @torch.no_grad()
+    def predict_views(self, views: list[View]) -> Prediction:
+        """The detections of the image in original pixels.
+
+        Boxes of all views compete in one NMS; the masks of those that are left are predicted in every view and
+        averaged (detectron2's GeneralizedRCNNWithTTA).
+        """
+        detect, original = self.config.box_head.detect, views[0].batch.original_sizes[0]
+        seen = [self.detections(view.batch) for view in views]
+        boxes = torch.cat([_in_original(found[0].boxes, view) for (found, _), view in zip(seen, views)])
+        scores = torch.cat([found[0].scores for found, _ in seen])
+        labels = torch.cat([found[0].labels for found, _ in seen])
+        merged = suppress(Prediction(boxes, scores, labels), detect, original)
+        masks = [mask for (_, maps), view in zip(seen, views) for mask in self._masks_in(maps, merged, view)]
+        mean = torch.stack(masks).mean(dim=0) if masks else None
+        return to_original(merged, detect, original, original, self.config.class_ids, mean)
+
+    def _masks_in(self, maps: list[Tensor], merged: Prediction, view: View) -> list[Tensor]:
+        """One (D, S, S): what a view makes of the masks of the merged boxes; none from a model without masks."""
+        boxes = scale_boxes(merged.boxes, view.batch.original_sizes[0], view.size)
+        boxes = flip_boxes(boxes, view.size[1]) if view.flipped else boxes
+        masks = self.masks(maps, [Prediction(boxes, merged.scores, merged.labels)]) or []
+        return [mask_DSS.flip(-1) if view.flipped else mask_DSS for mask_DSS in masks]
+
+
+def _in_original(boxes_D4: Tensor, view: View) -> Tensor:
+    """Boxes of a view in the pixels of the original image."""
+    boxes_D4 = flip_boxes(boxes_D4, view.size[1]) if view.flipped else boxes_D4
+    return scale_boxes(boxes_D4, view.size, view.batch.original_sizes[0])

@@ -9,7 +9,7 @@ Shape suffixes: N images, K classes, H W cells of the map, O objects of all imag
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -17,20 +17,25 @@ from torch import Tensor, nn
 
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.deconv import DeconvConfig
+from cvzoo.nn.dla_up import DLAUpConfig
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.boxes import clip_boxes, scale_boxes
 from cvzoo.ops.classes import classes_of
 from cvzoo.ops.distributed import mean_over_processes
+from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
 from cvzoo.parts.heatmap.detector import HeatmapDetector
 from cvzoo.parts.heatmap.frame import Corner, Frame, begun_at
 from cvzoo.parts.heatmap.head import Branch
+from cvzoo.parts.heatmap.heat import Point
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
 from cvzoo.parts.heatmap.peaks import peaks
 from cvzoo.parts.heatmap.targets import GaussianConfig, at_cells, cells_of, draw, last_in_cell, objects_of
-from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Batch, Prediction, Size, Target, size_of
 
+AMONG_SCALES = SoftNMSConfig(extent=1.0)
+"""What the authors merge several test scales by."""
 START = math.log(0.1 / 0.9)
 """Logits that every class starts from: a score of 0.1."""
 
@@ -49,9 +54,9 @@ class CenterNetConfig:
         default_factory=lambda: ResNetConfig(depth=18, norm="batch", frozen_stages=0)
     )
     """The network that turns an image into feature maps: C2 to C5, or one of each hourglass."""
-    neck: DeconvConfig | None = field(default_factory=DeconvConfig)
-    """The deconvolutions that bring C5 to the map where the objects are found, usually of stride 4; None with
-    hourglasses, each of which gives such a map."""
+    neck: DeconvConfig | DLAUpConfig | None = field(default_factory=DeconvConfig)
+    """What brings C2 to C5 to the map where the objects are found, usually of stride 4: deconvolutions of C5, or the
+    steps of deep layer aggregation; None with hourglasses, each of which gives such a map."""
     pixels: Pixels = IMAGENET
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     head_channels: int = 64
@@ -82,6 +87,9 @@ class CenterNetConfig:
     """A peak is the highest cell of a square window of this many cells; odd."""
     detections: int = 100
     """The best peaks of an image that become detections, whatever they score."""
+    nms: SoftNMSConfig | None = None
+    """What overlapping boxes of a class do to each other's scores; None: nothing, unless they come from several test
+    scales."""
     clip: bool = True
     """Clip detected boxes to the image; the references leave them as they are."""
 
@@ -130,6 +138,8 @@ class Truth(NamedTuple):
     """What the cells of a batch learn."""
 
     heat_NKHW: Tensor
+    peak_O: tuple[Tensor, ...]
+    """The index of the objects' cells in it."""
     image_O: Tensor
     """The image each object is in."""
     cells_O2: Tensor
@@ -150,7 +160,7 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         super().__init__()
         self.config = config
         self.backbone = config.backbone.build()
-        self.neck = None if config.neck is None else config.neck.build(self.backbone.channels[-1])
+        self.neck = None if config.neck is None else config.neck.build(self.backbone.channels)
         maps = self.backbone.channels if self.neck is None else (self.neck.channels,)
         *earlier, self.head = (Head(channels, config.head_channels, config.num_classes) for channels in maps)
         self.earlier = nn.ModuleList(earlier)
@@ -163,6 +173,9 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         if not self.training:
             return found
         return found._replace(earlier=tuple(head(x) for head, x in zip(self.earlier, maps)))
+
+    def heat(self, raw: CenterNetOutput) -> dict[Point, Tensor]:
+        return {"centre": raw.logits}
 
     def truth(self, targets: list[Target], canvas: Size, map_size: Size) -> Truth:
         """What maps of `map_size` learn."""
@@ -178,7 +191,8 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         if c.normaliser == "peaks":
             counted_O = last_in_cell(objects.image_O, cells_O2, len(targets), map_size)
         heat_NKHW = heat.view(len(targets), c.num_classes, *map_size)
-        return Truth(heat_NKHW, objects.image_O, cells_O2, sizes_O2, centres_O2 - cells_O2, counted_O)
+        peak_O = objects.peaks(cells_O2)
+        return Truth(heat_NKHW, peak_O, objects.image_O, cells_O2, sizes_O2, centres_O2 - cells_O2, counted_O)
 
     def losses(self, raw: CenterNetOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_heatmap` over all cells, `loss_size` and `loss_offset` over those of the objects' centres.
@@ -196,7 +210,7 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         count = 2 * peak_count
         if c.normaliser == "objects":
             count = 2 * mean_over_processes(truth.counted_O.sum()) + 1e-4
-        heat = heatmap_loss(raw.logits, truth.heat_NKHW, c.focal_alpha, c.focal_gamma, c.clamp)
+        heat = heatmap_loss(raw.logits, truth.heat_NKHW, truth.peak_O, c.focal_alpha, c.focal_gamma, c.clamp)
         size_O2 = (at_cells(raw.sizes, truth.image_O, truth.cells_O2) - truth.sizes_O2).abs()
         offset_O2 = (at_cells(raw.offsets, truth.image_O, truth.cells_O2) - truth.offsets_O2).abs()
         return {
@@ -205,7 +219,18 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
             "loss_offset": c.offset_weight * (offset_O2.sum(dim=1) * truth.counted_O).sum() / count,
         }
 
-    def decode(
+    def seen(self, batch: Batch, mirrored: bool) -> Prediction:
+        """With the mirror image, scores and sizes are the mean of both; the offsets are the image's own."""
+        images, corners = self.placed(batch)
+        raw = self.raw(images)
+        if mirrored:
+            other = self.raw(images.flip(-1))
+            scores = (raw.logits.float().sigmoid() + other.logits.float().sigmoid().flip(-1)) / 2
+            raw = raw._replace(logits=scores.logit(), sizes=(raw.sizes + other.sizes.flip(-1)) / 2)
+        (found,) = self.candidates(raw, batch.sizes, batch.original_sizes, size_of(images), corners)
+        return found
+
+    def candidates(
         self,
         raw: CenterNetOutput,
         sizes: list[Size],
@@ -213,7 +238,7 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         canvas: Size,
         corners: list[Corner] | None = None,
     ) -> list[Prediction]:
-        """Detections of each image in original pixels; `corners` are where the images begin, if not at the canvas'."""
+        """The best peaks of each image."""
         c = self.config
         rows, columns = size_of(raw.logits)
         stride_2 = raw.sizes.new_tensor([canvas[1] / columns, canvas[0] / rows], dtype=torch.float32)
@@ -227,6 +252,15 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
             boxes_P4 = begun_at(boxes_P4, corner)
             boxes_P4 = clip_boxes(boxes_P4, sizes[n]) if c.clip else boxes_P4
             boxes_P4 = scale_boxes(boxes_P4, sizes[n], original_sizes[n])
-            kept = Prediction(boxes_P4, found.scores_NP[n], classes_of(found.labels_NP[n], c.class_ids))
-            predictions.append(kept[torch.where(kept.labels >= 0)[0]] if c.class_ids else kept)
+            predictions.append(Prediction(boxes_P4, found.scores_NP[n], found.labels_NP[n]))
         return predictions
+
+    def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
+        """A peak has no rival but those at other scales."""
+        nms = self.config.nms or (AMONG_SCALES if scales > 1 else None)
+        if nms is not None:
+            kept = soft_nms(candidates.boxes, candidates.scores, nms, self.config.detections, candidates.labels)
+            candidates = replace(candidates[kept.index], scores=kept.scores)
+        class_ids = self.config.class_ids
+        found = replace(candidates, labels=classes_of(candidates.labels, class_ids))
+        return found[torch.where(found.labels >= 0)[0]] if class_ids else found

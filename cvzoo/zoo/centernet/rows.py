@@ -19,6 +19,10 @@ SCHEDULE_126K = Schedule(
     iterations=126_000, batch=128, base_batch=128, milestones=(81_000, 108_000), warmup_iterations=1000
 )
 """cvpods' 126 000 iterations."""
+SCHEDULE_230E = Schedule(
+    iterations=210_680, batch=128, base_batch=128, milestones=(164_880, 192_360), warmup_iterations=0
+)
+"""230 epochs, the authors' "2x"."""
 SCHEDULE_50E = Schedule(iterations=244_300, batch=24, base_batch=24, milestones=(195_440,), warmup_iterations=0)
 """50 epochs, the authors' with an hourglass."""
 
@@ -68,6 +72,34 @@ def centernet_r101_512() -> Recipe:
     recipe = centernet_r50_512()
     model = replace(recipe.model, backbone=replace(recipe.model.backbone, depth=101))
     return replace(recipe, row="centernet_r101_512", model=model)
+
+
+def centernet_dla34_512() -> Recipe:
+    """CenterNet DLA-34 on windows of 512 px, 230 epochs (the authors')."""
+    from cvzoo.nn.dla_up import DLAUpConfig
+    from cvzoo.nn.timm_backbone import TimmConfig
+    from cvzoo.parts.heatmap.frame import Frame
+    from cvzoo.parts.heatmap.targets import GaussianConfig
+    from cvzoo.zoo.centernet.model import CenterNetConfig
+
+    model = CenterNetConfig(
+        backbone=TimmConfig(name="dla34", norm="batch"),
+        neck=DLAUpConfig(),
+        head_channels=256,
+        gaussian=GaussianConfig(min_overlap=0.7, rule="undivided", round_up=True),
+        margin=1.0,
+        clamp=1e-4,
+        normaliser="objects",
+        frame=Frame(),
+    )
+    return Recipe(
+        row="centernet_dla34_512",
+        model=model,
+        backbone_weights="imagenet",
+        data=COCO_512,
+        optim=Optim(name="adamw", lr=5e-4, weight_decay=0.0),
+        schedule=SCHEDULE_230E,
+    )
 
 
 def centernet_hourglass104_512() -> Recipe:
@@ -170,6 +202,12 @@ SYSTEM = System(
                 cvpods("README.md", box_AP=0.368),
                 Reference(name="authors", results={"box_AP": 0.346}, page=AUTHORS),
             ),
+        ),
+        Row(
+            recipe=centernet_dla34_512,
+            backbone="DLA-34-DCN",
+            schedule="230 epochs of 512 px",
+            references=(Reference(name="authors", results={"box_AP": 0.374}, page=AUTHORS),),
         ),
         Row(
             recipe=centernet_hourglass104_512,

@@ -1,12 +1,15 @@
 """Whose weights CenterNet loads: mmdetection 3 `configs/centernet`; the authors' xingyizhou/CenterNet.
 
-Its networks with ResNets are `resdcn_*`, with deformable convolutions, and `res_*`, without any 3x3 convolutions.
+The authors' networks with ResNets are `resdcn_*`, with deformable convolutions, and `res_*`, without any 3x3
+convolutions; `dla_34` has deformable ones, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from cvzoo.nn.deconv import DeconvConfig
+from cvzoo.nn.dla_up import DLAUpConfig
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import Pixels
 from cvzoo.parts.heatmap.frame import Frame
@@ -39,6 +42,8 @@ AUTHORS = CenterNetConfig(
 AUTHORS_HOURGLASS = replace(AUTHORS, backbone=HourglassConfig(), neck=None, head_channels=256, frame=Frame(mask=127))
 """`ctdet` with `hourglass`."""
 DECONVOLUTIONS = 3
+UNUSED_IN_DLA = r"^base\.(fc|level[34]\.project)\."
+"""The body's classifier, and convolutions whose outputs nobody takes."""
 BRANCHES = {"cls": ("heatmap_head", "hm"), "size": ("wh_head", "wh"), "offset": ("offset_head", "reg")}
 """Our name, mmdetection's, the authors'."""
 
@@ -76,6 +81,18 @@ def from_authors(state: State) -> State:
     return renamed(state, (*rules, *_branches("", 1)))
 
 
+def from_authors_dla(state: State) -> State:
+    """A step counts its maps from 1 there, the finest being 0."""
+    steps = [
+        (rf"^{theirs}\.{part}_(?={i + 1}\.)\d", f"neck.{ours}.{name}.{i}")
+        for theirs, ours in (*((rf"dla_up\.ida_{step}", f"steps.{step}") for step in range(3)), ("ida_up", "last"))
+        for part, name in (("proj", "project"), ("up", "enlarge"), ("node", "node"))
+        for i in range(3)
+    ]
+    layers = ((r"^(neck\..*)\.actf\.0\.", r"\1.norm."), (r"\.conv\.conv_offset_mask\.", ".conv.offset."))
+    return renamed(state, (*steps, *layers, (r"^base\.", "backbone.body."), *_branches("", 1)), drop=UNUSED_IN_DLA)
+
+
 def from_authors_hourglass(state: State) -> State:
     """The branches of all hourglasses are lists there; the last one's are our head."""
     last = max((int(key.split(".")[1]) for key in state if key.startswith("hm.")), default=0)
@@ -109,17 +126,27 @@ def authors_hourglass(state: State, row: CenterNetConfig) -> CenterNetConfig:
     return with_classes_of(state, replace(AUTHORS_HOURGLASS, backbone=body, **sizes))
 
 
+def authors_dla(state: State, row: CenterNetConfig) -> CenterNetConfig:
+    assert row.neck is not None
+    return replace(fitted(AUTHORS, state, row, SIZES), neck=replace(row.neck, norm="batch"))
+
+
+def on_dla(config: CenterNetConfig) -> bool:
+    return isinstance(config.neck, DLAUpConfig)
+
+
 def on_hourglasses(config: CenterNetConfig) -> bool:
     return isinstance(config.backbone, HourglassConfig)
 
 
 def on_others(config: CenterNetConfig) -> bool:
-    return not on_hourglasses(config)
+    return isinstance(config.neck, DeconvConfig)
 
 
-WHAT, WHAT_HOURGLASS = "CenterNet", "CenterNet with hourglasses"
+WHAT, WHAT_DLA, WHAT_HOURGLASS = "CenterNet", "CenterNet with deep layer aggregation", "CenterNet with hourglasses"
 SOURCES = (
     own(WHAT, Marker(has=(r"^neck\.ups\.", r"^head\.size\.out\.")), on_others),
+    own(WHAT_DLA, Marker(has=(r"^neck\.steps\.", r"^head\.size\.out\.")), on_dla),
     own(WHAT_HOURGLASS, Marker(has=(r"^backbone\.hourglasses\.", r"^head\.size\.out\.")), on_hourglasses),
     Source(
         name="mmdetection",
@@ -136,6 +163,14 @@ SOURCES = (
         translate=from_authors,
         config=authors,
         fits=on_others,
+    ),
+    Source(
+        name="xingyizhou/CenterNet",
+        what=WHAT_DLA,
+        marker=Marker(has=(r"^dla_up\.", r"^ida_up\.", r"^hm\.", r"^wh\.", r"^reg\.")),
+        translate=from_authors_dla,
+        config=authors_dla,
+        fits=on_dla,
     ),
     Source(
         name="xingyizhou/CenterNet",

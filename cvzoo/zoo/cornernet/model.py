@@ -3,7 +3,7 @@
 No anchors: an object is found by its top-left and its bottom-right corner. Corner pooling lets a corner, which usually
 lies outside the object, see the object's sides. Two corners make a box where their tags are alike.
 
-Shape suffixes: N images, K classes, O objects of all images, H W cells.
+Shape suffixes: N images, K classes, O objects of all images, X their corners of both kinds, H W cells.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from torch import Tensor
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
-from cvzoo.ops.boxes import scale_boxes
+from cvzoo.ops.boxes import flip_boxes, scale_boxes
 from cvzoo.ops.classes import classes_of
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
-from cvzoo.parts.heatmap.detector import HeatmapDetector
+from cvzoo.parts.heatmap.detector import HeatmapDetector, joined
 from cvzoo.parts.heatmap.frame import Corner, Frame
+from cvzoo.parts.heatmap.heat import Point
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
 from cvzoo.parts.heatmap.targets import GaussianConfig, Objects, at_cells, cells_of, draw, last_in_cell, objects_of
-from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Batch, Prediction, Size, Target, size_of
 from cvzoo.zoo.cornernet.head import CornerOutput, PairHead, PairOutput
 from cvzoo.zoo.cornernet.pairs import boxes_between, corners_in
 from cvzoo.zoo.cornernet.tags import TagLoss, tag_losses
@@ -124,16 +125,19 @@ class CornerNet(HeatmapDetector[PairOutput]):
     def raw(self, images_N3HW: Tensor) -> PairOutput:
         return self.head(self.backbone(images_N3HW))
 
+    def heat(self, raw: PairOutput) -> dict[Point, Tensor]:
+        return {"top_left": raw.top_left.heat[-1], "bottom_right": raw.bottom_right.heat[-1]}
+
     def heat_targets(self, objects: Objects, images: int, size: Size) -> tuple[Tensor, Tensor]:
         """(N, K, H, W) of each kind of corner: 1 at the corners, and less around them."""
         c = self.config
-        sides_O2 = (objects.boxes_O4[:, 2:] - objects.boxes_O4[:, :2]).flip(1)
+        maps = images * c.num_classes
+        corners_X2 = torch.cat(objects.boxes_O4.split(2, dim=1))
+        radius_O = c.gaussian.radius((objects.boxes_O4[:, 2:] - objects.boxes_O4[:, :2]).flip(1))
         map_O = objects.image_O * c.num_classes + objects.labels_O
-        where = c.gaussian.radius(sides_O2), map_O, images * c.num_classes, size
-        top_left, bottom_right = (
-            draw(cells_of(corner_O2, size), *where).view(images, c.num_classes, *size)
-            for corner_O2 in objects.boxes_O4.split(2, dim=1)
-        )
+        of_both = torch.cat([map_O, map_O + maps])
+        heat = draw(cells_of(corners_X2, size), radius_O.repeat(2), of_both, 2 * maps, size)
+        top_left, bottom_right = heat.view(2, images, c.num_classes, *size)
         return top_left, bottom_right
 
     def losses(self, raw: PairOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
@@ -146,7 +150,8 @@ class CornerNet(HeatmapDetector[PairOutput]):
         kinds = zip(raw, self.heat_targets(objects, len(targets), size), objects.boxes_O4.split(2, dim=1))
         for maps, target_NKHW, corner_O2 in kinds:
             count = mean_over_processes(peaks_in(target_NKHW)).clamp(min=1)
-            heat += [heatmap_loss(x, target_NKHW, *focal) / count for x in maps.heat]
+            peak_O = objects.peaks(cells_of(corner_O2, size))
+            heat += [heatmap_loss(x, target_NKHW, peak_O, *focal) / count for x in maps.heat]
             offset.append(self._offset_loss(maps, objects.image_O, corner_O2, size))
         pull, push = tag_losses(raw.top_left.tag, raw.bottom_right.tag, objects, len(targets), c.tags)
         return {
@@ -168,7 +173,19 @@ class CornerNet(HeatmapDetector[PairOutput]):
         losses_O2 = torch.stack([F.smooth_l1_loss(x, truth_O2, reduction="none") for x in found]).sum(dim=0)
         return (losses_O2 * share_O[:, None]).sum() / count
 
-    def decode(
+    def seen(self, batch: Batch, mirrored: bool) -> Prediction:
+        """With the mirror image, the candidates of both compete."""
+        images, corners = self.placed(batch)
+        where = batch.sizes, batch.original_sizes, size_of(images)
+        found = self.candidates(self.raw(images), *where, corners)
+        if mirrored:
+            (top, left), (_, width) = (corners or [(0, 0)])[0], batch.sizes[0]
+            from_right = top, images.shape[3] - left - width
+            (other,) = self.candidates(self.raw(images.flip(-1)), *where, [from_right])
+            found.append(replace(other, boxes=flip_boxes(other.boxes, batch.original_sizes[0][1])))
+        return joined(found)
+
+    def candidates(
         self,
         raw: PairOutput,
         sizes: list[Size],
@@ -176,15 +193,19 @@ class CornerNet(HeatmapDetector[PairOutput]):
         canvas: Size,
         corners: list[Corner] | None = None,
     ) -> list[Prediction]:
-        """Detections of each image in original pixels; `corners` are where the images begin, if not at the canvas'."""
+        """The best pairs of corners of each image."""
         c = self.config
         one, other = (corners_in(maps, c.corners, c.peak_kernel, canvas) for maps in raw)
         found = []
         for n, corner in enumerate(corners or [(0, 0)] * len(sizes)):
             clip = sizes[n] if c.clip == "all" else None
-            candidates = boxes_between(one.of(n), other.of(n), corner, clip, c.tag_distance, c.pairs)
-            boxes = scale_boxes(candidates.boxes, sizes[n], original_sizes[n])
-            scores, index = soft_nms(boxes, candidates.scores, c.nms, c.detections, candidates.labels)
-            kept = Prediction(boxes[index], scores, classes_of(candidates.labels[index], c.class_ids))
-            found.append(kept[torch.where(kept.labels >= 0)[0]])
+            pairs = boxes_between(one.of(n), other.of(n), corner, clip, c.tag_distance, c.pairs)
+            found.append(replace(pairs, boxes=scale_boxes(pairs.boxes, sizes[n], original_sizes[n])))
         return found
+
+    def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
+        c = self.config
+        kept = soft_nms(candidates.boxes, candidates.scores, c.nms, c.detections, candidates.labels)
+        labels = classes_of(candidates.labels[kept.index], c.class_ids)
+        found = Prediction(candidates.boxes[kept.index], kept.scores, labels)
+        return found[torch.where(found.labels >= 0)[0]]

@@ -64,7 +64,9 @@ SYSTEM = System(
                     mIoU=0.7855,
                 ),
             ),
-            references=(Reference(name="authors", results={"mIoU": 0.7730}, page=AUTHORS, note="200 epochs at 713, flip"),),
+            references=(
+                Reference(name="authors", results={"mIoU": 0.7730}, page=AUTHORS, note="200 epochs at 713, flip"),
+            ),
         ),
         Row(
             recipe=pspnet_r101_d8_ade20k,
@@ -79,7 +81,9 @@ SYSTEM = System(
                     mIoU=0.4439,
                 ),
             ),
-            references=(Reference(name="authors", results={"mIoU": 0.4310}, page=AUTHORS, note="100 epochs at 473, flip"),),
+            references=(
+                Reference(name="authors", results={"mIoU": 0.4310}, page=AUTHORS, note="100 epochs at 473, flip"),
+            ),
         ),
         Row(
             recipe=pspnet_lite0_camvid,
