@@ -9,8 +9,8 @@ import timm
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
-FIRST = (1, 2)
-"""Of timm's outputs the one that may be of stride 4: most networks begin at 2, DLA at 1."""
+USUAL, ONE_MORE = (1, 2, 3, 4), (2, 3, 4, 5)
+"""Which of timm's outputs are of strides 4 to 32: most networks have one before them, DLA two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,13 @@ class TimmBackbone(nn.Module):
         # asked for only where it is needed: most transformers have no such option
         stride: dict[str, Any] = {} if config.output_stride == 32 else {"output_stride": config.output_stride}
         wanted = [min(stride, config.output_stride) for stride in (4, 8, 16, 32)]
-        for first in FIRST:
-            outputs = tuple(range(first, first + 4))
-            self.body = timm.create_model(config.name, features_only=True, out_indices=outputs, **stride)
-            strides = self.body.feature_info.reduction()  # type: ignore[operator,union-attr]
-            if list(strides) == wanted or strides[0] >= wanted[0]:
-                break
-        if list(strides) != wanted:
-            raise ValueError(f"{config.name} yields features at strides {strides}; a backbone must yield {wanted}")
+        self.body = timm.create_model(config.name, features_only=True, out_indices=USUAL, **stride)
+        if self._strides()[0] == wanted[0] // 2:
+            self.body = timm.create_model(config.name, features_only=True, out_indices=ONE_MORE, **stride)
+        if self._strides() != wanted:
+            raise ValueError(
+                f"{config.name} yields features at strides {self._strides()}; a backbone must yield {wanted}"
+            )
         self.norm = config.norm
         self._freeze(config.frozen_outputs)
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
@@ -60,6 +59,9 @@ class TimmBackbone(nn.Module):
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         return self.body(images_N3HW)
+
+    def _strides(self) -> list[int]:
+        return list(self.body.feature_info.reduction())  # type: ignore[operator,union-attr]
 
     def _freeze(self, outputs: int) -> None:
         """timm registers modules in the order they run, so all up to the last one of an output comes before it."""

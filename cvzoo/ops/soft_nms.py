@@ -33,8 +33,8 @@ class Kept(NamedTuple):
 
     scores: Tensor
     """(D,): what soft-NMS has left of them."""
-    index: Tensor
-    """(D,)."""
+    rows: Tensor
+    """(D,): which ones they are."""
 
 
 def soft_nms(

@@ -85,8 +85,12 @@ def camvid(row: str, model: Any) -> Recipe:
 
 def shapes_label_maps(row: str, model: Any) -> Recipe:
     """A few minutes on SHAPES_LABEL_MAPS: a little longer than detectors need, to tell ellipses apart."""
-    recipe = shapes(row, model)
-    return replace(recipe, data=SHAPES_LABEL_MAPS, schedule=replace(recipe.schedule, iterations=600))
+    return longer(replace(shapes(row, model), data=SHAPES_LABEL_MAPS), iterations=600)
+
+
+def longer(recipe: Recipe, iterations: int) -> Recipe:
+    """The recipe with so many iterations."""
+    return replace(recipe, schedule=replace(recipe.schedule, iterations=iterations))
 
 
 def narrow_resnet(depth: int, width: int) -> ResNetConfig:

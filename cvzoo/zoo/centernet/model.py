@@ -260,7 +260,7 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         nms = self.config.nms or (AMONG_SCALES if scales > 1 else None)
         if nms is not None:
             kept = soft_nms(candidates.boxes, candidates.scores, nms, self.config.detections, candidates.labels)
-            candidates = replace(candidates[kept.index], scores=kept.scores)
+            candidates = replace(candidates[kept.rows], scores=kept.scores)
         class_ids = self.config.class_ids
         found = replace(candidates, labels=classes_of(candidates.labels, class_ids))
         return found[torch.where(found.labels >= 0)[0]] if class_ids else found

@@ -206,6 +206,6 @@ class CornerNet(HeatmapDetector[PairOutput]):
     def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
         c = self.config
         kept = soft_nms(candidates.boxes, candidates.scores, c.nms, c.detections, candidates.labels)
-        labels = classes_of(candidates.labels[kept.index], c.class_ids)
-        found = Prediction(candidates.boxes[kept.index], kept.scores, labels)
+        labels = classes_of(candidates.labels[kept.rows], c.class_ids)
+        found = Prediction(candidates.boxes[kept.rows], kept.scores, labels)
         return found[torch.where(found.labels >= 0)[0]]

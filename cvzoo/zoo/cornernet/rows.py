@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cvzoo.recipes import Optim, Recipe, Schedule, settings
 from cvzoo.recipes.data_sets import COCO_512
 from cvzoo.zoo.published import mmdetection
 from cvzoo.zoo.system import Reference, Row, System
+
+if TYPE_CHECKING:
+    from cvzoo.zoo.cornernet.model import CornerNetConfig
 
 
 def cornernet_hourglass104_511() -> Recipe:
@@ -23,21 +27,31 @@ def cornernet_hourglass104_511() -> Recipe:
     )
 
 
+def cornernet_hourglass_320_mini() -> Recipe:
+    """CornerNet with one narrow hourglass on 285 COCO images at 320 px, from random weights, on 2 CPU cores."""
+    recipe = settings.mini("cornernet_hourglass_320_mini", narrow(num_classes=80))
+    return replace(recipe, backbone_weights=None)
+
+
 def cornernet_hourglass_shapes() -> Recipe:
     """CornerNet with one narrow hourglass on drawn shapes from random weights; minutes on 2 CPU cores."""
+    return settings.longer(settings.shapes("cornernet_hourglass_shapes", narrow(num_classes=3)), iterations=1000)
+
+
+def narrow(num_classes: int) -> CornerNetConfig:
+    """One hourglass of few channels."""
     from cvzoo.nn.hourglass import HourglassConfig
     from cvzoo.nn.pixels import Pixels
     from cvzoo.zoo.cornernet.model import CornerNetConfig
 
-    model = CornerNetConfig(
-        num_classes=3,
+    return CornerNetConfig(
+        num_classes=num_classes,
         backbone=HourglassConfig(stacks=1, stem_channels=16, channels=(32, 32, 48, 64), blocks=(1, 1, 1, 1), width=32),
         pixels=Pixels(),
         frame=None,
         pool_channels=16,
         branch_channels=32,
     )
-    return settings.shapes("cornernet_hourglass_shapes", model)
 
 
 PAPER = "https://arxiv.org/abs/1808.01244v1"
@@ -72,6 +86,7 @@ SYSTEM = System(
             ),
             references=(Reference(name="authors", results={"box_AP": 0.405}, page=PAPER, note="test-dev"),),
         ),
-        Row(recipe=cornernet_hourglass_shapes, backbone="Hourglass, 4 levels", data="shapes", schedule="500 it"),
+        Row(recipe=cornernet_hourglass_320_mini, backbone="Hourglass, 4 levels", data="COCO mini", schedule="1500 it"),
+        Row(recipe=cornernet_hourglass_shapes, backbone="Hourglass, 4 levels", data="shapes", schedule="1000 it"),
     ),
 )
