@@ -16,7 +16,7 @@ import tyro
 from common import alternate, ratios, report
 from side_by_side import BACKGROUND, System, batch_of, pair, sample, torchvision_inputs
 
-from cvzoo.ops.classes import classes_of
+from cvzoo.ops.class_ids import classes_of
 from cvzoo.structures import Prediction
 
 

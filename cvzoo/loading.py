@@ -13,7 +13,7 @@ from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, from_json
 from cvzoo.weights.backbones import load_backbone
-from cvzoo.weights.classes import class_count
+from cvzoo.weights.class_count import class_count
 from cvzoo.weights.download import download
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import READERS, find_file, read_weights

@@ -26,7 +26,7 @@ from cvzoo.recipes import Recipe
 from cvzoo.structures import Answer, Batch, Sample
 from cvzoo.tasks import task_of
 from cvzoo.tasks.task import Look
-from cvzoo.weights.classes import class_count
+from cvzoo.weights.class_count import class_count
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""

@@ -18,7 +18,7 @@ from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
 from cvzoo.results.machine import commit, hardware, versions
-from cvzoo.weights.classes import class_count
+from cvzoo.weights.class_count import class_count
 
 
 def build_model(recipe: Recipe) -> tuple[Model, Recipe]:

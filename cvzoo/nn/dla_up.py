@@ -1,6 +1,6 @@
-"""Deep layer aggregation's way back from a body's coarse maps to its finest one (1707.06484, 1904.07850).
+"""Deep layer aggregation's way back from a body's coarse maps to its finest one (1707.06484).
 
-Source: xingyizhou/CenterNet `src/lib/models/networks/pose_dla_dcn.py`, whose convolutions are deformable.
+Source: the code of 1904.07850, `src/lib/models/networks/pose_dla_dcn.py`, whose convolutions are deformable.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.ops.boxes import pairwise_iou
-from cvzoo.ops.classes import outputs_of
+from cvzoo.ops.class_ids import outputs_of
 from cvzoo.structures import Target
 
 BACKGROUND = -1
@@ -109,7 +109,7 @@ def targets_of_batch(
 ) -> tuple[Tensor, Tensor]:
     """What the candidates of all images learn: labels (N, M) and, for the P positive ones in that order, boxes (P, 4).
 
-    A label is a network output (see ops/classes.py), BACKGROUND or IGNORED; `labels >= 0` marks the positives.
+    A label is a network output (see ops/class_ids.py), BACKGROUND or IGNORED; `labels >= 0` marks the positives.
     """
     labels = [match.labels(outputs_of(target.labels, class_ids)) for match, target in zip(matches, targets)]
     boxes = [target.boxes[match.index_A[match.positive_A]] for match, target in zip(matches, targets)]

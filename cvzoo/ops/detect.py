@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from cvzoo.ops.boxes import clip_boxes, longer_than, scale_boxes
-from cvzoo.ops.classes import classes_of
+from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.masks import paste_masks
 from cvzoo.structures import Prediction, Size
 
@@ -71,7 +71,7 @@ def to_original(
 ) -> Prediction:
     """The detections of one image in original pixels, with their masks pasted where there are any.
 
-    Their labels are network outputs; `class_ids` (see ops/classes.py) turns them into classes of the data set.
+    Their labels are network outputs; `class_ids` (see ops/class_ids.py) turns them into classes of the data set.
     `masks_DSS` are the probabilities of the pixels under each box.
     """
     boxes = scale_boxes(found.boxes, size, original_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cvzoo.data import classes as names
+from cvzoo.data import class_names as names
 from cvzoo.data.config import Data, LabelMaps, Shapes, Split
 
 MULTI_SCALE = (640, 672, 704, 736, 768, 800)

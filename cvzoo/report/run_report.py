@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cvzoo.files import atomic
-from cvzoo.report.charts import Log, loss_chart, lr_chart
+from cvzoo.report.training_charts import Log, loss_chart, lr_chart
 from cvzoo.tasks.task import Shown, Task
 
 

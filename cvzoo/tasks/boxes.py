@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cvzoo.data.classes import COCO
+from cvzoo.data.class_names import COCO
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.data.images import read_image

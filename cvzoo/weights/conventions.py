@@ -16,7 +16,7 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.nn.resnet import BLOCKS, ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.weights.classes import with_classes_of
+from cvzoo.weights.class_count import with_classes_of
 
 UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 """COCO's category ids are 1..90 without these; class k of the zoo is the k-th of them."""

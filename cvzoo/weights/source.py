@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from cvzoo.weights.classes import with_classes_of
+from cvzoo.weights.class_count import with_classes_of
 from cvzoo.weights.keys.rename import State
 
 Config = TypeVar("Config")

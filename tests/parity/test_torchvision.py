@@ -20,7 +20,7 @@ from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_
 from torchvision.ops import FrozenBatchNorm2d
 
 from cvzoo.data.transforms import resize
-from cvzoo.ops.classes import classes_of
+from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.masks import paste_masks, to_bitmap
 from cvzoo.structures import RLE, Batch, Prediction, Size, size_of
 from cvzoo.zoo.faster_rcnn.model import FasterRCNN, FasterRCNNConfig

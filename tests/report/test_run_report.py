@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from report.runs import CLASSES, make_images, make_label_maps, make_run
 
-from cvzoo.report.charts import smoothed
 from cvzoo.report.run_report import write_report
+from cvzoo.report.training_charts import smoothed
 from cvzoo.tasks import boxes, label_maps
 from cvzoo.tasks.draw_boxes import colour_of
 

@@ -14,7 +14,7 @@ from weights import reading
 from zoo.systems import FACTS
 
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.weights.classes import class_count
+from cvzoo.weights.class_count import class_count
 from cvzoo.zoo import ROWS, system_of
 from cvzoo.zoo.system import Published
 

@@ -23,7 +23,7 @@ from zoo.systems import FACTS, Fits, narrow
 from cvzoo.loading import build_with_weights, read_state
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.parts.semantic.segmenter import Segmenter
-from cvzoo.weights.classes import class_count
+from cvzoo.weights.class_count import class_count
 from cvzoo.weights.errors import WeightsError
 from cvzoo.zoo import ROWS
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from cvzoo.ops.classes import outputs_of
+from cvzoo.ops.class_ids import outputs_of
 from cvzoo.structures import Size, Target
 
 RadiusRule = Literal["roots", "undivided"]

@@ -17,7 +17,7 @@ from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
 from cvzoo.ops.assigners import Match, match_boxes
 from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes
-from cvzoo.ops.classes import outputs_of
+from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.detect import DetectConfig, suppress
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss

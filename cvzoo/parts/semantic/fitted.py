@@ -13,7 +13,7 @@ from cvzoo.weights.conventions import fitted_body
 from cvzoo.weights.keys.segmenter import body_in, norm_in
 
 
-def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, **seen: Any) -> Any:
+def fitted_segmenter(convention: Any, state: Mapping[str, Tensor], row: Any, **seen: Any) -> Any:
     """The toolbox's convention with the row's body, and the classes, widths and parts that `state` (our keys) has.
 
     `seen` are further options that the system has found in the state.

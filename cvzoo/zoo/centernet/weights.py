@@ -14,7 +14,7 @@ from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import Pixels
 from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.parts.heatmap.targets import GaussianConfig
-from cvzoo.weights.classes import with_classes_of
+from cvzoo.weights.class_count import with_classes_of
 from cvzoo.weights.conventions import fitted
 from cvzoo.weights.keys import body, hourglass
 from cvzoo.weights.keys.rename import Rules, State, renamed

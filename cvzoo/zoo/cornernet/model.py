@@ -19,7 +19,7 @@ from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.ops.boxes import flip_boxes, scale_boxes
-from cvzoo.ops.classes import classes_of
+from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
 from cvzoo.parts.heatmap.detector import HeatmapDetector, joined

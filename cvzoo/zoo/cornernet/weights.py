@@ -11,7 +11,7 @@ from functools import partial
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.soft_nms import SoftNMSConfig
 from cvzoo.parts.heatmap.frame import Frame
-from cvzoo.weights.classes import with_classes_of
+from cvzoo.weights.class_count import with_classes_of
 from cvzoo.weights.keys import hourglass
 from cvzoo.weights.keys.rename import Rules, State, renamed
 from cvzoo.weights.source import Marker, Source, own
@@ -75,7 +75,7 @@ def from_authors(state: State) -> State:
     return renamed(state, (*hourglass.ORIGINAL, *AUTHORS_HEAD))
 
 
-def fitted(convention: CornerNetConfig, state: State, row: CornerNetConfig) -> CornerNetConfig:
+def sized(convention: CornerNetConfig, state: State, row: CornerNetConfig) -> CornerNetConfig:
     """The toolbox's convention, as large as the row's and with as many outputs as the state has."""
     sizes = {name: getattr(row, name) for name in SIZES}
     sizes["backbone"] = replace(row.backbone, norm=convention.backbone.norm)
@@ -90,13 +90,13 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(r"^bbox_head\.tl_pool\.", r"^bbox_head\.br_emb\.")),
         translate=from_mmdetection,
-        config=partial(fitted, MMDETECTION),
+        config=partial(sized, MMDETECTION),
     ),
     Source(
         name="princeton-vl/CornerNet",
         what=WHAT,
         marker=Marker(has=(r"^(module\.)?tl_cnvs\.", r"^(module\.)?br_tags\.")),
         translate=from_authors,
-        config=partial(fitted, AUTHORS),
+        config=partial(sized, AUTHORS),
     ),
 )

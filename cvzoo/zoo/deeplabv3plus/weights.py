@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cvzoo.parts.semantic.fitted import fitted
+from cvzoo.parts.semantic.fitted import fitted_segmenter
 from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.parts.semantic.logits import PixelLossConfig
 from cvzoo.weights.keys import body, segmenter
@@ -115,7 +115,7 @@ def in_file(convention: DeepLabV3PlusConfig, state: State, row: DeepLabV3PlusCon
     low = state.get("head.low.conv.weight")
     aspp_channels = len(state["head.aspp.fuse.conv.weight"])
     decoder = state.get("head.decoder.0.0.conv.weight", state.get("head.decoder.0.conv.weight"))
-    return fitted(
+    return fitted_segmenter(
         convention,
         state,
         row,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cvzoo.parts.semantic.fitted import fitted
+from cvzoo.parts.semantic.fitted import fitted_segmenter
 from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.parts.semantic.logits import PixelLossConfig
 from cvzoo.weights.keys import segmenter
@@ -41,7 +41,7 @@ def from_torchvision(state: State) -> State:
 def in_file(convention: FCNConfig, state: State, row: FCNConfig) -> FCNConfig:
     convs = segmenter.members(state, "head.convs.")
     concat = "head.merge.conv.weight" in state
-    return fitted(convention, state, row, convs=convs, concat=concat)
+    return fitted_segmenter(convention, state, row, convs=convs, concat=concat)
 
 
 def torchvision(state: State, row: FCNConfig) -> FCNConfig:

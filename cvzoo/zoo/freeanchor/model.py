@@ -25,7 +25,7 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, octave_sizes, per_anchor
 from cvzoo.ops.assigners import BACKGROUND
 from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes, pairwise_iou
-from cvzoo.ops.classes import outputs_of
+from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1

@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from cvzoo.parts.semantic.fitted import fitted
-from cvzoo.weights.conventions import fitted as fitted_detector
+from cvzoo.parts.semantic.fitted import fitted_segmenter
+from cvzoo.weights.conventions import fitted
 from cvzoo.weights.keys import body, rcnn, segmenter
 from cvzoo.weights.keys.rename import Rules, State
 from cvzoo.weights.source import Marker, Source, own
@@ -32,7 +32,7 @@ def from_mmsegmentation(state: State) -> State:
 
 def mmsegmentation(state: State, row: GCNetConfig) -> GCNetConfig:
     channels = len(state["head.classifier.conv.weight"][0])
-    return fitted(MMSEGMENTATION, state, row, ratio=len(state["head.context.transform.0.weight"]) / channels)
+    return fitted_segmenter(MMSEGMENTATION, state, row, ratio=len(state["head.context.transform.0.weight"]) / channels)
 
 
 def segments(row: Any) -> bool:
@@ -60,7 +60,7 @@ SOURCES = (
         what=WITH_MASKS,
         marker=Marker(has=(*mask_rcnn.MMDETECTION_KEYS, mask_rcnn.THEIR_CONTEXT)),
         translate=rcnn.from_mmdetection,
-        config=partial(fitted_detector, mask_rcnn.MMDETECTION),
+        config=partial(fitted, mask_rcnn.MMDETECTION),
         fits=detects,
     ),
 )

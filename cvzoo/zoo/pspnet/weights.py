@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from cvzoo.parts.semantic.fitted import fitted
+from cvzoo.parts.semantic.fitted import fitted_segmenter
 from cvzoo.weights.keys import segmenter
 from cvzoo.weights.keys.rename import Rules, State
 from cvzoo.weights.source import Marker, Source, own
@@ -30,6 +30,6 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(r"^decode_head\.psp_modules\.",)),
         translate=from_mmsegmentation,
-        config=partial(fitted, MMSEGMENTATION),
+        config=partial(fitted_segmenter, MMSEGMENTATION),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cvzoo.parts.semantic.fitted import fitted
+from cvzoo.parts.semantic.fitted import fitted_segmenter
 from cvzoo.weights.keys import segmenter
 from cvzoo.weights.keys.rename import Rules, State, renamed
 from cvzoo.weights.source import Marker, Source, own
@@ -35,7 +35,7 @@ def from_authors(state: State) -> State:
 def authors(state: State, row: TreeFilterConfig) -> TreeFilterConfig:
     decoder = "extra" if "head.start.context.conv.weight" in state else "basic"
     embed_channels = len(state["head.finer.0.embed.conv.weight"])
-    return fitted(AUTHORS, state, row, decoder=decoder, embed_channels=embed_channels)
+    return fitted_segmenter(AUTHORS, state, row, decoder=decoder, embed_channels=embed_channels)
 
 
 WHAT = "TreeFilter"
