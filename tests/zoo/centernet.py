@@ -42,9 +42,10 @@ def narrow(config: CenterNetConfig) -> CenterNetConfig:
     if isinstance(body, HourglassConfig):
         body = replace(body, stem_channels=8, channels=(16, 16, 24), blocks=(1, 1, 2), width=16, norm="frozen")
         return replace(config, backbone=body, frame=Frame(mask=15))
-    if isinstance(config.neck, DLAUpConfig):
+    if body == TimmConfig(name="dla34", norm="batch"):
         body = TimmConfig(name="dla46_c")  # the smallest of its kind
-        return replace(config, backbone=body, neck=replace(config.neck, norm="frozen"))
+    if isinstance(config.neck, DLAUpConfig):
+        return replace(config, backbone=narrow_body(body), neck=replace(config.neck, norm="frozen"))
     assert config.neck is not None
     neck = replace(config.neck, channels=(16, 16, 8), norm="frozen")
     return replace(config, backbone=narrow_body(body), neck=neck)
