@@ -103,27 +103,19 @@ def centernet_dla34_512() -> Recipe:
 
 
 def centernet_hourglass104_512() -> Recipe:
-    """CenterNet with Hourglass-104 on windows of 512 px, 50 epochs (the authors'), from random weights."""
+    """`centernet_dla34_512` with Hourglass-104, 50 epochs (the authors'), from random weights."""
     from cvzoo.nn.hourglass import HourglassConfig
     from cvzoo.parts.heatmap.frame import Frame
-    from cvzoo.parts.heatmap.targets import GaussianConfig
-    from cvzoo.zoo.centernet.model import CenterNetConfig
 
-    model = CenterNetConfig(
-        backbone=HourglassConfig(),
-        neck=None,
-        head_channels=256,
-        gaussian=GaussianConfig(min_overlap=0.7, rule="undivided", round_up=True),
-        margin=1.0,
-        clamp=1e-4,
-        normaliser="objects",
-        frame=Frame(mask=127),
-    )
-    return Recipe(
+    recipe = centernet_dla34_512()
+    model = replace(recipe.model, backbone=HourglassConfig(), neck=None, frame=Frame(mask=127))
+    optim = replace(recipe.optim, lr=2.5e-4)
+    return replace(
+        recipe,
         row="centernet_hourglass104_512",
         model=model,
-        data=COCO_512,
-        optim=Optim(name="adamw", lr=2.5e-4, weight_decay=0.0),
+        backbone_weights=None,
+        optim=optim,
         schedule=SCHEDULE_50E,
     )
 
