@@ -11,7 +11,6 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import numpy as np
 from torch import Generator
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -21,6 +20,7 @@ from cvzoo.data.dataset import Dataset
 from cvzoo.data.order import global_batches
 from cvzoo.data.problems import DataError
 from cvzoo.data.transforms import eval_resize, train_augment, train_resize
+from cvzoo.ops.seeds import stream_seed
 from cvzoo.structures import Batch, Sample, Size
 
 Key = tuple[int, int]
@@ -38,7 +38,7 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
 
     def __getitem__(self, key: Key) -> Sample | DataError:
         position, index = key
-        generator = position_generator(self.seed, position)
+        generator = Generator().manual_seed(stream_seed(self.seed, position))
         try:
             sample = self._load(index) if self.cached is None else self.cached[index]
         except DataError as error:
@@ -111,12 +111,6 @@ def evaluation_batches(
     positions = range(len(dataset) * rank // world, len(dataset) * (rank + 1) // world)
     batches = (list(positions[start : start + batch]) for start in range(0, len(positions), batch))
     return _raising(_loader(_EvaluationImages(dataset, data), batches, data, data.canvas, pin))
-
-
-def position_generator(seed: int, position: int) -> Generator:
-    """The random numbers of one augmented image. torch's generator keeps 32 bits of a seed, so mix before."""
-    mixed = np.random.SeedSequence((seed, position)).generate_state(1)[0]
-    return Generator().manual_seed(int(mixed))
 
 
 def _loader(

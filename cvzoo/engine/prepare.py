@@ -15,6 +15,7 @@ from cvzoo.engine import dist
 from cvzoo.files import write_json
 from cvzoo.loading import build_with_weights
 from cvzoo.nn.model import Model
+from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
 from cvzoo.results.machine import commit, hardware, versions
@@ -23,7 +24,7 @@ from cvzoo.weights.class_count import class_count
 
 def build_model(recipe: Recipe) -> tuple[Model, Recipe]:
     """The recipe's model with the weights it starts from; a published name brings its own options into the recipe."""
-    torch.manual_seed(recipe.run.seed)
+    torch.manual_seed(stream_seed(recipe.run.seed, 0))
     return build_with_weights(recipe)
 
 

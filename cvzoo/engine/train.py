@@ -30,6 +30,7 @@ from cvzoo.engine.place import autocast, place, split
 from cvzoo.engine.prepare import build_model, check_batch, check_classes, open_run
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError
+from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
 from cvzoo.tasks import task_of
@@ -126,7 +127,7 @@ def step(
     Returns: the losses, averaged over the processes, and whether any of them has `received` a signal.
     """
     # The same random numbers on every process and after a resume, without keeping random states.
-    torch.manual_seed(recipe.run.seed * 2**32 + state.iteration + 1)
+    torch.manual_seed(stream_seed(recipe.run.seed, state.iteration + 1))
     set_lr(state.optimiser, lr_factor(recipe.schedule, state.iteration))
     losses = _backward(model, batch, state.scaler, recipe)
     state.scaler.unscale_(state.optimiser)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cvzoo.ops.seeds import stream_seed
+
 
 def image_generator(image_id: int) -> torch.Generator:
     """A generator that depends on torch's seed and the image only.
@@ -12,7 +14,7 @@ def image_generator(image_id: int) -> torch.Generator:
     The engine seeds torch anew at each step, so an image's random choices do not depend on its neighbours in the
     batch, on the number of processes, or on whether the run was resumed.
     """
-    return torch.Generator().manual_seed((torch.initial_seed() * 1_000_003 + image_id) % 2**63)
+    return torch.Generator().manual_seed(stream_seed(torch.initial_seed(), image_id % 2**63))
 
 
 def sample_balanced(
