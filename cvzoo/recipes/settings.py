@@ -85,10 +85,10 @@ def camvid(row: str, model: Any) -> Recipe:
 
 def shapes_label_maps(row: str, model: Any) -> Recipe:
     """A few minutes on SHAPES_LABEL_MAPS: a little longer than detectors need, to tell ellipses apart."""
-    return longer(replace(shapes(row, model), data=SHAPES_LABEL_MAPS), iterations=600)
+    return lasting(replace(shapes(row, model), data=SHAPES_LABEL_MAPS), iterations=600)
 
 
-def longer(recipe: Recipe, iterations: int) -> Recipe:
+def lasting(recipe: Recipe, iterations: int) -> Recipe:
     """The recipe with so many iterations."""
     return replace(recipe, schedule=replace(recipe.schedule, iterations=iterations))
 

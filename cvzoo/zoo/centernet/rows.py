@@ -127,7 +127,7 @@ def centernet_lite0_320_mini() -> Recipe:
     from cvzoo.zoo.centernet.model import CenterNetConfig
 
     model = CenterNetConfig(backbone=settings.lite0(), neck=DLAUpConfig(conv="plain"), pixels=MINUS_ONE_TO_ONE)
-    return settings.mini("centernet_lite0_320_mini", model)
+    return settings.lasting(settings.mini("centernet_lite0_320_mini", model), iterations=1150)
 
 
 def centernet_r18_shapes() -> Recipe:
@@ -142,7 +142,7 @@ def centernet_r18_shapes() -> Recipe:
         neck=DLAUpConfig(conv="plain"),
         head_channels=32,
     )
-    return settings.longer(settings.shapes("centernet_r18_shapes", model), iterations=1000)
+    return settings.lasting(settings.shapes("centernet_r18_shapes", model), iterations=1000)
 
 
 AUTHORS = "https://github.com/xingyizhou/CenterNet/blob/master/readme/MODEL_ZOO.md"
@@ -206,7 +206,7 @@ SYSTEM = System(
             schedule="50 epochs of 512 px",
             references=(Reference(name="authors", results={"box_AP": 0.403}, page=AUTHORS),),
         ),
-        Row(recipe=centernet_lite0_320_mini, backbone="EfficientNet-Lite0", data="COCO mini", schedule="1500 it"),
+        Row(recipe=centernet_lite0_320_mini, backbone="EfficientNet-Lite0", data="COCO mini", schedule="1150 it"),
         Row(recipe=centernet_r18_shapes, backbone="R-18, 1/2 width", data="shapes", schedule="1000 it"),
     ),
 )

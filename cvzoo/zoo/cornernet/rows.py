@@ -35,7 +35,7 @@ def cornernet_hourglass_320_mini() -> Recipe:
 
 def cornernet_hourglass_shapes() -> Recipe:
     """CornerNet with one narrow hourglass on drawn shapes from random weights; minutes on 2 CPU cores."""
-    return settings.longer(settings.shapes("cornernet_hourglass_shapes", narrow(num_classes=3)), iterations=1000)
+    return settings.lasting(settings.shapes("cornernet_hourglass_shapes", narrow(num_classes=3)), iterations=1000)
 
 
 def narrow(num_classes: int) -> CornerNetConfig:
