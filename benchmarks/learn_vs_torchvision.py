@@ -58,7 +58,7 @@ class TorchvisionRetinaNet(Model):
 
     def __init__(self, recipe: Recipe[Any]) -> None:
         super().__init__()
-        config, (ours, _) = recipe.model, build_with_weights(recipe)
+        config, (ours, *_) = recipe.model, build_with_weights(recipe)
         norm = partial(nn.GroupNorm, config.tower_norm_groups) if config.tower_norm else None
         fpn_norm = partial(nn.GroupNorm, config.fpn.norm_groups) if config.fpn.norm else None
         anchors = AnchorGenerator(config.anchors.sizes, tuple(config.anchors.ratios) * 5)

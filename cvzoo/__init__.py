@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +30,14 @@ def rows() -> list[str]:
 
 
 def recipe(row: str) -> Recipe[Any]:
-    """The recipe of a row, or of an earlier run by the path of its recipe.json.
+    """The recipe of a row, or of an earlier run by its folder or the path of its recipe.json.
 
     ValueError with the nearest names when there is no such row, and when the file is no recipe.
     """
     from cvzoo.zoo import ROWS
 
-    if row.endswith(".json"):
-        return _saved_recipe(Path(row))
+    if path := recipe_file(row):
+        return _saved_recipe(path)
     if row not in ROWS:
         near = difflib.get_close_matches(row, ROWS, n=2) or [name for name in ROWS if row in name][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else "`cvzoo list` shows them all"
@@ -44,19 +45,61 @@ def recipe(row: str) -> Recipe[Any]:
     return ROWS[row].recipe()
 
 
+def trained_recipe(row: str) -> Recipe[Any]:
+    """`recipe`, and of a run with the weights beside it: what is evaluated, or looked at, when nothing else is said."""
+    found, path = recipe(row), recipe_file(row)
+    weights = path and path.with_name("model.safetensors")
+    return replace(found, weights=str(weights)) if weights and weights.exists() else found
+
+
+def recipe_file(row: str) -> Path | None:
+    """The file that is meant where a row is asked for; None for the name of a row."""
+    from cvzoo.zoo import ROWS
+
+    if row.endswith(".json"):
+        return Path(row)
+    return Path(row, "recipe.json") if row not in ROWS and Path(row, "recipe.json").exists() else None
+
+
 def _saved_recipe(path: Path) -> Recipe[Any]:
+    """The recipe in a file; that of a run stays in the folder where it lies now."""
     from cvzoo.recipes.codec import from_json
+    from cvzoo.zoo import ROWS
 
     if not path.exists():
         raise ValueError(f"there is no {path}; a run folder has a recipe.json, and `cvzoo list` shows the rows")
-    values = json.loads(path.read_text())
-    if not isinstance(values, dict) or "row" not in values:
-        raise ValueError(f"{path} is not a recipe; give the recipe.json of a run folder")
     try:
-        return from_json(values, recipe(values["row"]))
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); give the recipe.json of a run folder") from error
+    if not isinstance(values, dict) or not isinstance(values.get("row"), str):
+        raise ValueError(f"{path} is not a recipe; give the recipe.json of a run folder")
+    default = recipe(values["row"]) if values["row"] in ROWS else _of_the_same_fields(values, path)
+    try:
+        found = from_json(values, default)
     except ValueError as error:
         hint = "correct it, or, if another version of cvzoo wrote the file, remove the field"
         raise ValueError(f"{path}: {error}; {hint}") from error
+    if not path.with_name("env.json").exists():
+        return found
+    folder = path.parent if path.parent.name else path.parent.resolve()
+    name = "" if folder.name == found.row else folder.name
+    return replace(found, run=replace(found.run, out=folder.parent, name=name))
+
+
+def _of_the_same_fields(values: dict[str, Any], path: Path) -> Recipe[Any]:
+    """For a row of the user's own: a recipe of the zoo that has the same fields, which those of another model lack."""
+    from cvzoo.recipes.codec import decisive, to_json
+    from cvzoo.zoo import ROWS
+
+    names = decisive(values).keys()
+    for row in ROWS.values():
+        found = row.recipe()
+        if decisive(to_json(found)).keys() == names:
+            return found
+    near = difflib.get_close_matches(values["row"], ROWS, n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise ValueError(f"{path} is of a row {values['row']!r} that is not of the zoo, and of no model that is{hint}")
 
 
 def __getattr__(name: str) -> Any:

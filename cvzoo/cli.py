@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 
@@ -21,7 +21,7 @@ import tyro
 import cvzoo
 from cvzoo.data.config import Data, LabelMaps, Split
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import to_json
+from cvzoo.recipes.codec import disagreements, to_json
 from cvzoo.recipes.recipe import Config
 from cvzoo.results.row_files import RowFile, load_rows
 from cvzoo.tasks.sections import SUMMARY, metric_title
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cvzoo.engine.finish import Result
     from cvzoo.zoo.system import Published, Reference
 
+ON_WEIGHTS = ("eval", "predict")
+"""Commands that mean the weights of a run where they are given its folder."""
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
 MARKERS = (tyro.conf.AvoidSubcommands,)
 """A union in a recipe (ResNet or timm) keeps the kind its row has; another kind is another row."""
@@ -87,7 +89,7 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     """The row's recipe, or a command's options around it, with the arguments laid over the row's values."""
     if not arguments or arguments[0].startswith("-"):
         raise ValueError(f"which row? usage: cvzoo {command} ROW ...; `cvzoo list` shows the rows")
-    recipe = cvzoo.recipe(arguments[0])
+    recipe = (cvzoo.trained_recipe if command in ON_WEIGHTS else cvzoo.recipe)(arguments[0])
     resolved = kind[type(recipe.model)]
     default: Any = recipe if kind is Recipe else kind(recipe=recipe)
     expanded = [
@@ -99,7 +101,21 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     row = (options if kind is Recipe else options.recipe).row
     if row != recipe.row:
         raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
-    return options
+    return _of_as_many_images(options, recipe, arguments) if kind is Recipe else options
+
+
+def _of_as_many_images(asked: Recipe, own: Recipe, arguments: list[str]) -> Recipe:
+    """Another batch alone changes neither how many images are seen nor where the learning rate drops."""
+    lengths = ("--schedule.iterations", "--schedule.milestones", "--schedule.epochs")
+    if asked.schedule.batch == own.schedule.batch or any(word.startswith(lengths) for word in arguments):
+        return asked
+    schedule = asked.schedule.stretched(own.schedule.batch / asked.schedule.batch)
+    print(
+        f"batch {schedule.batch} instead of {own.schedule.batch}: {schedule.iterations} iterations instead of"
+        f" {own.schedule.iterations}, for as many epochs; --schedule.iterations sets them",
+        file=sys.stderr,
+    )
+    return replace(asked, schedule=schedule)
 
 
 def _help() -> str:
@@ -110,7 +126,7 @@ def _help() -> str:
     )
     return (
         f"usage: cvzoo COMMAND ...\n\nA model zoo and benchmark for detection and segmentation.\n\n{commands}\n\n"
-        "ROW is a name from `cvzoo list`, or the recipe.json of an earlier run. `cvzoo train ROW --help` shows every\n"
+        "ROW is a name from `cvzoo list`, or the folder of an earlier run. `cvzoo train ROW --help` shows every\n"
         "field of that row; --precision and --device are short for --run.precision and --run.device."
     )
 
@@ -153,17 +169,21 @@ def show(recipe: Recipe) -> None:
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
     print(json.dumps(to_json(recipe), indent=1))
-    row = ROWS[recipe.row]
-    system = system_of(recipe.row)
-    papers = ", ".join(f"https://arxiv.org/abs/{paper}" for paper in system.papers)
-    print(f"{system.name} ({papers}), {parameters / 1e6:.2f} M parameters")
+    print(f"{parameters / 1e6:.2f} M parameters")
+    if recipe.row in ROWS:
+        _show_published(recipe.row)
+    for file in load_rows():
+        if file.row == recipe.row and not disagreements(to_json(recipe), file.recipe):
+            print(_line(file))
+
+
+def _show_published(name: str) -> None:
+    row, system = ROWS[name], system_of(name)
+    print(f"{system.name} ({', '.join(f'https://arxiv.org/abs/{paper}' for paper in system.papers)})")
     for reference in row.references:
         print(f"{_noted(reference)}: {_figures(reference.results)} ({reference.page or 'no address'})")
     for weights in row.published:
         print(f"--weights {_noted(weights)}: {_figures(weights.results)} ({weights.file.url})")
-    for file in load_rows():
-        if file.row == recipe.row:
-            print(_line(file))
 
 
 def _noted(found: Published | Reference) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -38,6 +39,26 @@ def atomic(path: Path) -> Iterator[Path]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder; however this one ends, it is free again then.
+
+    ValueError when another process is in there.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another command is at work in {folder}; wait for its end, stop it, or choose another folder"
+                " with --run.out or --run.name"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -12,6 +12,7 @@ from cvzoo import zoo
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, from_json
+from cvzoo.tasks import task_of
 from cvzoo.weights.backbones import load_backbone
 from cvzoo.weights.class_count import class_count
 from cvzoo.weights.download import download
@@ -23,8 +24,26 @@ from cvzoo.weights.strict import load_state
 from cvzoo.zoo.system import Published, System
 
 
-def build_with_weights(recipe: Recipe[Any]) -> tuple[Model, Recipe[Any]]:
-    """The recipe's model with the weights it names, and the recipe with the model options they brought along.
+class Loaded(NamedTuple):
+    """A model and where its weights come from."""
+
+    model: Model
+    recipe: Recipe[Any]
+    """With the model options that the weights brought along."""
+    data: dict[str, Any]
+    """What the weights were trained on, see `cvzoo.data.dataset.identity`; nothing where no file says so."""
+
+    file: Path | None = None
+    """The weights' file, where the user named one."""
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes, where the weights bring them."""
+        return self.data.get("classes")
+
+
+def build_with_weights(recipe: Recipe[Any]) -> Loaded:
+    """The recipe's model with the weights it names.
 
     `weights` is a published name or a path. The weights decide the model's options, except those in which the recipe
     differs from the row's own: what a user has set stays. Without `weights`, `backbone_weights` fill the backbone;
@@ -36,12 +55,13 @@ def build_with_weights(recipe: Recipe[Any]) -> tuple[Model, Recipe[Any]]:
         model = recipe.model.build()
         if recipe.backbone_weights is not None:
             load_backbone(model.backbone, recipe.model.backbone, recipe.backbone_weights)
-        return model, recipe
+        return Loaded(model, recipe, {})
     found = _find(recipe)
     recipe = replace(recipe, model=_with_changes(found, recipe))
     model = recipe.model.build()
     load_state(model, found.state, found.source)
-    return model, recipe
+    own = None if recipe.weights in published_weights(recipe.row) else found.path
+    return Loaded(model, recipe, found.data, own)
 
 
 def published_weights(row: str) -> dict[str, Published]:
@@ -70,6 +90,8 @@ class Found(NamedTuple):
     state: State
     """Under our keys."""
     config: Any
+    data: dict[str, Any]
+    """What they were trained on, as far as it is known."""
 
 
 def _find(recipe: Recipe[Any]) -> Found:
@@ -86,9 +108,17 @@ def _find(recipe: Recipe[Any]) -> Found:
         name = str(path)
     file = read_weights(path)
     if file.recipe is not None:
-        return Found(name, path, file.state, _recorded(file.recipe, recipe, name))
+        return Found(name, path, file.state, _recorded(file.recipe, recipe, name), file.data)
     state, config = read_state(file.state, recipe, name, file.record)
-    return Found(name, path, state, config)
+    data = _published_data(recipe, config) if recipe.weights in published else file.data
+    return Found(name, path, state, config, data)
+
+
+def _published_data(recipe: Recipe[Any], config: Any) -> dict[str, Any]:
+    """Published weights are trained on the data of the row they are published for."""
+    own = zoo.ROWS[recipe.row].recipe()
+    names = task_of(own).class_names(own, class_count(config))
+    return {"classes": names} if names else {}
 
 
 def read_state(state: State, recipe: Recipe[Any], source: str, record: str = "") -> tuple[State, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -12,16 +12,22 @@ from typing import Any, overload
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 import cvzoo
+from cvzoo.data.class_names import COCO, COCO_IDS
+from cvzoo.data.image_files import named_files
 from cvzoo.data.images import from_pil, read_image
+from cvzoo.data.problems import DataError, Problem
 from cvzoo.data.transforms import eval_resize
-from cvzoo.engine import dist
+from cvzoo.engine.dist import device_of
 from cvzoo.engine.finish import with_weights
+from cvzoo.engine.log import say
 from cvzoo.engine.place import autocast, place
 from cvzoo.engine.prepare import build_model
+from cvzoo.loading import Loaded
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Answer, Batch, Sample
 from cvzoo.tasks import task_of
@@ -30,23 +36,25 @@ from cvzoo.weights.class_count import class_count
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
+TOGETHER = 64
+"""Of a list of images so many are decoded at a time."""
 BATCH = 8
 """Images of one size that are predicted together."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def load(row: str, weights: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Predictor:
     """A predictor for a row of the zoo.
 
     Args:
-        row: a name from `cvzoo.rows()`, or the recipe.json of a run.
-        weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of your run in runs/<row>.
+        row: a name from `cvzoo.rows()`, or the folder of a run.
+        weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of the run, or of your run
+            in runs/<row>.
         device: `auto`, `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`.
 
     Raises: ValueError for an unknown row, and for weights that are missing or do not fit.
     """
-    recipe = cvzoo.recipe(row)
+    recipe = cvzoo.trained_recipe(row)
     run = replace(recipe.run, device=device, precision=precision)
     return Predictor(replace(recipe, run=run, weights=str(weights) if weights is not None else recipe.weights))
 
@@ -56,14 +64,17 @@ class Predictor:
 
     classes: list[str]
     """Names of the classes, by label."""
+    category_ids: Sequence[int]
+    """The number of each class in the data set that the weights were trained on."""
 
     def __init__(self, recipe: Recipe[Any]) -> None:
         """Build the recipe's model with its weights. ValueError when it has none."""
-        recipe = with_weights(recipe)
-        self.device = dist.start(recipe.run)
-        model, self.recipe = build_model(recipe)
-        self.classes = _classes(self.recipe)
-        self._model = model.to(self.device).for_inference()
+        self.device = device_of(recipe.run)
+        loaded = build_model(with_weights(recipe))
+        self.recipe = loaded.recipe
+        self.classes = loaded.classes or _unnamed(loaded)
+        self.category_ids = loaded.data.get("category_ids") or _category_ids(self.classes)
+        self._model = loaded.model.to(self.device).for_inference()
 
     @overload
     def __call__(self, images: ImageLike) -> Answer: ...
@@ -79,11 +90,20 @@ class Predictor:
         """
         if isinstance(images, ImageLike):
             return self._predict(_samples([images]))[0]
-        return self._predict(_samples(images))
+        answers: list[Answer] = []
+        problems: list[str] = []
+        for start in range(0, len(images), TOGETHER):  # decoded images are large, however many there are
+            try:
+                answers += self._predict(_samples(images[start : start + TOGETHER], start))
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return answers
 
     def _predict(self, samples: list[Sample]) -> list[Answer]:
         found = {number: answer.to("cpu") for number, answer in self._each(self._model.predict, samples)}
-        return [found[number] for number in range(len(samples))]
+        return [found[sample.image_id] for sample in samples]
 
     def _each(self, see: Callable[[Batch], list[Any]], samples: list[Sample]) -> Iterator[tuple[int, Any]]:
         """What `see` finds in each image, with the image's number, in any order."""
@@ -100,42 +120,52 @@ class Predictor:
     def _heatmaps(self) -> Look:
         return task_of(self.recipe).heatmaps(self._model, self.recipe)
 
-    def _looked_at(self, look: Look, file: Path, answer: Answer, min_score: float) -> Image.Image:
-        (sample,) = _samples([file])
+    def _looked_at(self, look: Look, image: Tensor, answer: Answer, min_score: float) -> Image.Image:
+        (sample,) = _samples([image])
         ((_, seen),) = self._each(look.see, [sample])
         return look.draw(sample.image, seen, answer, min_score)
 
 
 def predict_files(
     recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float, heatmaps: bool = False
-) -> list[Path]:
-    """Predict image files and folders: write each drawn, and what was found in it, as the row's task does.
+) -> Iterator[Path]:
+    """Predict image files and folders with all that is below them: write each drawn, and what was found in it.
 
     Of a detector that is predictions.json in COCO's format; of a row of semantic segmentation a label map per image.
     With `heatmaps` each image is drawn once more, with what the model saw in it, as <name>_heatmaps.png.
 
-    Returns: what was written.
-    Raises: ValueError for images that are missing or cannot be read, and for a row without heat maps if they are asked
-        for, before anything is written.
+    Yields: what has been written, as it is.
+    Raises: ValueError for images that are missing, an output folder that would change images given, and a row without
+        heat maps if they are asked for, before anything is written; and at the end DataError with every image that
+        cannot be read.
     """
-    files = _files(images)
+    files = named_files(images, output)
     predictor = Predictor(recipe)
     look = predictor._heatmaps() if heatmaps else None  # before it has predicted in vain
-    found = [predictor(file) for file in files]
     output.mkdir(parents=True, exist_ok=True)
-    written = task_of(recipe).write_answers(files, found, predictor.classes, output, min_score)
-    if look is None:
-        return written
-    for file, answer in zip(files, found):
-        written.append(output / f"{file.stem}_heatmaps.png")
-        predictor._looked_at(look, file, answer, min_score).save(written[-1])
-    return written
+    writer = task_of(recipe).writer(output, predictor.classes, predictor.category_ids, min_score)
+    problems: list[Problem] = []
+    for file, name in track(files.items(), "images", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        try:
+            image = read_image(file)
+        except DataError as error:
+            problems += error.problems
+            continue
+        answer = predictor(image)
+        yield from writer.add(file, name, image, answer)
+        if look is not None:
+            path = output / f"{name}_heatmaps.png"
+            predictor._looked_at(look, image, answer, min_score).save(path)
+            yield path
+    yield from writer.finish()
+    if problems:
+        raise DataError(problems)
 
 
-def _samples(images: Iterable[ImageLike]) -> list[Sample]:
-    """Decoded images, numbered; ValueError that names all those that cannot be read."""
+def _samples(images: Iterable[ImageLike], first: int = 0) -> list[Sample]:
+    """Decoded images, numbered from `first`; ValueError that names all those that cannot be read."""
     samples, problems = [], []
-    for number, image in enumerate(images):
+    for number, image in enumerate(images, start=first):
         try:
             pixels = _pixels(image)
             size = (pixels.shape[1], pixels.shape[2])
@@ -165,24 +195,12 @@ def _pixels(image: ImageLike) -> Tensor:
     raise TypeError(f"an image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
 
 
-def _classes(recipe: Recipe[Any]) -> list[str]:
-    """Class names from our own weights file; published ones are of the row's data set, or of COCO."""
-    path = Path(recipe.weights or "")
-    if path.suffix == ".safetensors" and path.is_file():
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        if "classes" in metadata:
-            return json.loads(metadata["classes"])
-    return task_of(recipe).class_names(recipe, class_count(recipe.model))
+def _unnamed(loaded: Loaded) -> list[str]:
+    """Names of classes of which the weights say nothing."""
+    say(f"{loaded.recipe.weights} names no classes; they are called class 0, class 1 ...")
+    return [f"class {label}" for label in range(class_count(loaded.recipe.model))]
 
 
-def _files(images: Sequence[Path]) -> list[Path]:
-    """The image files among `images` and in the folders among them; ValueError when something is missing."""
-    missing = [str(path) for path in images if not path.exists()]
-    if missing:
-        raise ValueError(f"no such image or folder: {', '.join(missing)}")
-    inside = [sorted(f for f in p.iterdir() if f.suffix.lower() in SUFFIXES) if p.is_dir() else [p] for p in images]
-    files = [file for group in inside for file in group]
-    if not files:
-        raise ValueError(f"there are no images in {', '.join(map(str, images))}")
-    return files
+def _category_ids(classes: list[str]) -> Sequence[int]:
+    """COCO's of COCO's classes; otherwise the classes are counted from 1."""
+    return COCO_IDS if classes == list(COCO) else range(1, len(classes) + 1)

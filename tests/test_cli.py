@@ -97,7 +97,7 @@ def test_unknown_names_get_suggestions(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_bad_values_name_the_field(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "optim.lr must be positive" in refused(["train", ROW, "--optim.lr", "-1"], capsys)
+    assert "optim.lr must be a number above 0, not -1.0" in refused(["train", ROW, "--optim.lr", "-1"], capsys)
     assert "'fp32', 'bf16', 'fp16'" in refused(["train", ROW, "--precision", "fp8"], capsys)
     assert "--row cannot rename" in refused(["show", ROW, "--row", "other"], capsys)
 

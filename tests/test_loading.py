@@ -91,10 +91,10 @@ def test_own_files_bring_their_options(row: str, tmp_path: Path) -> None:
     recipe = narrow(row, num_classes=5)
     saved = save(recipe, tmp_path / "model.safetensors")
     for weights in (tmp_path / "model.safetensors", tmp_path):
-        model, resolved = build_with_weights(replace(ROWS[row].recipe(), weights=str(weights)))
+        model, resolved, *_ = build_with_weights(replace(ROWS[row].recipe(), weights=str(weights)))
         assert equal_states(model, saved)
         assert resolved.model == recipe.model == model.config
-    again, resolved_again = build_with_weights(resolved)
+    again, resolved_again, *_ = build_with_weights(resolved)
     assert equal_states(again, saved)
     assert resolved_again == resolved
 
@@ -105,9 +105,9 @@ def test_own_checkpoints_and_files_without_a_recipe(row: str, tmp_path: Path) ->
     state = {key: tensor + 1 for key, tensor in saved.state_dict().items()}
     checkpoint = {"model": state, "ema": saved.state_dict(), "optimiser": {}, "recipe": to_json(recipe)}
     torch.save(checkpoint, tmp_path / "checkpoint.pt")
-    model, resolved = build_with_weights(replace(recipe, weights=str(tmp_path / "plain.safetensors")))
+    model, resolved, *_ = build_with_weights(replace(recipe, weights=str(tmp_path / "plain.safetensors")))
     assert equal_states(model, saved)
-    model, resolved = build_with_weights(replace(ROWS[row].recipe(), weights=str(tmp_path / "checkpoint.pt")))
+    model, resolved, *_ = build_with_weights(replace(ROWS[row].recipe(), weights=str(tmp_path / "checkpoint.pt")))
     assert equal_states(model, saved)
     assert resolved.model == recipe.model
 
@@ -126,7 +126,7 @@ def test_what_the_user_set_stays(tmp_path: Path) -> None:
     recipe = ROWS[RETINANET].recipe()
     detect = DetectConfig(clip_first=False, score_threshold=0.3)
     asked = replace(recipe.model, detect=detect, candidates=50)
-    _, resolved = build_with_weights(replace(recipe, model=asked, weights=str(tmp_path / "w.safetensors")))
+    _, resolved, *_ = build_with_weights(replace(recipe, model=asked, weights=str(tmp_path / "w.safetensors")))
     assert resolved.model == narrow(RETINANET, num_classes=5, detect=detect, candidates=50).model
 
 
@@ -199,7 +199,7 @@ def test_own_files_of_a_system_with_the_same_weights(tmp_path: Path, theirs: str
     saved_recipe = narrow(theirs, backbone=body, num_classes=5, pixels=CAFFE_C4)
     saved = save(saved_recipe, tmp_path / "w.safetensors")
     recipe = ROWS[ours].recipe()
-    model, resolved = build_with_weights(replace(recipe, weights=str(tmp_path / "w.safetensors")))
+    model, resolved, *_ = build_with_weights(replace(recipe, weights=str(tmp_path / "w.safetensors")))
     assert equal_states(model, saved)
     file, own = saved_recipe.model, recipe.model
     training = ("samples", "positive_fraction", "append_truth")
@@ -274,7 +274,7 @@ def test_a_published_name_downloads_and_brings_its_conventions(
     fpn = replace(recipe.model.fpn, channels=options["FPN"]["OUT_CHANNELS"])
     sizes = {"fpn": fpn, "tower_convs": options["RETINANET"]["NUM_CONVS"]}
     asked = replace(recipe.model, backbone=replace(recipe.model.backbone, **body), **sizes)
-    model, resolved = build_with_weights(replace(recipe, model=asked, weights="tiny"))
+    model, resolved, *_ = build_with_weights(replace(recipe, model=asked, weights="tiny"))
     backbone = replace(DETECTRON2.backbone, **body)
     classes = options["RETINANET"]["NUM_CLASSES"]
     assert resolved.model == replace(DETECTRON2, num_classes=classes, backbone=backbone, **sizes)

@@ -95,7 +95,7 @@ def test_files_are_drawn_and_listed(
     predictor: Predictor, images: list[tuple[Path, np.ndarray]], tmp_path: Path
 ) -> None:
     folder = images[0][0].parent
-    written = predict_files(predictor.recipe, [folder], tmp_path / "out", min_score=0.5)
+    written = list(predict_files(predictor.recipe, [folder], tmp_path / "out", min_score=0.5))
     assert [path.name for path in written] == ["0.png", "1.png", "2.png", "3.png", "predictions.json"]
     assert Image.open(written[1]).size == (90, 120)
     found = json.loads(written[-1].read_text())
@@ -109,9 +109,9 @@ def test_files_are_drawn_and_listed(
 
 def test_missing_files_are_named(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no such image or folder: .*a\.jpg, .*b\.jpg"):
-        predict_files(predictor.recipe, [tmp_path / "a.jpg", tmp_path / "b.jpg"], tmp_path / "out", 0.5)
+        list(predict_files(predictor.recipe, [tmp_path / "a.jpg", tmp_path / "b.jpg"], tmp_path / "out", 0.5))
     with pytest.raises(ValueError, match="no images"):
-        predict_files(predictor.recipe, [tmp_path], tmp_path / "out", 0.5)
+        list(predict_files(predictor.recipe, [tmp_path], tmp_path / "out", 0.5))
     assert not (tmp_path / "out").exists()
 
 

@@ -17,6 +17,8 @@ COCO = _names(
     """
 )
 """In the order of the category ids."""
+COCO_IDS = tuple(i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+"""Their category ids."""
 CITYSCAPES = _names(
     """
     road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain, sky, person,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from cvzoo.data.coco_json import Index, read_index
 from cvzoo.data.config import Split
+from cvzoo.data.dataset import digest_of
 from cvzoo.data.images import read_image
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.segments import evaluated_mask
@@ -81,6 +83,22 @@ class CocoDataset:
             remedy = "correct width and height, and the boxes, to the upright image"
             raise DataError([Problem(self.path(index), reason, remedy, int(self.image_ids[index]))])
         return Sample(image, self.target(index), int(self.image_ids[index]), size)
+
+    @property
+    def digest(self) -> str:
+        index = self._index
+        names = [index.classes, index.category_ids, index.file_names.tolist()]
+        return digest_of(names, index.image_ids, index.sizes, index.boxes, index.labels, index.offsets)
+
+    def in_order(self, classes: list[str]) -> CocoDataset:
+        before = [self.classes.index(name) for name in classes]
+        index = replace(
+            self._index,
+            classes=classes,
+            category_ids=[self.category_ids[label] for label in before],
+            labels=np.argsort(before)[self._index.labels],
+        )
+        return CocoDataset(index, self._annotations, self._folder, self._rows)
 
     def path(self, index: int) -> Path:
         """The image's file."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cvzoo.fields import Count, Natural, NotNegative, Pixels, Positive, Range, Share, recipe_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +27,13 @@ class Split:
 class Shapes:
     """The drawn data set: every image is a pure function of (split, index), so nothing is stored."""
 
-    size: int = 128
+    size: Pixels = 128
     """Side of the square images in pixels."""
-    train_images: int = 20_000
+    train_images: Count = 20_000
     """Images in the training split before they repeat."""
-    val_images: int = 100
+    val_images: Count = 100
     """Unseen images for the evaluation."""
-    max_objects: int = 5
+    max_objects: Count = 5
     """Each image shows 1 to this many objects."""
     label_maps: bool = False
     """Give every pixel a class, the background's among them, instead of every object a box."""
@@ -70,18 +72,11 @@ class DataSet:
     """Settings of the drawn images; used by source `shapes` only."""
     label_maps: LabelMaps = LabelMaps()
     """What the numbers of label maps mean; used by source `label_maps` only."""
-    limit: int | None = None
+    limit: Count | None = None
     """Train and evaluate on this many training images, of objects those with 2 to 12 boxes (a check that a model can
     learn at all)."""
     masks: bool = False
     """Read the objects' segmentations, and evaluate masks too."""
-
-    def problems(self) -> list[str]:
-        """What is wrong with these settings, each with the field's name."""
-        problems = []
-        if self.limit is not None and self.limit < 1:
-            problems.append(f"data.limit must be 1 or more, not {self.limit}; leave it out to use every image")
-        return problems
 
     @property
     def semantic(self) -> bool:
@@ -93,40 +88,32 @@ class DataSet:
 class Sizes:
     """How large images are, in training and in evaluation."""
 
-    short_sides: tuple[int, ...] = (800,)
+    short_sides: tuple[Pixels, ...] = (800,)
     """Training: the short side is drawn from these, in pixels."""
-    test_short_side: int = 800
+    test_short_side: Pixels = 800
     """Evaluation and prediction: the short side in pixels."""
     test_full_size: bool = False
     """Evaluation and prediction: leave every image at its own size instead."""
-    test_scales: tuple[int, ...] = ()
+    test_scales: tuple[Pixels, ...] = ()
     """Evaluation: look at every image at each of these short sides instead, and merge (test-time augmentation)."""
     test_flip: bool = False
     """Evaluation: look at every image mirrored, too, and merge (test-time augmentation)."""
-    test_window: tuple[int, int] | None = None
+    test_window: tuple[Pixels, Pixels] | None = None
     """Evaluation of label maps: slide a (height, width) window over the image, by two thirds of it, and merge."""
-    max_long_side: int = 1333
+    max_long_side: Pixels = 1333
     """The long side never exceeds this; the short side shrinks instead."""
-    canvas: tuple[int, int] | None = None
+    canvas: tuple[Pixels, Pixels] | None = None
     """Fixed (height, width) every image is padded to; None pads to the largest image of the batch."""
 
     def problems(self) -> list[str]:
         """What is wrong with these settings, each with the field's name."""
         problems = []
-        if not self.short_sides or min(self.short_sides) < 32:
-            problems.append(f"data.short-sides must hold sizes of at least 32 pixels, not {self.short_sides}")
-        if self.test_scales and min(self.test_scales) < 32:
-            problems.append(f"data.test-scales must hold sizes of at least 32 pixels, not {self.test_scales}")
-        if self.test_short_side < 32:
-            problems.append(f"data.test-short-side must be at least 32 pixels, not {self.test_short_side}")
+        if not self.short_sides:
+            problems.append("data.short-sides must hold a size at least")
         if self.max_long_side < max((*self.short_sides, self.test_short_side, *self.test_scales)):
             problems.append(f"data.max-long-side {self.max_long_side} is below the short side; raise it")
-        if self.canvas is not None and min(self.canvas) < 32:
-            problems.append(f"data.canvas must be at least 32 pixels high and wide, not {self.canvas}")
         if self.test_full_size and (self.test_scales or self.canvas is not None):
             problems.append("data.test-full-size does not resize; leave out data.test-scales and data.canvas, or it")
-        if self.test_window is not None and min(self.test_window) < 32:
-            problems.append(f"data.test-window must be at least 32 pixels high and wide, not {self.test_window}")
         return problems
 
 
@@ -134,45 +121,33 @@ class Sizes:
 class Augmentation:
     """How training images are varied."""
 
-    scale_jitter: tuple[float, float] | None = None
+    scale_jitter: tuple[Positive, Positive] | None = None
     """Training: zoom by a factor drawn from this range around the size above, then crop to fit; keep what is inside."""
-    crop: tuple[int, int] | None = None
+    crop: tuple[Pixels, Pixels] | None = None
     """Training: (height, width) that is cut out of the zoomed image, and that a smaller one is padded to."""
-    window_scales: tuple[float, ...] = ()
+    window_scales: tuple[Positive, ...] = ()
     """Training: cut a square window of this many times the image's long side, drawn from these, around a random place
     instead, and resize it to the (square) crop; what of it lies outside the image is black."""
-    window_side: int | None = None
+    window_side: Pixels | None = None
     """Training: the pixels of which the window's scales are multiples, instead of the image's long side."""
-    window_border: int = 128
+    window_border: Natural = 128
     """Training: the window's middle lies so many pixels inside the image; in a small one half of that, a quarter ..."""
-    crop_max_share: float = 1.0
+    crop_max_share: Annotated[float, Range(0, 1, above=True)] = 1.0
     """Training on label maps: look up to ten times for a crop where no class has more than this share of the pixels."""
-    colour_jitter: float = 0.0
+    colour_jitter: Annotated[float, Range(0, 1, below=True)] = 0.0
     """Training: brightness, contrast and saturation change by up to this share."""
     distort_colours: bool = False
     """Training: brightness, contrast, saturation and hue change, each in every second image (SSD's distortion)."""
-    flip: float = 0.5
+    flip: Share = 0.5
     """Training: probability of a horizontal flip."""
 
     def problems(self) -> list[str]:
         """What is wrong with these settings, each with the field's name."""
         problems = []
-        if not 0 <= self.flip <= 1:
-            problems.append(f"data.flip is a probability between 0 and 1, not {self.flip}")
-        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
-            problems.append(f"data.scale-jitter is a range of positive factors, smaller first, not {self.scale_jitter}")
-        if not 0 <= self.colour_jitter < 1:
-            problems.append(f"data.colour-jitter must be at least 0 and below 1, not {self.colour_jitter}")
-        if self.crop is not None and min(self.crop) < 32:
-            problems.append(f"data.crop must be at least 32 pixels high and wide, not {self.crop}")
+        if self.scale_jitter is not None and self.scale_jitter[0] > self.scale_jitter[1]:
+            problems.append(f"data.scale-jitter is a range of factors, the smaller first, not {self.scale_jitter}")
         if self.window_scales and (self.crop is None or self.crop[0] != self.crop[1]):
             problems.append(f"data.window-scales needs a square data.crop to be resized to, not {self.crop}")
-        if self.window_scales and min(self.window_scales) <= 0:
-            problems.append(f"data.window-scales must be positive factors, not {self.window_scales}")
-        if self.window_side is not None and self.window_side < 32:
-            problems.append(f"data.window-side must be at least 32 pixels, not {self.window_side}")
-        if not 0 < self.crop_max_share <= 1:
-            problems.append(f"data.crop-max-share is a share above 0 and at most 1, not {self.crop_max_share}")
         return problems
 
 
@@ -182,21 +157,14 @@ class Loading:
 
     keep_empty: bool = False
     """Train on images without objects too (all their pixels are background)."""
-    repeat_threshold: float = 0.0
+    repeat_threshold: NotNegative = 0.0
     """Repeat-factor sampling (LVIS): categories in under this share of the images are seen more often; 0 is off."""
     aspect_grouping: bool = True
     """Put portrait and landscape images in different batches, to pad less."""
-    workers: int = 4
+    workers: Natural = 4
     """Loader processes per training process; 0 loads in the training process."""
     cache: bool = False
     """Keep decoded, resized images in memory (small data sets)."""
-
-    def problems(self) -> list[str]:
-        """What is wrong with these settings, each with the field's name."""
-        problems = []
-        if self.workers < 0:
-            problems.append(f"data.workers must be 0 or more, not {self.workers}")
-        return problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +172,6 @@ class Data(Loading, Augmentation, Sizes, DataSet):
     """Source and preparation of the images."""
 
     def __post_init__(self) -> None:
-        groups = (DataSet, Sizes, Augmentation, Loading)
-        problems = [problem for group in groups for problem in group.problems(self)]
+        problems = recipe_problems(self, "data.") or Sizes.problems(self) + Augmentation.problems(self)
         if problems:
             raise ValueError("; ".join(problems))

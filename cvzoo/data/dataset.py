@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -41,6 +44,33 @@ class Dataset(Protocol):
     def labels(self, index: int) -> np.ndarray:
         """Int64 labels of an image's objects, or the classes of its pixels, without decoding it."""
         ...
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that is known of the images: another one is another data set."""
+        ...
+
+    def in_order(self, classes: list[str]) -> Self:
+        """The same data with the classes in another order: a label is a position in `classes`."""
+        ...
+
+
+def digest_of(*parts: Any) -> str:
+    """A hash of arrays and of values that JSON can hold."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part).encode())
+    return found.hexdigest()[:16]
+
+
+def identity(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
+    """What a run keeps of the data it has seen, by split: names and ids of the classes, and the digests."""
+    (first, *_) = datasets.values()
+    return {
+        "classes": first.classes,
+        "category_ids": first.category_ids,
+        "digests": {split: dataset.digest for split, dataset in datasets.items()},
+    }
 
 
 class ObjectDataset(Dataset, Protocol):

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from cvzoo.data.config import LabelMaps, Split
+from cvzoo.data.dataset import digest_of
 from cvzoo.data.images import read_image, read_numbers, read_size
 from cvzoo.data.pairs import Pair, find_pairs, read_lines
 from cvzoo.data.problems import DataError, Findings, Problem, listing
@@ -75,6 +76,16 @@ class LabelMapDataset:
     def category_ids(self) -> list[int]:
         """The numbers of the classes, which are their positions."""
         return list(range(len(self.classes)))
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.classes, self.names, self.sizes, self.pixels)
+
+    def in_order(self, classes: list[str]) -> LabelMapDataset:
+        before = np.array([self.classes.index(name) for name in classes])
+        table = self.table.copy()
+        table[self.table < len(classes)] = np.argsort(before).astype(np.uint8)[self.table[self.table < len(classes)]]
+        return replace(self, classes=classes, pixels=self.pixels[:, before], table=table)
 
     @property
     def names(self) -> list[str]:

@@ -6,6 +6,7 @@ nor on interruptions. The image at global position p = step * batch + i is augme
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -127,8 +128,15 @@ def _loader(
         collate_fn=partial(_collate, canvas=canvas),
         pin_memory=pin,
         prefetch_factor=4 if data.workers else None,
+        worker_init_fn=_leave_signals_to_the_loop,
         generator=Generator(),  # of its own, or starting workers would draw from the run's random numbers
     )
+
+
+def _leave_signals_to_the_loop(worker: int) -> None:
+    """Queue systems signal whole process groups; the loop saves, and ends its workers itself."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Batch | DataError:

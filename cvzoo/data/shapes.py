@@ -5,6 +5,7 @@ Image i of a split is a pure function of (settings, split, i): nothing is stored
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import torch
 from numpy.random import Generator
 
 from cvzoo.data.config import Data, Shapes
+from cvzoo.data.dataset import digest_of
 from cvzoo.ops.masks import mask_json
 from cvzoo.ops.rle import encode
 from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
@@ -85,6 +87,15 @@ class ShapesDataset:
             return target.labels.numpy()
         classes = np.unique(target.label_map.numpy()).astype(np.int64)
         return classes[classes != IGNORE]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(dataclasses.asdict(self._settings))
+
+    def in_order(self, classes: list[str]) -> ShapesDataset:
+        if classes != self.classes:
+            raise ValueError(f"drawn data have the classes {', '.join(self.classes)} in this order alone")
+        return self
 
     @property
     def names(self) -> list[str]:

@@ -56,7 +56,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
     iterations = iterations or (50 if device.type == "cuda" else 5)
     warmup = 10 if device.type == "cuda" else 2
     # Backbone weights do not change the speed; nothing needs to be downloaded for them.
-    model, built = build_model(replace(recipe, backbone_weights=None))
+    model, built, *_ = build_model(replace(recipe, backbone_weights=None))
     recipe = replace(built, backbone_weights=recipe.backbone_weights)
     cost: Cost = {"precision": precision(recipe.run, device), "params_m": parameters_m(model)}
     say("training step ...")

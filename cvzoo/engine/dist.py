@@ -19,16 +19,23 @@ def start(run: Run) -> torch.device:
     Reads torchrun's variables (RANK, WORLD_SIZE, LOCAL_RANK ...) or those of an `srun` step. ValueError where the
     recipe asks for CUDA and there is none.
     """
-    if run.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("run.device is cuda, but torch finds no CUDA device here; use --run.device cpu or auto")
     if "RANK" not in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         os.environ.update(_torchrun_variables(os.environ))
-    cuda = run.device != "cpu" and torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
+    device = device_of(run)
     if "RANK" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if cuda else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def device_of(run: Run) -> torch.device:
+    """This process's device. ValueError where the recipe asks for CUDA and there is none."""
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("run.device is cuda, but torch finds no CUDA device here; use --run.device cpu or auto")
+    if run.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # with one GPU visible to each process (srun --gpus-per-task=1), all are number 0
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    torch.cuda.set_device(device)
     return device
 
 

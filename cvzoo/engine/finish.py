@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from cvzoo.data.build import build_dataset
-from cvzoo.data.dataset import Dataset
+from cvzoo.data.dataset import Dataset, identity
 from cvzoo.engine import dist
 from cvzoo.engine.checkpoint import WEIGHTS, save_weights
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.log import read_metrics, say
 from cvzoo.engine.measure import machine, parameters_m, precision
-from cvzoo.engine.prepare import build_model, check_classes, open_run
+from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
 from cvzoo.engine.state import State
 from cvzoo.files import write_json
 from cvzoo.nn.model import Model
@@ -60,7 +60,7 @@ class Result:
 def finish(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
     """Publish the weights, evaluate them and record what was learnt and what it cost. Every process calls this."""
     dist.same_buffers(state.result)
-    metadata = {"row": recipe.row, "recipe": to_json(recipe), "classes": datasets["train"].classes}
+    metadata = {"row": recipe.row, "recipe": to_json(recipe)} | state.data
     digest = save_weights(folder, state.result.state_dict(), metadata) if dist.is_main() else None
     evaluated = {"val": datasets["val"]}
     if len(datasets["train"]) <= SMALL and recipe.data.limit is None:
@@ -83,17 +83,19 @@ def evaluate_row(recipe: Recipe) -> Result:
         recipe = with_weights(recipe)
         task_of(recipe).check(recipe)
         val = build_dataset(recipe.data, "val")
-        model, recipe = build_model(recipe)
+        loaded = build_model(recipe)
+        model, recipe = loaded.model, loaded.recipe
         check_classes(recipe, val)
-        folder = recipe.run.out / f"{recipe.row}-eval"
-        open_run(recipe, folder, device)
-        say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
-        result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
-        if dist.is_main():
-            weights = Path(recipe.weights or "")
-            digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
-            result.row_file = _record(result, device, weights_sha256=digest)
-        return result
+        task_of(recipe).check_model(model, recipe)
+        val = matched(loaded, val)
+        folder = recipe.folder.with_name(f"{recipe.folder.name}-eval")
+        with open_run(recipe, folder, device):
+            say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
+            result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
+            if dist.is_main():
+                digest = hashlib.sha256(loaded.file.read_bytes()).hexdigest() if loaded.file else None
+                result.row_file = _record(result, device, weights_sha256=digest)
+            return result
     finally:
         dist.stop()
 
@@ -102,7 +104,7 @@ def with_weights(recipe: Recipe) -> Recipe:
     """The recipe with its run folder's weights where it names none. ValueError when there are none either."""
     if recipe.weights is not None:
         return recipe
-    own = recipe.run.out / recipe.row / WEIGHTS
+    own = recipe.folder / WEIGHTS
     if not own.exists():
         raise ValueError(
             f"{recipe.row} has no weights: {own} does not exist. Train it with `cvzoo train {recipe.row}`, or name"
@@ -132,7 +134,8 @@ def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder
 
 def _record(result: Result, device: torch.device, **measured: Any) -> Path:
     results = {split: evaluation.figures.stats for split, evaluation in result.evaluations.items()}
-    return update_row(result.recipe, machine=machine(device), results=results, **measured)
+    data = identity(result.datasets)
+    return update_row(result.recipe, machine=machine(device), results=results, data=data, **measured)
 
 
 def _cost(recipe: Recipe, state: State, memory_gb: float, device: torch.device) -> dict[str, float | str | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import torch
 
 from cvzoo.data.dataset import Dataset
 from cvzoo.engine import dist
-from cvzoo.files import write_json
-from cvzoo.loading import build_with_weights
-from cvzoo.nn.model import Model
+from cvzoo.engine.log import say
+from cvzoo.files import alone_in, write_json
+from cvzoo.loading import Loaded, build_with_weights
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
@@ -22,7 +24,7 @@ from cvzoo.results.machine import commit, hardware, versions
 from cvzoo.weights.class_count import class_count
 
 
-def build_model(recipe: Recipe) -> tuple[Model, Recipe]:
+def build_model(recipe: Recipe) -> Loaded:
     """The recipe's model with the weights it starts from; a published name brings its own options into the recipe."""
     torch.manual_seed(stream_seed(recipe.run.seed, 0))
     return build_with_weights(recipe)
@@ -51,6 +53,28 @@ def check_classes(recipe: Recipe, dataset: Dataset) -> None:
         )
 
 
+def in_order_of_weights(loaded: Loaded, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
+    """The data sets with their classes in the order in which the weights to start from have the same names."""
+    names = loaded.classes
+    if names is None or sorted(names) != sorted(datasets["train"].classes):
+        return datasets
+    return {split: dataset.in_order(names) for split, dataset in datasets.items()}
+
+
+def matched(loaded: Loaded, dataset: Dataset) -> Dataset:
+    """The data set with its classes in the order of the weights'. ValueError when their names differ."""
+    names, weights = loaded.classes, loaded.recipe.weights
+    if names is None:
+        say(f"{weights} names no classes; its outputs are taken for the data set's classes in their order")
+        return dataset
+    if sorted(names) != sorted(dataset.classes):
+        raise ValueError(
+            f"the classes of {weights} ({', '.join(names)}) are not those of the data set"
+            f" ({', '.join(dataset.classes)}); evaluate it on data of its own classes, or give these their names"
+        )
+    return dataset.in_order(names)
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Where a run takes place: versions, commit, machine, processes, command."""
     return {
@@ -67,10 +91,17 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def open_run(recipe: Recipe, folder: Path, device: torch.device) -> None:
-    """Create the run folder with recipe.json and env.json."""
-    if dist.is_main():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "recipe.json", to_json(recipe))
-        write_json(folder / "env.json", environment(device))
-    dist.barrier()
+@contextmanager
+def open_run(recipe: Recipe, folder: Path, device: torch.device) -> Iterator[None]:
+    """Create the run folder with recipe.json and env.json, and keep other commands from writing to it until the end.
+
+    ValueError when another one does.
+    """
+    with ExitStack() as stack:
+        if dist.is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(folder))
+            write_json(folder / "recipe.json", to_json(recipe))
+            write_json(folder / "env.json", environment(device))
+        dist.barrier()
+        yield

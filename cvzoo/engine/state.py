@@ -28,6 +28,8 @@ class State:
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: EMA | None
+    data: dict[str, Any]
+    """What the run learns from: see `cvzoo.data.dataset.identity`."""
     iteration: int = 0
     """Finished optimiser steps."""
     window: dict[str, float] = field(default_factory=dict)
@@ -38,14 +40,15 @@ class State:
     """Peak memory of this process over the training iterations."""
 
     @staticmethod
-    def begin(recipe: Recipe, model: Model, device: torch.device) -> State:
-        """The state before the first iteration; `model` moves to the device."""
+    def begin(recipe: Recipe, model: Model, device: torch.device, data: dict[str, Any] | None = None) -> State:
+        """The state before the first iteration; `model` moves to the device. `data` tells the run's data sets."""
         model = laid_out(model, recipe.run, device).train()
         return State(
             model=model,
             optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule)),
             scaler=torch.amp.GradScaler(device.type, enabled=recipe.run.precision == "fp16"),
             ema=EMA(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None,
+            data=data or {},
         )
 
     @property
@@ -74,15 +77,19 @@ class State:
     def save(self, recipe: Recipe, folder: Path) -> None:
         """Write the checkpoint atomically, once for all processes."""
         if dist.is_main():
-            checkpoint.save(folder, self._tensors() | self._numbers() | {"recipe": to_json(recipe)})
+            checkpoint.save(folder, self._tensors() | self._numbers() | {"recipe": to_json(recipe), "data": self.data})
         dist.barrier()
 
     def resume(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
-        """Continue from the folder's checkpoint, if there is one. ValueError if it belongs to another recipe."""
+        """Continue from the folder's checkpoint, if there is one.
+
+        ValueError if it belongs to another recipe, or to other data.
+        """
         saved = checkpoint.load(folder, device)
         if saved is None:
             return
         _check_same_recipe(to_json(recipe), saved["recipe"], folder)
+        _check_same_data(self.data, saved.get("data") or self.data, folder, recipe.data.root)
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.scaler.load_state_dict(saved["scaler"])
@@ -114,3 +121,16 @@ def _check_same_recipe(wanted: dict[str, Any], saved: dict[str, Any], folder: Pa
             f"{folder} holds a run of another recipe: {fields}. Repeat that run with its own values to continue it,"
             f" choose another folder with --run.out, or delete {folder} to start afresh"
         )
+
+
+def _check_same_data(now: dict[str, Any], saved: dict[str, Any], folder: Path, root: Path) -> None:
+    if now == saved:
+        return
+    if now["classes"] != saved["classes"]:
+        reason = f"its classes were {', '.join(saved['classes'])}, now they are {', '.join(now['classes'])}"
+    else:
+        reason = "its annotations are not those that the run has seen"
+    raise ValueError(
+        f"{folder} holds a run on another data set than there is in {root} now: {reason}. Put that data set back to"
+        f" continue the run, choose another folder with --run.out, or delete {folder} to start afresh"
+    )

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from cvzoo.data.build import build_datasets
-from cvzoo.data.dataset import Dataset
+from cvzoo.data.dataset import Dataset, identity
 from cvzoo.data.loader import training_batches
 from cvzoo.engine import dist
 from cvzoo.engine.evaluate import evaluate
@@ -27,7 +28,7 @@ from cvzoo.engine.log import Log, say
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
 from cvzoo.engine.place import autocast, place, split
-from cvzoo.engine.prepare import build_model, check_batch, check_classes, open_run
+from cvzoo.engine.prepare import build_model, check_batch, check_classes, in_order_of_weights, open_run
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError
 from cvzoo.ops.seeds import stream_seed
@@ -53,25 +54,31 @@ def train(recipe: Recipe) -> Result:
         task_of(recipe).check(recipe)
         train_set, val_set = build_datasets(recipe.data)
         datasets = {"train": train_set, "val": val_set}
-        model, recipe = build_model(recipe)
+        recipe = replace(recipe, schedule=recipe.schedule.of_epochs(len(train_set)))
+        loaded = build_model(recipe)
+        model, recipe = loaded.model, loaded.recipe
         check_classes(recipe, datasets["train"])
-        state = State.begin(recipe, model, device)
-        folder = recipe.run.out / recipe.row
+        task_of(recipe).check_model(model, recipe)
+        datasets = in_order_of_weights(loaded, datasets)
+        state = State.begin(recipe, model, device, identity(datasets))
+        folder = recipe.folder
         state.resume(recipe, folder, device)
-        open_run(recipe, folder, device)
-        _introduce(recipe, state, folder, device)
-        learn(recipe, state, datasets, folder, device)
-        return finish(recipe, state, datasets, folder, device)
+        with open_run(recipe, folder, device):
+            _introduce(recipe, state, datasets, folder, device)
+            learn(recipe, state, datasets, folder, device)
+            return finish(recipe, state, datasets, folder, device)
     finally:
         dist.stop()
 
 
-def _introduce(recipe: Recipe, state: State, folder: Path, device: torch.device) -> None:
+def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
     optim, schedule = recipe.optim, recipe.schedule
     processes = f"{dist.world()} x {device.type}, {recipe.run.precision}"
     say(f"{recipe.row}: iteration {state.iteration} of {schedule.iterations}, {processes}, {folder}")
     peak = peak_lr(optim, schedule)
     say(f"learning rate {peak:g} = {optim.lr:g} * batch {schedule.batch} / base batch {schedule.base_batch}")
+    epochs = schedule.iterations * schedule.batch / len(datasets["train"])
+    say(f"{epochs:.3g} epochs of {len(datasets['train'])} images")
 
 
 def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count
 from cvzoo.nn.layers import ConvNorm, Norm, make_norm
 
 PADDINGS = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
@@ -20,20 +21,20 @@ PADDINGS = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
 class DeconvConfig:
     """Deconvolutions after a body; each one doubles the map."""
 
-    channels: tuple[int, ...] = (256, 128, 64)
+    channels: tuple[Count, ...] = (256, 128, 64)
     """Channels of each deconvolution's map, from coarse to fine; as many deconvolutions as there are numbers."""
-    kernels: tuple[int, ...] = (4, 4, 4)
+    kernels: tuple[Count, ...] = (4, 4, 4)
     """Kernel of each deconvolution: 4, 3 or 2."""
     conv: Literal["none", "plain", "deform"] = "plain"
     """What changes the number of channels before each deconvolution: nothing, so that it does so itself (the original
     ResNets without deformable convolutions), a 3x3 convolution (mmdetection), or a deformable one (DCNv2)."""
     conv_bias: bool = False
     """The 3x3 convolutions before the deconvolutions have a bias, too (the original's and cvpods' deformable ones)."""
-    deform_groups: int = 1
+    deform_groups: Count = 1
     """Groups of channels that have offsets of their own in the deformable convolutions before the deconvolutions."""
     norm: Norm = "batch"
     """Norm after each convolution and deconvolution of the up-sampling."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the up-sampling's group norms; must divide its channels."""
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from cvzoo.fields import Count
 from cvzoo.nn.deconv import start_bilinear
 from cvzoo.nn.layers import ConvNorm, Norm
 
@@ -28,7 +29,7 @@ class DLAUpConfig:
 
     norm: Norm = "batch"
     """Norm after each convolution of the way back."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the way back's group norms; must divide its channels."""
 
     def build(self, in_channels: Sequence[int]) -> DLAUp:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count
 from cvzoo.nn.layers import ConvNorm, Norm
 
 
@@ -15,7 +16,7 @@ from cvzoo.nn.layers import ConvNorm, Norm
 class FPNConfig:
     """A pyramid over the backbone's last outputs; the defaults are the levels P3 to P7 of 1708.02002."""
 
-    channels: int = 256
+    channels: Count = 256
     """Channels of every level of the pyramid."""
     first_level: Literal[2, 3] = 3
     """Finest level of the pyramid: P2 (stride 4) or P3 (stride 8)."""
@@ -31,7 +32,7 @@ class FPNConfig:
     """Norm of the pyramid's lateral and output convolutions; none: they have biases instead."""
     extra_norm: Norm | None = None
     """Norm of the convolutions to P6 and P7; none: they have biases instead."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the pyramid's group norms; must divide the pyramid's channels."""
 
 

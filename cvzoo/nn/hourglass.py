@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.resnet import BasicBlock
 
@@ -16,19 +17,19 @@ from cvzoo.nn.resnet import BasicBlock
 class HourglassConfig:
     """A stack of hourglasses; the defaults are Hourglass-104."""
 
-    stacks: int = 2
+    stacks: Count = 2
     """Hourglasses, one after the other; each gives a map."""
-    stem_channels: int = 128
+    stem_channels: Count = 128
     """Channels of the 7x7 convolution that an hourglass network begins with."""
-    channels: tuple[int, ...] = (256, 256, 384, 384, 384, 512)
+    channels: tuple[Count, ...] = (256, 256, 384, 384, 384, 512)
     """Channels inside an hourglass, from its finest level, at stride 4, to its coarsest; each level halves the map."""
-    blocks: tuple[int, ...] = (2, 2, 2, 2, 2, 4)
+    blocks: tuple[Count, ...] = (2, 2, 2, 2, 2, 4)
     """Residual blocks on each level of an hourglass."""
-    width: int = 256
+    width: Count = 256
     """Channels of the maps that the hourglasses give."""
     norm: Norm = "batch"
     """Norm of the hourglasses: batch norm fixed, with its affine part trained, or trained altogether; or group norm."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the hourglasses' group norms; must divide the channels of all their convolutions."""
 
     def __post_init__(self) -> None:
@@ -37,8 +38,6 @@ class HourglassConfig:
                 f"model.backbone.channels {self.channels} and model.backbone.blocks {self.blocks}: give one of each for"
                 " every level, for two levels or more"
             )
-        if self.stacks < 1:
-            raise ValueError(f"model.backbone.stacks must be 1 or more, not {self.stacks}")
 
     @property
     def norm_eps(self) -> float:

@@ -16,6 +16,8 @@ class Model(nn.Module, ABC):
 
     config: Any
     """The hyper-parameters, a frozen dataclass; `config.pixels` and `config.num_classes` every model has."""
+    predicts_masks: bool = False
+    """Whether its detections have masks."""
     backbone: nn.Module
     """The body, which starts from ImageNet weights and may learn at its own rate."""
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.fields import Count, Positive
 from cvzoo.structures import Size
 
 
@@ -17,11 +18,11 @@ class Pixels:
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     """Mean of each channel's pixels, in 0..255 and in the order of the network's channels."""
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
     """What each channel's pixels are divided by once the mean is subtracted, in the order of the network's channels."""
     bgr: bool = False
     """The network's channels are blue, green, red (caffe) instead of red, green, blue."""
-    divisor: int = 32
+    divisor: Count = 32
     """Images are padded at the right and bottom to a multiple of so many pixels."""
 
     def __call__(self, images_N3HW: Tensor, sizes: list[Size]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, Natural, NotNegative, Positive
 from cvzoo.nn.context import ContextBlock
 from cvzoo.nn.deform import Deform, DeformConv, dilated, start_plain
 from cvzoo.nn.layers import Norm, make_norm
@@ -21,38 +22,38 @@ class ResNetConfig:
 
     depth: Literal[18, 34, 50, 101, 152] = 50
     """Number of layers of the body; 18 and 34 have basic blocks, the others bottlenecks."""
-    width: int = 64
+    width: Count = 64
     """Channels of the 3x3 convolutions of the body's layer1; each further layer doubles them."""
-    stem_channels: int | None = None
+    stem_channels: Count | None = None
     """Channels of the body's stem; None: as many as the 3x3 convolutions of layer1."""
     deep_stem: bool = False
     """A stem of three 3x3 convolutions instead of one of 7x7, the first two half as wide (ResNet-C of 1812.01187)."""
-    out_channels: int | None = None
+    out_channels: Count | None = None
     """Channels of the output of the body's layer1; None: four times the width with bottlenecks, else the width."""
-    groups: int = 1
+    groups: Count = 1
     """Groups of the 3x3 convolutions in bottlenecks (ResNeXt, 1611.05431)."""
     stride_in_1x1: bool = False
     """Bottlenecks stride in their first 1x1 convolution (caffe style) instead of the 3x3 (pytorch style)."""
     deform: Deform | None = None
     """Deformable 3x3 convolutions in the bottlenecks of layer2 to layer4; `v2` weights their taps, too (1811.11168)."""
-    deform_groups: int = 1
+    deform_groups: Count = 1
     """Groups of channels that have offsets of their own in deformable convolutions."""
     output_stride: Literal[8, 16, 32] = 32
     """Stride of the body's last map: layers beyond it dilate their 3x3 convolutions instead (1706.05587, figure 3)."""
     contract_dilation: bool = True
     """The first block of a layer that dilates instead of halving its map is dilated as the layer before it
     (torchvision, mmsegmentation), not as the other blocks of its layer (detectron2)."""
-    multi_grid: tuple[int, ...] = ()
+    multi_grid: tuple[Count, ...] = ()
     """Dilation in each block of layer4; empty: the output stride decides it (2, 4, 8: detectron2's for 1706.05587)."""
-    context_ratio: float | None = None
+    context_ratio: Positive | None = None
     """Bottlenecks of layer2 to layer4 end in a global context block this much narrower than they are (1904.11492)."""
     norm: Norm = "frozen"
     """Norm of the body: batch norm fixed, with its affine part trained, or trained altogether; or group norm."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the body's group norms; must divide the channels of all its convolutions."""
-    norm_eps: float = 1e-5
+    norm_eps: NotNegative = 1e-5
     """Added to the variance in the body's norms; torchvision's published COCO_V1 detectors have 0."""
-    frozen_stages: int = 2
+    frozen_stages: Natural = 2
     """How many of the body's stem, layer1, layer2 ... do not train."""
 
     def __post_init__(self) -> None:

@@ -12,22 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from cvzoo.fields import Count, Natural
+
 
 @dataclass(frozen=True, kw_only=True)
 class RoIPoolConfig:
     """How the features under a box are sampled."""
 
-    size: int = 7
+    size: Count = 7
     """Bins per side that a box is divided into: the pooled features are so many cells high and wide."""
-    strides: tuple[int, ...] = (4, 8, 16, 32)
+    strides: tuple[Count, ...] = (4, 8, 16, 32)
     """Strides of the levels that boxes are pooled from, finest first; coarser levels are left out."""
-    sampling: int = 0
+    sampling: Natural = 0
     """Samples per bin and axis; 0: one for each cell that a bin covers."""
     aligned: bool = True
     """Pixel centres at half integers (RoIAlignV2); False: the original, half a pixel off, sides of at least 1."""
-    canonical_size: int = 224
+    canonical_size: Count = 224
     """Side in pixels of a box that is pooled from the canonical level; one twice as large is from the next level."""
-    canonical_level: int = 4
+    canonical_level: Natural = 4
     """Level of the pyramid (4 is P4, of stride 16) that a box of the canonical size is pooled from."""
 
 

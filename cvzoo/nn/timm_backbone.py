@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import timm
+import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
-USUAL, ONE_MORE = (1, 2, 3, 4), (2, 3, 4, 5)
-"""Which of timm's outputs are of strides 4 to 32: most networks have one before them, DLA two."""
+from cvzoo.fields import Natural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class TimmConfig:
     """Batch norms of the body: with fixed statistics and a trained affine part, or trained altogether."""
     output_stride: Literal[8, 16, 32] = 32
     """Stride of the body's last map: later layers are dilated instead of subsampled, which not all timm models can."""
-    frozen_outputs: int = 0
+    frozen_outputs: Natural = 0
     """The layers that lead up to so many of the body's outputs do not train: 1 holds all up to C2 fixed."""
 
     def build(self) -> TimmBackbone:
@@ -38,13 +39,8 @@ class TimmBackbone(nn.Module):
         # asked for only where it is needed: most transformers have no such option
         stride: dict[str, Any] = {} if config.output_stride == 32 else {"output_stride": config.output_stride}
         wanted = [min(stride, config.output_stride) for stride in (4, 8, 16, 32)]
-        self.body = timm.create_model(config.name, features_only=True, out_indices=USUAL, **stride)
-        if self._strides()[0] == wanted[0] // 2:
-            self.body = timm.create_model(config.name, features_only=True, out_indices=ONE_MORE, **stride)
-        if self._strides() != wanted:
-            raise ValueError(
-                f"{config.name} yields features at strides {self._strides()}; a backbone must yield {wanted}"
-            )
+        self.body = timm.create_model(config.name, features_only=True, **_outputs(config.name, wanted, stride))
+        self.channels_last = _channels_last(self.body)
         self.norm = config.norm
         self._freeze(config.frozen_outputs)
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
@@ -58,10 +54,8 @@ class TimmBackbone(nn.Module):
         return self
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
-        return self.body(images_N3HW)
-
-    def _strides(self) -> list[int]:
-        return list(self.body.feature_info.reduction())  # type: ignore[operator,union-attr]
+        maps = self.body(images_N3HW)
+        return [x.permute(0, 3, 1, 2).contiguous() for x in maps] if self.channels_last else maps
 
     def _freeze(self, outputs: int) -> None:
         """timm registers modules in the order they run, so all up to the last one of an output comes before it."""
@@ -69,6 +63,39 @@ class TimmBackbone(nn.Module):
             return
         last = self.body.feature_info.module_name()[outputs - 1]  # type: ignore[operator,union-attr]
         names = [name for name, _ in self.body.named_parameters()]
-        end = max(i for i, name in enumerate(names) if name.startswith(f"{last}."))
+        # where timm runs the layers one by one it has put them in a flat list
+        end = max(i for i, name in enumerate(names) if name.startswith((f"{last}.", f"{last.replace('.', '_')}.")))
         for parameter in list(self.body.parameters())[: end + 1]:
             parameter.requires_grad_(False)
+
+
+def _outputs(name: str, wanted: list[int], options: dict[str, Any]) -> dict[str, Any]:
+    """How to ask timm for the outputs of the wanted strides, the last one of each.
+
+    ValueError for a model that does not exist, or has no such maps.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise ValueError(f"timm has no model {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    try:
+        with torch.device("meta"):
+            probe = timm.create_model(name, features_only=True, **options)
+    except (RuntimeError, TypeError, AssertionError, AttributeError) as error:
+        raise ValueError(f"timm's {name} yields no feature maps ({error}); choose a convolutional network") from error
+    info: Any = probe.feature_info
+    strides, numbers = list(info.reduction()), list(info.out_indices)
+    if any(stride not in strides for stride in wanted):
+        needed = ", ".join(str(stride) for stride in sorted(set(wanted)))
+        raise ValueError(f"timm's {name} yields features at strides {strides}; a backbone must yield {needed}")
+    first = len(strides) - 1 - strides[::-1].index(wanted[0])
+    of_stride = dict(zip(strides, numbers))
+    indices = [of_stride[stride] for stride in wanted]
+    if len(set(wanted)) < len(wanted):  # dilated: the last maps share a stride
+        indices = numbers[first : first + len(wanted)]
+    # a transformer with windows of one size takes images of another one if it is told to
+    windows = {"strict_img_size": False} if _channels_last(probe) else {}
+    return {"out_indices": indices, **options, **windows}
+
+
+def _channels_last(body: nn.Module) -> bool:
+    return str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")

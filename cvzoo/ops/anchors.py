@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cvzoo.fields import Count, Positive
 from cvzoo.ops.points import Grid, grid_points
 from cvzoo.structures import Size, size_of
 
@@ -18,11 +19,11 @@ from cvzoo.structures import Size, size_of
 class AnchorConfig:
     """Anchors of a feature pyramid, level by level from fine to coarse."""
 
-    sizes: tuple[tuple[float, ...], ...]
+    sizes: tuple[tuple[Positive, ...], ...]
     """Per level: square roots of the anchor areas, in pixels of the network's input."""
-    ratios: tuple[tuple[float, ...], ...] = ((0.5, 1.0, 2.0),)
+    ratios: tuple[tuple[Positive, ...], ...] = ((0.5, 1.0, 2.0),)
     """Per level, or one set for all levels: height / width."""
-    strides: tuple[int, ...] = (8, 16, 32, 64, 128)
+    strides: tuple[Count, ...] = (8, 16, 32, 64, 128)
     """Per level: pixels of the input per cell."""
     offset: float = 0.0
     """Where in its cell an anchor is centred: 0 is the top-left corner, 0.5 the middle."""

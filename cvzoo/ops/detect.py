@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from cvzoo.fields import Count, NotNegative, Share
 from cvzoo.ops.boxes import clip_boxes, longer_than, scale_boxes
 from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.masks import paste_masks
@@ -18,15 +19,15 @@ from cvzoo.structures import Prediction, Size
 class DetectConfig:
     """Which candidates become detections; the references differ in the details."""
 
-    score_threshold: float = 0.05
+    score_threshold: Share = 0.05
     """Candidates must score more than this."""
-    nms_threshold: float = 0.5
+    nms_threshold: Share = 0.5
     """Of two boxes of a class with a higher IoU the lower-scored goes."""
-    detections: int = 100
+    detections: Count = 100
     """At most this many detections per image."""
     clip_first: bool = True
     """Clip boxes to the image before NMS (torchvision, mmdetection, R-CNNs) or after it (detectron2's dense models)."""
-    min_side: float | None = 0.0
+    min_side: NotNegative | None = 0.0
     """Drop boxes with a side of at most this many pixels once clipped; None keeps all (torchvision's dense models)."""
     drop_first: bool = False
     """Drop too small boxes before NMS (torchvision, mmdetection), or at the end, having taken places (detectron2)."""

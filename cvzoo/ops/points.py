@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from cvzoo.fields import Count
 from cvzoo.structures import Size, size_of
 
 Grid = tuple[int, int]
@@ -19,7 +20,7 @@ Grid = tuple[int, int]
 class PointConfig:
     """Where the cells of a pyramid lie in the input, level by level from fine to coarse."""
 
-    strides: tuple[int, ...] = (8, 16, 32, 64, 128)
+    strides: tuple[Count, ...] = (8, 16, 32, 64, 128)
     """Per level: pixels of the input per cell."""
     offset: float = 0.5
     """Where in its cell a point lies: 0 is the top-left corner, 0.5 the middle."""

@@ -23,6 +23,11 @@ def decode(code: RLE) -> np.ndarray:
     return cast(np.ndarray, _coco.decode(code))
 
 
+def area(code: RLE) -> int:
+    """Pixels that the mask covers."""
+    return int(_coco.area(code))
+
+
 def from_polygons(polygons: Sequence[np.ndarray], size: Size) -> RLE:
     """The code of all polygons together, filled as COCO's rasteriser does; at least one polygon."""
     return cast(RLE, _coco.merge(_coco.frPyObjects([polygon.tolist() for polygon in polygons], *size)))

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, assert_never
 import torch
 from torch import Tensor
 
+from cvzoo.fields import NotNegative, Positive, Share
 from cvzoo.ops.boxes import pairwise_iou
 
 
@@ -18,13 +19,13 @@ class SoftNMSConfig:
     method: Literal["gaussian", "linear", "hard"] = "gaussian"
     """What soft-NMS multiplies the score of an overlapping box by: exp(-IoU^2 / sigma), or beyond the IoU threshold
     1 - IoU (`linear`) or 0 (`hard`)."""
-    iou_threshold: float = 0.5
+    iou_threshold: Share = 0.5
     """Soft-NMS of method `linear` or `hard`: boxes of a class with at least this IoU count as overlapping."""
-    sigma: float = 0.5
+    sigma: Positive = 0.5
     """Soft-NMS of method `gaussian`: the higher, the less an overlapping box loses."""
-    min_score: float = 0.001
+    min_score: Share = 0.001
     """Boxes whose score soft-NMS has brought below this are dropped."""
-    extent: float = 0.0
+    extent: NotNegative = 0.0
     """Added to the sides of boxes where soft-NMS computes their IoU; 1 counts whole pixels, as old code does."""
 
 

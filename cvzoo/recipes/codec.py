@@ -7,10 +7,11 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from cvzoo.fields import field_problems
 from cvzoo.recipes.recipe import Recipe
 
 WITHOUT_EFFECT = {
-    *("data.root", "data.workers", "data.cache", "run.out", "run.device"),
+    *("data.root", "data.workers", "data.cache", "run.out", "run.name", "run.device"),
     *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.wandb"),
     "weights",
 }
@@ -26,7 +27,7 @@ def from_json(values: dict[str, Any], default: Any) -> Any:
     """`default` (a Recipe, or any dataclass) with the saved `values` laid over it, recursively.
 
     Lists become tuples, strings become paths where the default holds one. Fields not in `values` keep their default.
-    ValueError names every unknown field, with the nearest known one.
+    ValueError names every unknown field, with the nearest known one, and every value that its field cannot hold.
     """
     problems: list[str] = []
     recipe = _overlay(values, default, "", problems)
@@ -76,7 +77,7 @@ def _overlay(values: Any, default: Any, prefix: str, problems: list[str]) -> Any
         kinds = list(default) if isinstance(default, tuple) and default else [None]
         kinds += kinds[-1:] * (len(values) - len(kinds))
         return tuple(_overlay(value, kind, prefix, problems) for value, kind in zip(values, kinds))
-    if isinstance(default, Path):
+    if isinstance(default, Path) and isinstance(values, str):
         return Path(values)
     if not dataclasses.is_dataclass(default) or isinstance(default, type) or not isinstance(values, dict):
         return values
@@ -86,4 +87,6 @@ def _overlay(values: Any, default: Any, prefix: str, problems: list[str]) -> Any
         problems.append(f"unknown field {prefix}{name}" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
     shared = known.keys() & values.keys()
     overlaid = {name: _overlay(values[name], known[name], f"{prefix}{name}.", problems) for name in shared}
-    return dataclasses.replace(default, **overlaid)
+    wrong = field_problems(type(default), overlaid, prefix)
+    problems += wrong
+    return default if wrong else dataclasses.replace(default, **overlaid)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from cvzoo.data.config import Data
+from cvzoo.fields import Count, Fraction, Natural, NotNegative, Positive, Range, Share, recipe_problems
 
 if TYPE_CHECKING:
     from cvzoo.nn.model import Model
@@ -37,64 +38,68 @@ class Optim:
 
     name: Literal["sgd", "adamw"] = "sgd"
     """`sgd` has momentum 0.9, no Nesterov."""
-    lr: float = 0.02
+    lr: Positive = 0.02
     """Peak learning rate for `schedule.base_batch` images per step; scaled linearly with the real batch."""
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     """Weight decay of all weights and biases but those of norm layers."""
-    norm_weight_decay: float = 0.0
+    norm_weight_decay: NotNegative = 0.0
     """Weight decay of the weights and biases of norm layers."""
-    backbone_lr_factor: float = 1.0
+    backbone_lr_factor: NotNegative = 1.0
     """Learning rate of the backbone relative to the rest."""
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
     """Clip the gradient's 2-norm to this; None does not clip."""
-    ema_decay: float | None = None
+    ema_decay: Fraction | None = None
     """Evaluate an exponential moving average of the weights with this decay; None evaluates the weights themselves."""
-
-    def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"optim.lr must be positive, not {self.lr}")
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"optim.ema-decay must lie between 0 and 1, not {self.ema_decay}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How long, in which batches, and how the learning rate moves. Iterations are optimiser steps."""
 
-    iterations: int = 90_000
+    iterations: Count = 90_000
     """Optimiser steps of the whole run."""
-    batch: int = 16
+    epochs: Positive | None = None
+    """Train for so many epochs of the training images instead; iterations and milestones are scaled to them."""
+    batch: Count = 16
     """Images per optimiser step, over all processes."""
-    base_batch: int = 16
+    base_batch: Count = 16
     """The batch that `optim.lr` is meant for."""
     policy: Literal["step", "cosine", "poly"] = "step"
     """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up. `poly`: what is
     left of the run, to the power of 0.9, down to `floor`."""
-    milestones: tuple[int, ...] = (60_000, 80_000)
+    milestones: tuple[Natural, ...] = (60_000, 80_000)
     """Policy `step`: iterations at which the learning rate drops."""
-    gamma: float = 0.1
+    gamma: Positive = 0.1
     """Policy `step`: the factor of a drop."""
-    floor: float = 0.0
+    floor: Share = 0.0
     """Policy `poly`: the share of the peak learning rate that the run ends with."""
-    warmup_iterations: int = 1000
+    warmup_iterations: Natural = 1000
     """Iterations over which the learning rate rises linearly to its peak."""
-    warmup_factor: float = 0.001
+    warmup_factor: Share = 0.001
     """Share of its peak that the learning rate rises from."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Split each step's batch into this many forward and backward passes, to save memory."""
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.iterations < 1:
-            problems.append(f"schedule.iterations must be 1 or more, not {self.iterations}")
-        if self.batch < 1 or self.base_batch < 1:
-            problems.append("schedule.batch and schedule.base-batch must be 1 or more")
-        if self.accumulate < 1 or self.batch % self.accumulate:
+        problems = recipe_problems(self, "schedule.")
+        if not problems and self.batch % self.accumulate:
             problems.append(f"schedule.batch {self.batch} must be a multiple of schedule.accumulate {self.accumulate}")
-        if list(self.milestones) != sorted(self.milestones):
+        if not problems and list(self.milestones) != sorted(self.milestones):
             problems.append(f"schedule.milestones must rise, not {self.milestones}")
         if problems:
             raise ValueError("; ".join(problems))
+
+    def stretched(self, factor: float) -> Schedule:
+        """So many times as long, the drops of the learning rate at the same shares of it."""
+        iterations = max(round(self.iterations * factor), 1)
+        milestones = tuple(round(milestone * factor) for milestone in self.milestones)
+        return replace(self, iterations=iterations, milestones=milestones)
+
+    def of_epochs(self, images: int) -> Schedule:
+        """With the iterations that `epochs`, if they are asked for, take of so many images."""
+        if self.epochs is None:
+            return self
+        return self.stretched(self.epochs * images / self.batch / self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +107,10 @@ class Run:
     """Where and how a run is carried out; nothing here should change what is learnt."""
 
     out: Path = Path("runs")
-    """The run folder is `out/<row>`."""
-    seed: int = 0
+    """The run folder is `out/<row>`, or `out/<name>`."""
+    name: str = ""
+    """Name of the run folder; without, the row's."""
+    seed: Annotated[int, Range(0, 2**32, below=True)] = 0
     """Seeds weights, order of images and augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes CUDA where there is one."""
@@ -114,11 +121,11 @@ class Run:
     to 9 % of a step; on older CPUs ordinary convolutions train slower that way, but depthwise ones faster."""
     compile: bool = False
     """Run the model through torch.compile."""
-    log_every: int = 20
+    log_every: Count = 20
     """Iterations between two lines of metrics.jsonl."""
-    checkpoint_every: int = 5000
+    checkpoint_every: Count = 5000
     """Iterations between two checkpoints."""
-    eval_every: int = 0
+    eval_every: Natural = 0
     """Iterations between two evaluations during training; 0 evaluates at the end only."""
     wandb: bool = False
     """Log to Weights & Biases too (needs the extra `wandb`)."""
@@ -144,3 +151,13 @@ class Recipe(Generic[Config]):
     """How long it is trained, and how the learning rate goes."""
     run: Run = field(default_factory=Run)
     """Where and how a run is carried out."""
+
+    def __post_init__(self) -> None:
+        problems = recipe_problems(self)
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run.out / (self.run.name or self.row)

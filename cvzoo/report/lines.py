@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cvzoo.results.row_files import RowFile, load_rows
-from cvzoo.tasks.sections import SECTIONS
-from cvzoo.zoo import SYSTEMS
+from cvzoo.tasks.sections import SECTIONS, SUMMARY
+from cvzoo.zoo import ROWS, SYSTEMS
 from cvzoo.zoo.system import Row, System
 
 
@@ -35,18 +35,13 @@ class ZooLine:
         return value if isinstance(value, int | float) else None
 
 
-def zoo_lines(files: Sequence[RowFile] | None = None) -> list[ZooLine]:
+def zoo_lines(files: Sequence[RowFile]) -> list[ZooLine]:
     """Every row in the order of the table, its own recipe first, then the changed ones.
 
-    `files` defaults to all row files. ValueError if one belongs to no row.
+    Row files of no row of the zoo are left out.
     """
-    files = load_rows() if files is None else files
-    rows = [(system, row) for system in SYSTEMS for row in system.rows]
-    strangers = sorted({file.row for file in files} - {row.name for _, row in rows})
-    if strangers:
-        raise ValueError(f"row files of rows that do not exist: {', '.join(strangers)}; delete them from zoo/rows")
     lines = []
-    for system, row in rows:
+    for system, row in [(own, row) for own in SYSTEMS for row in own.rows]:
         measured = [file for file in files if file.row == row.name]
         own = [file for file in measured if not file.changes] or [RowFile(row=row.name, machine="-")]
         lines += [ZooLine(system, row, file) for file in [*own, *(file for file in measured if file.changes)]]
@@ -65,7 +60,10 @@ def list_lines(task: str | None = None, sort: str | None = None) -> list[dict[st
     """
     if task is not None and task not in SECTIONS:
         raise ValueError(f"there is no task {task!r}; tasks are {', '.join(SECTIONS)}")
-    cells = [_cells(line) for line in zoo_lines() if task in (None, line.row.task)]
+    files = load_rows()
+    cells = [_cells(line) for line in zoo_lines(files) if task in (None, line.row.task)]
+    if task is None:
+        cells += [_own_cells(file) for file in files if file.row not in ROWS]
     if sort is not None and cells:
         if sort not in cells[0]:
             raise ValueError(f"there is no column {sort!r}; columns are {', '.join(cells[0])}")
@@ -85,10 +83,29 @@ def _cells(line: ZooLine) -> dict[str, str]:
         "schedule": row.schedule,
         "reference": _joined([reference.get(metric) for metric in metrics]),
         "result": _joined([line.result(metric) for metric in metrics]),
-        "mem_GB": number(line.cost("mem_gb"), 2),
-        "train_s/it": number(line.cost("train_s_per_iter")),
-        "inf_s/im": number(line.cost("inf_s_per_im")),
-        "machine": line.file.machine,
+        **_costs(line.file),
+    }
+
+
+def _own_cells(file: RowFile) -> dict[str, str]:
+    """Of a row that a user has made."""
+    found = file.results.get("val", {})
+    return {
+        **dict.fromkeys(("row", "system", "backbone", "data", "schedule", "reference"), "-"),
+        "row": file.row,
+        "system": "own",
+        "result": _joined([found.get(metric) for metric in SUMMARY if metric in found]),
+        **_costs(file),
+    }
+
+
+def _costs(file: RowFile) -> dict[str, str]:
+    costs = {name: value for name, value in file.cost.items() if isinstance(value, float)}
+    return {
+        "mem_GB": number(costs.get("mem_gb"), 2),
+        "train_s/it": number(costs.get("train_s_per_iter")),
+        "inf_s/im": number(costs.get("inf_s_per_im")),
+        "machine": file.machine,
     }
 
 

@@ -51,6 +51,8 @@ class RowFile:
     cost: dict[str, float | str | None] = field(default_factory=dict)
     weights_sha256: str | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    """What it was measured on: see `cvzoo.data.dataset.identity`."""
 
 
 def rows_folder() -> Path:
@@ -74,6 +76,7 @@ def update_row(
     cost: dict[str, float | str | None] | None = None,
     weights_sha256: str | None = None,
     log: list[dict[str, Any]] | None = None,
+    data: dict[str, Any] | None = None,
     folder: Path | None = None,
 ) -> Path:
     """Merge new figures into the recipe's row file and return its path; what is None stays as it was.
@@ -82,6 +85,8 @@ def update_row(
     """
     recipe, differences, path = _place(recipe, machine, weights_sha256, folder)
     stored = _still_valid(path, RowFile(row=recipe.row, machine=machine), to_json(recipe), weights_sha256)
+    if data and _of_other_data(stored.data, data):
+        stored = dataclasses.replace(stored, results={}, log=[], data={})
     parts = {"results": results, "cost": cost, "log": log}
     updated = dataclasses.replace(
         stored,
@@ -96,6 +101,7 @@ def update_row(
         cost=stored.cost | (cost or {}),
         weights_sha256=weights_sha256 or stored.weights_sha256,
         log=stored.log if log is None else _thinned(log),
+        data=_joined(stored.data, data or {}),
     )
     write_json(path, dataclasses.asdict(updated))
     return path
@@ -107,10 +113,10 @@ def _place(
     """The recipe to record, how it differs from the row's own, and the path of its row file."""
     own = ROWS[recipe.row].recipe() if recipe.row in ROWS else recipe
     differences = changes(recipe, own)
-    if recipe.weights not in (None, own.weights) and not _is_path(recipe.weights):
+    if recipe.weights not in (None, own.weights) and not _is_path(recipe):
         # Published weights bring the options of the model they were made for.
         differences = {name: value for name, value in differences.items() if not name.startswith("model.")}
-    is_experiment = not all(name.startswith("run.") for name in differences)
+    is_experiment = recipe.row not in ROWS or not all(name.startswith("run.") for name in differences)
     folder = folder or (recipe.run.out / "rows" if is_experiment else rows_folder())
     foreign = _foreign_weights(recipe, own, sha256, folder.glob(f"{_stem(recipe.row, differences)}@*.json"))
     if foreign:
@@ -137,17 +143,32 @@ def _still_valid(path: Path, empty: RowFile, resolved: dict[str, Any], sha256: s
     return stored
 
 
+def _of_other_data(stored: dict[str, Any], data: dict[str, Any]) -> bool:
+    """Whether figures were measured on data that are not these."""
+    if not stored:
+        return False
+    shared = stored["digests"].keys() & data["digests"].keys()
+    return stored["classes"] != data["classes"] or any(stored["digests"][s] != data["digests"][s] for s in shared)
+
+
+def _joined(stored: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the splits of both."""
+    return data | {"digests": stored.get("digests", {}) | data["digests"]} if data else stored
+
+
 def _foreign_weights(recipe: Recipe, own: Recipe, sha256: str | None, measured: Iterable[Path]) -> str | None:
     """What to call weights that are neither the row's own start nor the outcome of one of the `measured` files."""
     if recipe.weights in (None, own.weights):
         return None
     if sha256 is not None and any(_read(path).weights_sha256 == sha256 for path in measured):
         return None
-    return (sha256 or Path(recipe.weights).stem)[:12] if _is_path(recipe.weights) else recipe.weights
+    return (sha256 or Path(recipe.weights or "").stem)[:12] if _is_path(recipe) else recipe.weights
 
 
-def _is_path(weights: str) -> bool:
-    return "/" in weights or Path(weights).exists()
+def _is_path(recipe: Recipe) -> bool:
+    """Whether the weights are a file or folder: a published name is none, whatever else bears it."""
+    published = [found.name for found in ROWS[recipe.row].published] if recipe.row in ROWS else []
+    return recipe.weights not in published and ("/" in (recipe.weights or "") or Path(recipe.weights or "").exists())
 
 
 def _stem(row: str, differences: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from torch import Tensor
 from cvzoo.data.class_names import COCO
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
-from cvzoo.data.images import read_image
 from cvzoo.files import write_json
 from cvzoo.metrics.coco import CocoResult, evaluate_coco
 from cvzoo.metrics.predictions import from_coco, to_coco
+from cvzoo.nn.model import Model
+from cvzoo.ops import rle
 from cvzoo.parts.heatmap.detector import HeatmapDetector
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Prediction, Target, View
+from cvzoo.structures import Batch, Prediction, Target, View, size_of
 from cvzoo.tasks.charts import class_chart, precision_recall_chart
 from cvzoo.tasks.draw_boxes import draw
 from cvzoo.tasks.draw_heatmaps import draw_heatmaps
@@ -35,11 +36,21 @@ def check(recipe: Recipe[Any]) -> None:
             f"{recipe.row} finds objects, but the data are label maps; choose a row of semantic segmentation,"
             " or data of COCO's format (--data.source coco)"
         )
+    if recipe.data.test_window is not None:
+        raise ValueError(f"--data.test-window is for label maps; {recipe.row} looks at whole images, leave it out")
 
 
-def class_names(recipe: Recipe[Any], count: int) -> list[str]:
+def check_model(model: Model, recipe: Recipe[Any]) -> None:
+    """Not every model merges several views, or predicts masks."""
+    if views(recipe.data) and type(model).predict_views is Model.predict_views:
+        model.predict_views([])  # which says so
+    if recipe.data.masks and not model.predicts_masks:
+        raise ValueError(f"{recipe.row} predicts no masks, which --data.masks asks for; leave that out")
+
+
+def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
     """COCO's where there are as many."""
-    return list(COCO) if count == len(COCO) else [f"class {label}" for label in range(count)]
+    return list(COCO) if count == len(COCO) else None
 
 
 # Evaluation
@@ -156,27 +167,41 @@ def _drawn(image: Tensor, target: Target, found: Prediction, classes: Sequence[s
 # Predictions
 
 
-def write_answers(
-    files: Sequence[Path], answers: Sequence[Prediction], classes: list[str], output: Path, min_score: float
-) -> list[Path]:
-    """Each image drawn, and predictions.json in COCO's format.
+@dataclass
+class BoxWriter:
+    """Each image drawn, and predictions.json in COCO's format; its image ids count the images from 1."""
 
-    Its image ids count the files from 0 and its category ids are labels; the JSON lists both.
-    """
-    written = []
-    for file, prediction in zip(files, answers):
-        path = output / f"{file.stem}.png"
-        draw(read_image(file), prediction, classes, min_score).save(path)
-        written.append(path)
-    write_json(
-        output / "predictions.json",
-        {
-            "images": [{"id": number, "file_name": str(file)} for number, file in enumerate(files)],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
-            "annotations": to_coco(answers, range(len(files)), list(range(len(classes)))),
-        },
-    )
-    return [*written, output / "predictions.json"]
+    output: Path
+    classes: list[str]
+    category_ids: Sequence[int]
+    min_score: float
+    images: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, file: Path, name: str, image: Tensor, answer: Prediction) -> list[Path]:
+        """Draw one image, and keep what was found in it."""
+        height, width = size_of(image)
+        number = len(self.images) + 1
+        self.images.append({"id": number, "file_name": str(file), "height": height, "width": width})
+        found = to_coco([answer], [number], self.category_ids)
+        areas = map(rle.area, answer.masks) if answer.masks else (w * h for *_, w, h in (r["bbox"] for r in found))
+        for record, area in zip(found, areas):
+            self.annotations.append({"id": len(self.annotations) + 1, "iscrowd": 0, "area": area, **record})
+        path = self.output / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(image, answer, self.classes, self.min_score).save(path)
+        return [path]
+
+    def finish(self) -> list[Path]:
+        """Write predictions.json, as pycocotools reads it: the detections are its annotations."""
+        categories = [{"id": number, "name": name} for number, name in zip(self.category_ids, self.classes)]
+        parts = {"images": self.images, "categories": categories, "annotations": self.annotations}
+        write_json(self.output / "predictions.json", parts)
+        return [self.output / "predictions.json"]
+
+
+def writer(output: Path, classes: list[str], category_ids: Sequence[int], min_score: float) -> BoxWriter:
+    return BoxWriter(output, classes, category_ids, min_score)
 
 
 def heatmaps(model: Any, recipe: Recipe[Any]) -> Look:

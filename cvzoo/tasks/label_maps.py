@@ -20,9 +20,9 @@ from torch import Tensor
 
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import LabelMapImages
-from cvzoo.data.images import read_image
 from cvzoo.files import atomic
 from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
+from cvzoo.nn.model import Model
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
 from cvzoo.structures import IGNORE, Batch, Segmentation, Size, View
@@ -46,10 +46,16 @@ def check(recipe: Recipe[Any]) -> None:
         )
 
 
-def class_names(recipe: Recipe[Any], count: int) -> list[str]:
+def check_model(model: Model, recipe: Recipe[Any]) -> None:
+    """Every network can merge views and windows; objects have no label maps, nor masks."""
+    if recipe.data.masks:
+        raise ValueError(f"{recipe.row} gives every pixel a class; leave --data.masks out, which is for objects")
+
+
+def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
     """The row's data set's where there are as many."""
     names = recipe.data.label_maps.classes
-    return list(names) if count == len(names) else [f"class {label}" for label in range(count)]
+    return list(names) if count == len(names) else None
 
 
 # Evaluation
@@ -224,20 +230,32 @@ def _drawn(image: Tensor, truth_HW: Tensor, labels_HW: Tensor, classes: Sequence
 # Predictions
 
 
-def write_answers(
-    files: Sequence[Path], answers: Sequence[Segmentation], classes: list[str], output: Path, min_score: float
-) -> list[Path]:
+@dataclass
+class LabelMapWriter:
     """Each image drawn, its label map as a PNG of class numbers, and classes.txt."""
-    written = []
-    (output / "label_maps").mkdir(exist_ok=True)
-    for file, segmentation in zip(files, answers):
-        drawn = output / f"{file.stem}.png"
-        labels = output / "label_maps" / f"{file.stem}.png"
-        draw_labels(read_image(file), segmentation.labels, classes).save(drawn)
-        label_image(segmentation.labels).save(labels)
-        written += [drawn, labels]
-    (output / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
-    return [*written, output / "classes.txt"]
+
+    output: Path
+    classes: list[str]
+
+    def add(self, file: Path, name: str, image: Tensor, answer: Segmentation) -> list[Path]:
+        """Draw one image, and write its label map."""
+        drawn, labels = self.output / f"{name}.png", self.output / "label_maps" / f"{name}.png"
+        for path in (drawn, labels):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        draw_labels(image, answer.labels, self.classes).save(drawn)
+        label_image(answer.labels).save(labels)
+        return [drawn, labels]
+
+    def finish(self) -> list[Path]:
+        """Write classes.txt."""
+        path = self.output / "classes.txt"
+        path.write_text("".join(f"{name}\n" for name in self.classes), encoding="utf-8")
+        return [path]
+
+
+def writer(output: Path, classes: list[str], category_ids: Sequence[int], min_score: float) -> LabelMapWriter:
+    """Label maps have no scores, and their numbers are positions in the list of classes."""
+    return LabelMapWriter(output, classes)
 
 
 def heatmaps(model: Any, recipe: Recipe[Any]) -> Look:

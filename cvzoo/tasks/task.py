@@ -75,6 +75,21 @@ class Gallery:
     images: list[Drawn]
 
 
+class Writer(Protocol):
+    """Writes images with the answers drawn on them, and the answers in a format of the field."""
+
+    def add(self, file: Path, name: str, image: Tensor, answer: Any) -> list[Path]:
+        """Take in the answer to one (3, H, W) image.
+
+        `name` is a path without suffix, under which its files are written. Returns: what was written.
+        """
+        ...
+
+    def finish(self) -> list[Path]:
+        """Write what all images have in common."""
+        ...
+
+
 class Look(NamedTuple):
     """A look at what a network makes of images before it answers."""
 
@@ -91,8 +106,12 @@ class Task(Protocol):
         """ValueError where the recipe asks for what answers of this kind cannot give, or its data cannot teach."""
         ...
 
-    def class_names(self, recipe: Recipe[Any], count: int) -> list[str]:
-        """Names of `count` classes, where the weights bring none."""
+    def check_model(self, model: Any, recipe: Recipe[Any]) -> None:
+        """ValueError where the evaluation will ask of the model what it cannot do: before it is trained, not after."""
+        ...
+
+    def class_names(self, recipe: Recipe[Any], count: int) -> list[str] | None:
+        """Names of the classes of the row's data set, if it has so many."""
         ...
 
     # Evaluation
@@ -137,10 +156,8 @@ class Task(Protocol):
 
     # Predictions
 
-    def write_answers(
-        self, files: Sequence[Path], answers: Sequence[Any], classes: list[str], output: Path, min_score: float
-    ) -> list[Path]:
-        """Write each image drawn, and the answers in a format of the field; returns what was written."""
+    def writer(self, output: Path, classes: list[str], category_ids: Sequence[int], min_score: float) -> Writer:
+        """Of answers, to a folder that exists; what scores less than `min_score` is not drawn."""
         ...
 
     def heatmaps(self, model: Any, recipe: Recipe[Any]) -> Look:

@@ -12,15 +12,14 @@ from typing import Any
 
 from torch import Tensor
 
+from cvzoo.data.class_names import COCO_IDS
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.nn.resnet import BLOCKS, ResNetConfig
 from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.weights.class_count import with_classes_of
 
-UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
-"""COCO's category ids are 1..90 without these; class k of the zoo is the k-th of them."""
-LAST_COCO_ID = 90
+LAST_COCO_ID = COCO_IDS[-1]
 
 TORCHVISION_BODY = ResNetConfig(norm_eps=0.0)
 """torchvision sets eps to 0 when it loads COCO_V1 weights: they were trained when its frozen norm ignored eps."""
@@ -42,8 +41,7 @@ SIZES = {
 
 def coco_classes(first_output: int) -> tuple[int, ...]:
     """`class_ids` of a network with one output per COCO category id, from `first_output` to 90."""
-    used = [i for i in range(1, LAST_COCO_ID + 1) if i not in UNUSED_COCO_IDS]
-    return tuple(used.index(i) if i in used else -1 for i in range(first_output, LAST_COCO_ID + 1))
+    return tuple(COCO_IDS.index(i) if i in COCO_IDS else -1 for i in range(first_output, LAST_COCO_ID + 1))
 
 
 def torchvision_body(state: Mapping[str, Tensor], published: ResNetConfig) -> ResNetConfig:

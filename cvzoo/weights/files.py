@@ -17,8 +17,12 @@ from torch import Tensor
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys.rename import State
 
-WRAPPERS = ("ema", "model", "state_dict")
+WRAPPERS = ("ema", "model_ema", "ema_state_dict", "model", "state_dict")
 """Entries that training checkpoints keep the weights under, the best first: an average is what a run publishes."""
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and Lightning put before every key."""
+DATA = ("classes", "category_ids", "digests")
+"""What our own files say of the data that they were trained on."""
 ADMITTED = {
     *(("numpy", name) for name in ("ndarray", "dtype")),
     *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
@@ -38,6 +42,8 @@ class WeightsFile(NamedTuple):
     """Of our own files: the recipe they were trained with, as JSON values."""
     record: str
     """What else the file says of itself: its name and, in files of mmdetection's family, the text of their config."""
+    data: dict[str, Any]
+    """Of our own files: what they were trained on, see `cvzoo.data.dataset.identity`; else nothing."""
 
 
 def find_file(path: Path, names: tuple[str, ...] = ("model.safetensors",)) -> Path:
@@ -69,11 +75,19 @@ def read_weights(path: Path) -> WeightsFile:
         raise WeightsError(f"there is no weights file {path}; check the path")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty; download or copy it again")
-    content, recipe = reader(path)
-    return WeightsFile(_tensors(_unwrapped(content), path), recipe, f"{path.name}\n{_config_text(content)}")
+    content, own = reader(path)
+    state = _tensors(_unwrapped(content), path)
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"{path} holds numbers that are not finite (NaN or infinite), in {len(broken)} of {len(state)} tensors,"
+            f" such as {broken[0]}: its training has failed; take an earlier checkpoint"
+        )
+    return WeightsFile(state, own.get("recipe"), f"{path.name}\n{_config_text(content)}", own.get("data", {}))
 
 
-Content = tuple[Any, dict[str, Any] | None]
+Content = tuple[Any, dict[str, Any]]
+"""What is in a file and, of our own ones, the recipe and the data they were trained on."""
 
 
 def _read_safetensors(path: Path) -> Content:
@@ -83,7 +97,18 @@ def _read_safetensors(path: Path) -> Content:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dictionary)
     except SafetensorError as error:
         raise _damaged(path, "safetensors", error) from error
-    return state, json.loads(metadata["recipe"]) if "recipe" in metadata else None
+    return state, _own_metadata(metadata)
+
+
+def _own_metadata(metadata: dict[str, str]) -> dict[str, Any]:
+    """Recipe and data in the metadata of a file of ours; nothing in those of others, whatever they mean by a recipe."""
+    try:
+        recipe = json.loads(metadata.get("recipe", "null"))
+        if not isinstance(recipe, dict) or not {"row", "model"} <= recipe.keys():
+            return {}
+        return {"recipe": recipe, "data": {n: json.loads(metadata[n]) for n in DATA if n in metadata}}
+    except json.JSONDecodeError:
+        return {}
 
 
 def _read_torch(path: Path) -> Content:
@@ -93,13 +118,14 @@ def _read_torch(path: Path) -> Content:
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise _refused(path, asked[1]) from error
         raise _damaged(path, "PyTorch", error) from error
-    return content, content.get("recipe") if isinstance(content, dict) and "optimiser" in content else None
+    is_ours = isinstance(content, dict) and "optimiser" in content and isinstance(content.get("recipe"), dict)
+    return content, {"recipe": content["recipe"], "data": content.get("data", {})} if is_ours else {}
 
 
 def _read_pickle(path: Path) -> Content:
     try:
         with path.open("rb") as file:
-            return _ArrayUnpickler(file, path).load(), None
+            return _ArrayUnpickler(file, path).load(), {}
     except WeightsError:
         raise
     except Exception as error:  # as above
@@ -134,14 +160,15 @@ def _config_text(content: Any) -> str:
 
 
 def _unwrapped(content: Any) -> Any:
-    """The innermost state dict of a checkpoint, without the `module.` that DataParallel puts before every key."""
+    """The innermost state dict of a checkpoint, without what trainers put before every key."""
     while isinstance(content, dict):
         inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
         if inner is None:
             break
         content = inner
-    if isinstance(content, dict) and content and all(str(key).startswith("module.") for key in content):
-        return {key.removeprefix("module."): value for key, value in content.items()}
+    if isinstance(content, dict):
+        while prefix := next((p for p in PREFIXES if content and all(str(k).startswith(p) for k in content)), None):
+            content = {str(key).removeprefix(prefix): value for key, value in content.items()}
     return content
 
 

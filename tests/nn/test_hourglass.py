@@ -53,7 +53,6 @@ def run(level: object, x: Tensor) -> Tensor:
     [
         ({"channels": (8,), "blocks": (1,)}, "model.backbone.channels .* two levels or more"),
         ({"channels": (8, 8)}, "model.backbone.channels .* model.backbone.blocks"),
-        ({"stacks": 0}, "model.backbone.stacks must be 1 or more, not 0"),
     ],
 )
 def test_what_cannot_be_built(options: dict, message: str) -> None:

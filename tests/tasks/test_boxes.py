@@ -89,7 +89,7 @@ def test_predictions_have_masks_of_the_whole_image(run: Result, tmp_path: Path) 
         patch.chdir(run.folder.parents[1])
         predictor = Predictor(run.recipe)
         found = predictor(pixels)
-        drawn, listed = predict_files(run.recipe, [tmp_path / "image.png"], tmp_path / "out", min_score=0.0)
+        drawn, listed = list(predict_files(run.recipe, [tmp_path / "image.png"], tmp_path / "out", min_score=0.0))
     assert isinstance(found, Prediction)
     assert found.masks is not None
     assert len(found.masks) == len(found) > 0

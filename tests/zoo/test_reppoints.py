@@ -35,7 +35,7 @@ def test_the_text_of_the_config_tells_it_or_the_name(
 ) -> None:
     model = narrow(MINMAX).model.build()
     save(tmp_path / name, model.state_dict(), "reppoints", text)
-    found, resolved = build_with_weights(replace(narrow(row), weights=str(tmp_path / name)))
+    found, resolved, *_ = build_with_weights(replace(narrow(row), weights=str(tmp_path / name)))
     assert resolved.model.points_to_box == method
     assert equal_states(found, model)
 
@@ -60,6 +60,6 @@ def test_without_norms_convolutions_have_biases(tmp_path: Path) -> None:
     plain = replace(row.model, tower_norm=None, fpn=replace(row.model.fpn, norm=None, extra_norm=None))
     model = plain.build()
     save(path, model.state_dict(), "reppoints")
-    found, resolved = build_with_weights(replace(row, weights=str(path)))
+    found, resolved, *_ = build_with_weights(replace(row, weights=str(path)))
     assert (resolved.model.tower_norm, resolved.model.fpn.norm, resolved.model.fpn.extra_norm) == (None, None, None)
     assert equal_states(found, model)

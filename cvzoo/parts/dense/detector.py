@@ -6,6 +6,7 @@ A system adds its head and says who learns what (`losses`) and what becomes of t
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -15,7 +16,9 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
-from cvzoo.structures import Batch, Prediction, Size, Target, size_of
+from cvzoo.ops.boxes import flip_boxes
+from cvzoo.ops.detect import DetectConfig, suppress
+from cvzoo.structures import Batch, Prediction, Size, Target, View, size_of
 
 
 class DenseConfig(Protocol):
@@ -27,6 +30,8 @@ class DenseConfig(Protocol):
     def fpn(self) -> FPNConfig: ...
     @property
     def pixels(self) -> Pixels: ...
+    @property
+    def detect(self) -> DetectConfig: ...
 
 
 Config = TypeVar("Config", bound=DenseConfig)
@@ -58,6 +63,16 @@ class DenseDetector(Model, Generic[Config, Raw]):
         images = self.config.pixels(batch.images, batch.sizes)
         return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
 
+    @torch.no_grad()
+    def predict_views(self, views: list[View]) -> Prediction:
+        """The detections of all views compete in one more NMS (mmdetection's DetTTAModel)."""
+        original = views[0].batch.original_sizes[0]
+        found = [_upright(self.predict(view.batch)[0], view.flipped, original) for view in views]
+        boxes, scores, labels = (
+            torch.cat(list(of_views)) for of_views in zip(*((f.boxes, f.scores, f.labels) for f in found))
+        )
+        return suppress(Prediction(boxes, scores, labels), self.config.detect, original)
+
     @abstractmethod
     def losses(self, raw: Raw, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """The named losses of raw outputs for images of `sizes` on a canvas."""
@@ -65,3 +80,10 @@ class DenseDetector(Model, Generic[Config, Raw]):
     @abstractmethod
     def decode(self, raw: Raw, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
+
+
+def _upright(found: Prediction, flipped: bool, original_size: Size) -> Prediction:
+    """What was found in a view that may be mirrored, in the image as it is."""
+    if not flipped:
+        return found
+    return replace(found, boxes=flip_boxes(found.boxes, original_size[1]))

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cvzoo.fields import Natural
 from cvzoo.structures import Size
 
 Corner = tuple[int, int]
@@ -18,10 +19,10 @@ Corner = tuple[int, int]
 class Frame:
     """How large the canvas is, and what lies around the image."""
 
-    mask: int = 31
+    mask: Natural = 31
     """A side of the canvas is the image's with all bits of this number set, plus `extra`: 31, or 127 with hourglasses
     of five levels."""
-    extra: int = 1
+    extra: Natural = 1
     """What a side of the canvas has beyond that."""
     around: Literal["black", "mean"] = "black"
     """What lies around the image: black, or the mean colour of the network's input."""

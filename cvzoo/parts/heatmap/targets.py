@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from cvzoo.fields import Share
 from cvzoo.ops.class_ids import outputs_of
 from cvzoo.structures import Size, Target
 
@@ -26,7 +27,7 @@ solutions, never divided by the equations' leading coefficients (the published c
 class GaussianConfig:
     """How far around an object's key point its heat map is warm."""
 
-    min_overlap: float = 0.3
+    min_overlap: Share = 0.3
     """A box moved by less than the Gaussian's radius overlaps the true one by at least this IoU."""
     rule: RadiusRule = "roots"
     """How the radius solves for that overlap: `roots`, or the wider `undivided`."""

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, Natural, NotNegative, Share
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
@@ -31,15 +32,15 @@ class BoxHeadConfig:
 
     pool: RoIPoolConfig = field(default_factory=RoIPoolConfig)
     """How the features of a proposal are sampled for the box head."""
-    convs: int = 0
+    convs: Natural = 0
     """3x3 convolutions on the pooled features of the box head (torchvision's v2 has 4)."""
     conv_norm: Norm | None = None
     """Norm of the box head's convolutions."""
-    conv_norm_groups: int = 32
+    conv_norm_groups: Count = 32
     """Groups of the group norms of the box head's convolutions; must divide the channels of the pooled features."""
-    fcs: int = 2
+    fcs: Natural = 2
     """Hidden linear layers of the box head; without any (C4) the features of a region are averaged."""
-    fc_channels: int = 1024
+    fc_channels: Count = 1024
     """Channels of the box head's hidden linear layers."""
     class_agnostic: bool = False
     """One box per proposal instead of one per class."""
@@ -47,22 +48,22 @@ class BoxHeadConfig:
     """What the box head's deltas (dx, dy, dw, dh) are multiplied by when they are regressed."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink from its proposal, not only how far it may grow (mmdetection)."""
-    positive_from: float = 0.5
+    positive_from: Share = 0.5
     """Proposals with this IoU or more are foreground, all others background."""
     best_match: Literal["none", "truth"] = "none"
     """Whose a proposal is that overlaps several objects: that of the one it overlaps most (`none`), or of one that no
     proposal overlaps more (`truth`: mmdetection with masks)."""
-    samples: int = 512
+    samples: Count = 512
     """Proposals per image that the box head is trained on."""
-    positive_fraction: float = 0.25
+    positive_fraction: Share = 0.25
     """At most this share of the proposals that are trained on is foreground."""
     append_truth: bool = True
     """Add the ground-truth boxes to the proposals in training."""
     box_loss: BoxLoss = "smooth_l1"
     """Loss of the boxes: smooth L1 on deltas, or GIoU on decoded boxes."""
-    smooth_l1_beta: float = 0.0
+    smooth_l1_beta: NotNegative = 0.0
     """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
-    box_loss_weight: float = 1.0
+    box_loss_weight: NotNegative = 1.0
     """Weight of the box head's loss of boxes."""
     detect: DetectConfig = field(default_factory=DetectConfig)
     """Which scored boxes become detections."""

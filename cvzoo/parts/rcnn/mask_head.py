@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, Natural, NotNegative
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
@@ -26,17 +27,17 @@ class MaskHeadConfig:
 
     pool: RoIPoolConfig = field(default_factory=lambda: RoIPoolConfig(size=14))
     """How the features of a box are sampled for the mask head, whose masks are twice as fine."""
-    convs: int = 4
+    convs: Natural = 4
     """3x3 convolutions on the pooled features of the mask head."""
     conv_norm: Norm | None = None
     """Norm of the mask head's convolutions (torchvision's v2: batch)."""
-    conv_norm_groups: int = 32
+    conv_norm_groups: Count = 32
     """Groups of the group norms of the mask head's convolutions; must divide the channels of the pooled features."""
-    channels: int = 256
+    channels: Count = 256
     """Channels of the mask head's upsampled features."""
     target: MaskTarget = "binary"
     """How true masks are resampled under a box: as in detectron2 (binary), mmdetection (bitmap), torchvision (soft)."""
-    loss_weight: float = 1.0
+    loss_weight: NotNegative = 1.0
     """Weight of the mask loss."""
 
 

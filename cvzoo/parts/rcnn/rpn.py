@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
+from cvzoo.fields import Count, Natural, NotNegative, Share
 from cvzoo.nn.towers import init_normal, tower
 from cvzoo.nn.windows import tower_at
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
@@ -33,51 +34,51 @@ class RPNConfig:
         default_factory=lambda: AnchorConfig(sizes=((32,), (64,), (128,), (256,), (512,)), strides=(4, 8, 16, 32, 64))
     )
     """The anchors of each cell: one size per level, three shapes."""
-    convs: int = 1
+    convs: Natural = 1
     """3x3 convolutions before the two outputs (torchvision's v2 has 2)."""
     box_weights: Weights = (1.0, 1.0, 1.0, 1.0)
     """What the proposals' deltas (dx, dy, dw, dh) are multiplied by."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
-    negative_below: float = 0.3
+    negative_below: Share = 0.3
     """Anchors whose best IoU is lower are background."""
-    positive_from: float = 0.7
+    positive_from: Share = 0.7
     """Anchors with this IoU or more are objects."""
     best_match: Literal["none", "own", "truth"] = "own"
     """Whether anchors under the threshold that reach an object's best IoU are positive: no (`none`), for their `own`
     best object (torchvision, detectron2), or for that object, the `truth` (mmdetection)."""
-    best_match_from: float = 0.0
+    best_match_from: Share = 0.0
     """An IoU below this is no best IoU in the sense of `best-match`."""
     inside_only: bool = False
     """Anchors that reach beyond the image do not train (mmdetection's cascades)."""
-    valid_divisor: int | None = None
+    valid_divisor: Count | None = None
     """Anchors of cells beyond the image's own size, padded to a multiple of this, do not train (mmdetection: 32)."""
-    samples: int = 256
+    samples: Count = 256
     """Anchors per image that enter the loss."""
-    positive_fraction: float = 0.5
+    positive_fraction: Share = 0.5
     """At most this share of the sampled anchors is positive."""
     normaliser: Literal["configured", "sampled", "sampled_or_one"] = "configured"
     """Losses are divided by `samples` per image (detectron2), or by the number really sampled (torchvision), where
     mmdetection (`sampled_or_one`) counts an image without positives as if it had one."""
     box_loss: BoxLoss = "smooth_l1"
     """Smooth L1 loss on deltas, or a loss on decoded boxes."""
-    smooth_l1_beta: float = 0.0
+    smooth_l1_beta: NotNegative = 0.0
     """Where the smooth L1 loss of the proposals turns from quadratic to linear; 0 is L1."""
-    loss_weight: float = 1.0
+    loss_weight: NotNegative = 1.0
     """Weight of both losses of the first stage."""
-    box_loss_weight: float = 1.0
+    box_loss_weight: NotNegative = 1.0
     """Weight of the box loss of the first stage, on top of `loss-weight`."""
-    pre_nms_train: int = 2000
+    pre_nms_train: Count = 2000
     """Best anchors per level before NMS, in training."""
-    pre_nms_test: int = 1000
+    pre_nms_test: Count = 1000
     """Best anchors per level before NMS, in inference."""
-    post_nms_train: int = 1000
+    post_nms_train: Count = 1000
     """Best proposals per image after NMS, in training."""
-    post_nms_test: int = 1000
+    post_nms_test: Count = 1000
     """Best proposals per image after NMS, in inference."""
-    nms_threshold: float = 0.7
+    nms_threshold: Share = 0.7
     """Within a level, of two proposals with a higher IoU the lower-scored goes."""
-    min_side: float = 0.0
+    min_side: NotNegative = 0.0
     """Proposals must be longer than this, once clipped to the image."""
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, NotNegative, Share
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import IMAGENET
 from cvzoo.nn.resnet import ResNetConfig
@@ -34,11 +35,11 @@ class SemanticOutput(NamedTuple):
 class AuxiliaryConfig:
     """A second head, on C4, that only helps to train the body (1612.01105, section 3.3)."""
 
-    channels: int = 256
+    channels: Count = 256
     """Channels of the auxiliary head's one convolution."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share of the auxiliary head's channels that are dropped in training."""
-    loss_weight: float = 0.4
+    loss_weight: NotNegative = 0.4
     """Weight of the auxiliary head's loss."""
 
 

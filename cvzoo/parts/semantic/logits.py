@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.fields import Share
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.distributed import mean_over_processes
@@ -26,7 +27,7 @@ class PixelLossConfig:
 
     count_ignored: bool = True
     """The mean is over all pixels, of which the ignored ones have loss 0, or over the labelled ones (torchvision)."""
-    hardest: float = 1.0
+    hardest: Share = 1.0
     """Share of the pixels, those with the highest losses, that learn (detectron2: 0.2)."""
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -42,7 +43,7 @@ class ATSSConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -52,29 +53,29 @@ class ATSSConfig:
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     anchors: AnchorConfig = ANCHORS
     """The anchors of each cell, level by level."""
-    tower_convs: int = 4
+    tower_convs: Natural = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
-    tower_norm_groups: int = 32
+    tower_norm_groups: Count = 32
     """Groups of the towers' group norms; must divide their channels."""
-    prior: float = 0.01
+    prior: Fraction = 0.01
     """Score that every class starts from."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
-    nearest: int = 9
+    nearest: Count = 9
     """So many anchors of each level, the nearest to an object's centre, are candidates for it."""
     box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
     """What the regressed deltas (dx, dy, dw, dh) are multiplied by."""
-    focal_alpha: float = 0.25
+    focal_alpha: NotNegative = 0.25
     """Weight of positives in the focal loss; negatives have 1 minus that."""
-    focal_gamma: float = 2.0
+    focal_gamma: NotNegative = 2.0
     """How strongly well-classified anchors are discounted."""
-    box_loss_weight: float = 2.0
+    box_loss_weight: NotNegative = 2.0
     """Weight of the box loss, 1 - GIoU of the decoded boxes."""
 
-    candidates: int = 1000
+    candidates: Count = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(nms_threshold=0.6, drop_first=True))
     """Which scored boxes become detections."""

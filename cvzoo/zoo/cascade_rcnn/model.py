@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from cvzoo.fields import ClassId, Count, NotNegative, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
@@ -30,11 +31,11 @@ from cvzoo.structures import AnswerKind, Batch, Prediction, Size, size_of
 class StageConfig:
     """What sets one stage apart."""
 
-    positive_from: float
+    positive_from: Share
     """Boxes with this IoU or more are foreground of the stage."""
     box_weights: Weights
     """What the stage's deltas (dx, dy, dw, dh) are multiplied by; they shrink from stage to stage."""
-    loss_weight: float = 1.0
+    loss_weight: NotNegative = 1.0
     """Weight of the stage's losses."""
 
 
@@ -51,7 +52,7 @@ class CascadeRCNNConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes without the background."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -65,7 +66,7 @@ class CascadeRCNNConfig:
     """What the heads of all stages have in common."""
     stages: tuple[StageConfig, ...] = STAGES
     """Thresholds and weights of each stage of the cascade."""
-    gradient_scale: float = 1 / 3
+    gradient_scale: NotNegative = 1 / 3
     """Share of each stage's gradient that reaches the features it pools (detectron2, cvpods); mmdetection weights the
     losses instead."""
     resample: bool = False
@@ -74,9 +75,9 @@ class CascadeRCNNConfig:
     """What of all stages makes the score of a detection; `logits` in mmdetection."""
     mask_head: MaskHeadConfig | None = None
     """The mask branch; None: boxes only."""
-    mask_stages: int = 1
+    mask_stages: Count = 1
     """How many stages have a mask branch: the first (detectron2, cvpods), or every one (mmdetection)."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
     def __post_init__(self) -> None:
@@ -104,6 +105,7 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
         of_mask = [config.mask_head] * config.mask_stages if config.mask_head else []
         width, classes = self.region_channels, config.num_classes
         self.box_heads = cast("Sequence[BoxHead]", nn.ModuleList(BoxHead(head, width, classes) for head in of_stage))
+        self.predicts_masks = config.mask_head is not None
         self.mask_heads = cast("Sequence[MaskHead]", nn.ModuleList(MaskHead(head, width, classes) for head in of_mask))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

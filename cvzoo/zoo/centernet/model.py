@@ -15,6 +15,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cvzoo.fields import ClassId, Count, NotNegative
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.deconv import DeconvConfig
 from cvzoo.nn.dla_up import DLAUpConfig
@@ -46,9 +47,9 @@ class CenterNetConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
     backbone: BodyConfig | HourglassConfig = field(
         default_factory=lambda: ResNetConfig(depth=18, norm="batch", frozen_stages=0)
@@ -59,23 +60,23 @@ class CenterNetConfig:
     steps of deep layer aggregation; None with hourglasses, each of which gives such a map."""
     pixels: Pixels = IMAGENET
     """How pixels are normalised and padded; belongs to the backbone's weights."""
-    head_channels: int = 64
+    head_channels: Count = 64
     """Channels of the 3x3 convolution of each branch: scores, sizes, offsets."""
 
     gaussian: GaussianConfig = field(default_factory=GaussianConfig)
     """How far around an object's centre its heat map is warm in training."""
-    margin: float = 0.0
+    margin: NotNegative = 0.0
     """Cells by which true boxes are clipped short of the map's right and bottom ends: a whole cell in the original
     repository, a quarter of one in cvpods, none in mmdetection."""
-    focal_alpha: float = 2.0
+    focal_alpha: NotNegative = 2.0
     """How strongly well-scored cells are discounted in the loss of the heat maps."""
-    focal_gamma: float = 4.0
+    focal_gamma: NotNegative = 4.0
     """How strongly cells near a centre are discounted as background in the loss of the heat maps."""
-    clamp: float = 0.0
+    clamp: NotNegative = 0.0
     """The loss of the heat maps keeps scores this far away from 0 and 1, without gradient beyond (original: 1e-4)."""
-    size_weight: float = 0.1
+    size_weight: NotNegative = 0.1
     """Weight of the loss of the sizes."""
-    offset_weight: float = 1.0
+    offset_weight: NotNegative = 1.0
     """Weight of the loss of the offsets."""
     normaliser: Literal["peaks", "objects"] = "peaks"
     """Sizes and offsets are learnt by one object per cell and divided by the number of peaks in the heat maps
@@ -83,9 +84,9 @@ class CenterNetConfig:
 
     frame: Frame | None = None
     """Inference: each image lies in the middle of a canvas (all references); None: padded as in training."""
-    peak_window: int = 3
+    peak_window: Count = 3
     """A peak is the highest cell of a square window of this many cells; odd."""
-    detections: int = 100
+    detections: Count = 100
     """The best peaks of an image that become detections, whatever they score."""
     nms: SoftNMSConfig | None = None
     """What overlapping boxes of a class do to each other's scores; None: nothing, unless they come from several test

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count, Fraction, NotNegative
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
@@ -42,39 +43,39 @@ class CornerNetConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
     backbone: HourglassConfig = field(default_factory=HourglassConfig)
     """The network that turns an image into one map of each hourglass."""
     pixels: Pixels = UNPADDED
     """How pixels are normalised and padded; belongs to the weights."""
-    pool_channels: int = 128
+    pool_channels: Count = 128
     """Channels that corner pooling pools."""
-    branch_channels: int = 256
+    branch_channels: Count = 256
     """Channels of the 3x3 convolution before each output."""
     head_norm: Norm = "batch"
     """Norm around corner pooling."""
-    head_norm_groups: int = 32
+    head_norm_groups: Count = 32
     """Groups of the group norms around corner pooling; must divide their channels."""
-    prior: float = 0.1
+    prior: Fraction = 0.1
     """Score that every class starts from."""
 
     gaussian: GaussianConfig = field(default_factory=lambda: GaussianConfig(round_up=True))
     """How far around a corner a cell is forgiven for taking itself for one."""
-    focal_alpha: float = 2.0
+    focal_alpha: NotNegative = 2.0
     """How strongly cells that are classified well are discounted."""
-    focal_gamma: float = 4.0
+    focal_gamma: NotNegative = 4.0
     """How strongly cells near a corner are discounted."""
-    focal_clamp: float = 0.0
+    focal_clamp: NotNegative = 0.0
     """Probabilities in the loss of the heat maps are kept so far from 0 and 1; the published repository has 0.0001."""
-    focal_epsilon: float = 0.0
+    focal_epsilon: NotNegative = 0.0
     """Added to probabilities, as rounded, before the logarithms of the heat maps' loss (mmdetection: 1e-12, which
     bounds a cell's loss); 0 takes exact logarithms."""
-    heat_weight: float = 1.0
+    heat_weight: NotNegative = 1.0
     """Weight of the heat maps' loss: the mean of both kinds of corners, summed over hourglasses."""
-    offset_weight: float = 1.0
+    offset_weight: NotNegative = 1.0
     """Weight of the offsets' loss: the mean of both kinds of corners, summed over hourglasses."""
     offsets_of: Literal["cells", "objects"] = "cells"
     """The offset loss is the mean over cells with a corner, each of which learns one object's (mmdetection), or over
@@ -84,19 +85,19 @@ class CornerNetConfig:
 
     frame: Frame | None = field(default_factory=lambda: Frame(mask=127, extra=0, around="mean"))
     """Inference: each image lies in the middle of a canvas; None: padded as in training."""
-    corners: int = 100
+    corners: Count = 100
     """So many top-left and bottom-right corners of an image, over all classes, are paired."""
-    peak_kernel: int = 3
+    peak_kernel: Count = 3
     """A corner is the highest cell in a window of so many cells."""
-    tag_distance: float = 0.5
+    tag_distance: NotNegative = 0.5
     """Corners whose tags differ by more than this belong to different objects."""
-    pairs: int = 1000
+    pairs: Count = 1000
     """At most this many pairs of corners per image go to soft-NMS."""
     clip: Literal["all", "left_top"] = "all"
     """Move corners outside the image onto its border: on all sides, or at the left and top only (mmdetection)."""
     nms: SoftNMSConfig = field(default_factory=SoftNMSConfig)
     """What overlapping boxes of a class do to each other's scores."""
-    detections: int = 100
+    detections: Count = 100
     """At most this many detections per image."""
 
     def build(self) -> CornerNet:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cvzoo.fields import Count, NotNegative
 from cvzoo.parts.heatmap.targets import Objects, at_cells, cells_of
 from cvzoo.structures import size_of
 
@@ -18,13 +19,13 @@ from cvzoo.structures import size_of
 class TagLoss:
     """How tags learn."""
 
-    pull_weight: float = 0.1
+    pull_weight: NotNegative = 0.1
     """Weight of the squared distances of both tags of an object from their mean."""
-    push_weight: float = 0.1
+    push_weight: NotNegative = 0.1
     """Weight of how much nearer than 1 the tags of two objects of an image are."""
-    images: int = 5
+    images: Count = 5
     """The losses of tags are the mean over images times so many: the references add up those of a process' images."""
-    epsilon: float = 0.0
+    epsilon: NotNegative = 0.0
     """Added to the number of objects, or of pairs of them, that an image's losses of tags are divided by."""
 
 

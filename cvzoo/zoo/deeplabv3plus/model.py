@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, Natural, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import ASPP
 from cvzoo.nn.layers import ConvNorm, Norm, separable
@@ -32,17 +33,17 @@ class DeepLabV3PlusConfig:
 
     answer: ClassVar[AnswerKind] = "label_maps"
 
-    num_classes: int = 19
+    num_classes: Count = 19
     """Classes the network scores."""
     backbone: BodyConfig = DILATED
     """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
     """How pixels are normalised and padded; belongs to the backbone's weights."""
-    channels: int = 512
+    channels: Count = 512
     """Channels of the decoder, and of ASPP unless that has its own; detectron2 and torchvision have 256."""
-    aspp_channels: int | None = None
+    aspp_channels: Count | None = None
     """Channels of ASPP's branches and of its output; None: as many as the decoder's."""
-    dilations: tuple[int, ...] = (12, 24, 36)
+    dilations: tuple[Count, ...] = (12, 24, 36)
     """Dilations of ASPP's 3x3 convolutions; half of these at output stride 16."""
     separable: bool = True
     """The convolutions of ASPP (3x3) and decoder are depthwise ones followed by 1x1 (v3: not)."""
@@ -50,23 +51,23 @@ class DeepLabV3PlusConfig:
     """Side of the convolution that fuses ASPP's branches; 1 in the paper, detectron2 and torchvision."""
     pool_norm: bool = True
     """ASPP's pooling branch has a norm; detectron2's has a bias instead."""
-    pool_window: tuple[int, int] | None = None
+    pool_window: tuple[Count, Count] | None = None
     """Cells that ASPP's pooling branch averages (detectron2: those of the training crop); None is the whole map."""
-    aspp_dropout: float = 0.0
+    aspp_dropout: Share = 0.0
     """Share of ASPP's outputs that are dropped (detectron2: 0.1, torchvision: 0.5)."""
-    low_channels: int = 48
+    low_channels: Count = 48
     """Channels of the low-level features, C2, in the decoder; 0 is v3, without them."""
     low_first: bool = False
     """The decoder sees the low-level features before ASPP's output (detectron2) instead of after it."""
-    decoder_convs: int = 2
+    decoder_convs: Natural = 2
     """Convolutions of the decoder, before the classifier (v3: 0, torchvision's and detectron2's separable: 1)."""
     decoder_kernel: Literal[3, 5] = 3
     """Side of the decoder's convolutions; 5 in detectron2 where they are separable."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
     """Resize so that the centres of corner cells stay in place (mmsegmentation's 769x769 crops)."""

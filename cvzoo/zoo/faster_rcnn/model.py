@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
@@ -28,7 +29,7 @@ class FasterRCNNConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes without the background."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -40,7 +41,7 @@ class FasterRCNNConfig:
     """First stage: proposals."""
     box_head: BoxHeadConfig = field(default_factory=BoxHeadConfig)
     """Second stage: class and box of each proposal."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 90 outputs."""
 
     def __post_init__(self) -> None:

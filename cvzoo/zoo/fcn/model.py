@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from cvzoo.fields import Count, Natural, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
@@ -26,23 +27,23 @@ class FCNConfig:
 
     answer: ClassVar[AnswerKind] = "label_maps"
 
-    num_classes: int = 19
+    num_classes: Count = 19
     """Classes the network scores."""
     backbone: BodyConfig = DILATED
     """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
     """How pixels are normalised and padded; belongs to the backbone's weights."""
-    channels: int = 512
+    channels: Count = 512
     """Channels of the head's convolutions."""
-    convs: int = 2
+    convs: Natural = 2
     """3x3 convolutions of the head; torchvision has one."""
     concat: bool = True
     """Another convolution merges their output with C5; torchvision has none."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
     """Resize so that the centres of corner cells stay in place (mmsegmentation's 769x769 crops)."""

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Positive
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -39,7 +40,7 @@ class FCOSConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -49,19 +50,19 @@ class FCOSConfig:
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     points: PointConfig = field(default_factory=PointConfig)
     """The locations of each cell, level by level."""
-    tower_convs: int = 4
+    tower_convs: Natural = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
-    tower_norm_groups: int = 32
+    tower_norm_groups: Count = 32
     """Groups of the towers' group norms; must divide their channels."""
     tower_bias: bool | None = True
     """Bias of the towers' convolutions; None: where there is no norm."""
     deform_last: bool = False
     """The last convolution of each tower is deformable (DCNv2)."""
-    prior: float = 0.01
+    prior: Fraction = 0.01
     """Score that every class starts from."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 91 outputs."""
     level_scales: bool = True
     """Each level multiplies its distances by a number it learns; detectron2's and torchvision's do not."""
@@ -70,15 +71,15 @@ class FCOSConfig:
     centreness_on: Literal["cls", "box"] = "cls"
     """Tower of the centre-ness branch; the improved version has it on the box tower."""
 
-    ranges: tuple[float, ...] = (64, 128, 256, 512)
+    ranges: tuple[Positive, ...] = (64, 128, 256, 512)
     """A level learns objects whose farthest side from a location lies between its two bounds in pixels."""
     closed_ranges: bool = True
     """The bounds belong to the range (mmdetection), or to no level (detectron2, torchvision)."""
-    centre_radius: float | None = None
+    centre_radius: Positive | None = None
     """Only locations within this many strides of an object's centre learn it (improved: 1.5); None: all inside it."""
-    focal_alpha: float = 0.25
+    focal_alpha: NotNegative = 0.25
     """Weight of positives in the focal loss; negatives have 1 minus that."""
-    focal_gamma: float = 2.0
+    focal_gamma: NotNegative = 2.0
     """How strongly well-classified locations are discounted."""
     box_loss: Literal["iou", "giou"] = "iou"
     """Loss of the boxes: -log IoU, or 1 - GIoU (improved)."""
@@ -87,7 +88,7 @@ class FCOSConfig:
     normaliser: Literal["batch", "moving"] = "batch"
     """Losses are divided by the number of positives in the batch, or its moving average (detectron2)."""
 
-    candidates: int = 1000
+    candidates: Count = 1000
     """At most this many (location, class) pairs per level go to NMS."""
     score: ScoreRule = "product"
     """How class score and centre-ness make a detection's score."""

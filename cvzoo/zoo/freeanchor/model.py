@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -46,7 +47,7 @@ class FreeAnchorConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -56,35 +57,35 @@ class FreeAnchorConfig:
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     anchors: AnchorConfig = field(default_factory=lambda: AnchorConfig(sizes=octave_sizes((32, 64, 128, 256, 512))))
     """The anchors of each cell, level by level."""
-    tower_convs: int = 4
+    tower_convs: Natural = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = None
     """Norm in the towers."""
-    tower_norm_groups: int = 32
+    tower_norm_groups: Count = 32
     """Groups of the towers' group norms; must divide their channels."""
-    prior: float = 0.02
+    prior: Fraction = 0.02
     """Score that every class starts from."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
     box_weights: Weights = (10.0, 10.0, 5.0, 5.0)
     """What the regressed deltas (dx, dy, dw, dh) are multiplied by."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
-    bag: int = 50
+    bag: Count = 50
     """Anchors with the highest IoU that compete for an object."""
-    localised_from: float = 0.6
+    localised_from: Share = 0.6
     """A predicted box with this IoU or less is no object's; from there to its best IoU the probability rises to 1."""
-    smooth_l1_beta: float = 0.11
+    smooth_l1_beta: NotNegative = 0.11
     """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
-    box_loss_weight: float = 0.75
+    box_loss_weight: NotNegative = 0.75
     """Weight of the box loss in the localisation likelihood."""
-    alpha: float = 0.5
+    alpha: NotNegative = 0.5
     """Weight of the bags; 1 - alpha is that of the background."""
-    gamma: float = 2.0
+    gamma: NotNegative = 2.0
     """How strongly well-classified background is discounted."""
 
-    candidates: int = 1000
+    candidates: Count = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(drop_first=True))
     """Which scored boxes become detections."""

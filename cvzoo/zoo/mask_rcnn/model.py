@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
@@ -30,7 +31,7 @@ class MaskRCNNConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes without the background."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -44,7 +45,7 @@ class MaskRCNNConfig:
     """Second stage: class and box of each proposal."""
     mask_head: MaskHeadConfig = field(default_factory=MaskHeadConfig)
     """The mask branch: the pixels of each detection."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 90 outputs."""
 
     def __post_init__(self) -> None:
@@ -58,6 +59,8 @@ class MaskRCNNConfig:
 
 class MaskRCNN(TwoStage[MaskRCNNConfig]):
     """The whole detector; see the model protocol in docs/models.md."""
+
+    predicts_masks = True
 
     def __init__(self, config: MaskRCNNConfig) -> None:
         super().__init__(config, *build_body(config.backbone, config.fpn))

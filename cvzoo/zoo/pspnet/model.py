@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import Fuse, PyramidPooling
 from cvzoo.nn.layers import Norm
@@ -29,21 +30,21 @@ class PSPNetConfig:
 
     answer: ClassVar[AnswerKind] = "label_maps"
 
-    num_classes: int = 19
+    num_classes: Count = 19
     """Classes the network scores."""
     backbone: BodyConfig = DILATED
     """The network that turns an image into feature maps, C2 to C5."""
     pixels: Pixels = UNPADDED
     """How pixels are normalised and padded; belongs to the backbone's weights."""
-    channels: int = 512
+    channels: Count = 512
     """Channels of each level of the pyramid, and of the convolution that fuses them."""
-    bins: tuple[int, ...] = (1, 2, 3, 6)
+    bins: tuple[Count, ...] = (1, 2, 3, 6)
     """Regions along each side of the map, level by level."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""
     align_corners: bool = False
     """Resize so that the centres of corner cells stay in place (mmsegmentation's 769x769 crops)."""

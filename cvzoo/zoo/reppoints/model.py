@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Positive, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.deform import deform_convs
 from cvzoo.nn.fpn import FPNConfig
@@ -45,7 +46,7 @@ class RepPointsConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -57,39 +58,39 @@ class RepPointsConfig:
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     points: PointConfig = field(default_factory=lambda: PointConfig(offset=0.0))
     """The locations of each cell, level by level."""
-    tower_convs: int = 3
+    tower_convs: Natural = 3
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
-    tower_norm_groups: int = 32
+    tower_norm_groups: Count = 32
     """Groups of the towers' group norms; must divide their channels."""
-    prior: float = 0.01
+    prior: Fraction = 0.01
     """Score that every class starts from."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
     points_to_box: PointsToBox = "moment"
     """How a set of points becomes a box."""
-    transfer_gradient: float = 0.01
+    transfer_gradient: NotNegative = 0.01
     """Share of its gradient that the learnt scale of the spread receives."""
-    offset_gradient: float = 0.1
+    offset_gradient: NotNegative = 0.1
     """Share of the gradient that the first points receive through the deformable convolutions."""
 
-    base_scale: float = 4.0
+    base_scale: Positive = 4.0
     """A box of this many strides belongs to that level; the unit of the box losses, too."""
-    negative_below: float = 0.4
+    negative_below: Share = 0.4
     """Locations whose first box has a lower best IoU learn background; those between the thresholds learn no class."""
-    positive_from: float = 0.5
+    positive_from: Share = 0.5
     """Locations whose first box has this IoU or more learn the object."""
-    focal_alpha: float = 0.25
+    focal_alpha: NotNegative = 0.25
     """Weight of positives in the focal loss; negatives have 1 minus that."""
-    focal_gamma: float = 2.0
+    focal_gamma: NotNegative = 2.0
     """How strongly well-classified locations are discounted."""
-    smooth_l1_beta: float = 0.11
+    smooth_l1_beta: NotNegative = 0.11
     """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
-    init_loss_weight: float = 0.5
+    init_loss_weight: NotNegative = 0.5
     """Weight of the loss on the first boxes."""
 
-    candidates: int = 1000
+    candidates: Count = 1000
     """At most this many (location, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(drop_first=True))
     """Which scored boxes become detections."""

@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -39,7 +40,7 @@ class RetinaNetConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes the network scores."""
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
@@ -49,45 +50,45 @@ class RetinaNetConfig:
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     anchors: AnchorConfig = field(default_factory=lambda: AnchorConfig(sizes=octave_sizes((32, 64, 128, 256, 512))))
     """The anchors of each cell, level by level."""
-    tower_convs: int = 4
+    tower_convs: Natural = 4
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = None
     """Norm in the towers; torchvision's v2 has `group`."""
-    tower_norm_groups: int = 32
+    tower_norm_groups: Count = 32
     """Groups of the towers' group norms; must divide their channels."""
     tower_bias: bool | None = None
     """Bias of the towers' convolutions; None: where there is no norm."""
-    prior: float = 0.01
+    prior: Fraction = 0.01
     """Score that every class starts from."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same. torchvision has 91 outputs."""
 
     box_weights: Weights = (1.0, 1.0, 1.0, 1.0)
     """What the regressed deltas (dx, dy, dw, dh) are multiplied by."""
     clamp_shrinking: bool = False
     """Limit how far a box may shrink, not only how far it may grow (mmdetection)."""
-    negative_below: float = 0.4
+    negative_below: Share = 0.4
     """Anchors whose best IoU is lower learn background; those between the thresholds learn nothing."""
-    positive_from: float = 0.5
+    positive_from: Share = 0.5
     """Anchors with this IoU or more learn the object."""
     best_match: Literal["none", "own", "truth"] = "own"
     """Whether anchors under the threshold that reach an object's best IoU are positive: no (`none`), for their `own`
     best object (torchvision, detectron2), or for that object, the `truth` (mmdetection)."""
     skip_padding: bool = False
     """Anchors of cells beyond the image's own padded size learn nothing (mmdetection), instead of background."""
-    focal_alpha: float = 0.25
+    focal_alpha: NotNegative = 0.25
     """Weight of positives in the focal loss; negatives have 1 minus that."""
-    focal_gamma: float = 2.0
+    focal_gamma: NotNegative = 2.0
     """How strongly well-classified anchors are discounted."""
     box_loss: BoxLoss = "smooth_l1"
     """Smooth L1 loss on deltas, or a loss on decoded boxes."""
-    smooth_l1_beta: float = 0.0
+    smooth_l1_beta: NotNegative = 0.0
     """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     normaliser: Literal["moving", "image", "batch"] = "moving"
     """Losses are divided by the number of positives: its moving average (detectron2), per image and then averaged
     (torchvision), or over the batch (mmdetection)."""
 
-    candidates: int = 1000
+    candidates: Count = 1000
     """At most this many (anchor, class) pairs per level go to NMS."""
     detect: DetectConfig = field(default_factory=lambda: DetectConfig(clip_first=False))
     """Which scored boxes become detections."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvzoo.fields import Count, NotNegative
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
@@ -35,7 +36,7 @@ class TreeFilterConfig:
 
     answer: ClassVar[AnswerKind] = "label_maps"
 
-    num_classes: int = 21
+    num_classes: Count = 21
     """Classes the network scores."""
     backbone: BodyConfig = BODY
     """The network that turns an image into feature maps, C2 to C5."""
@@ -44,19 +45,19 @@ class TreeFilterConfig:
     decoder: Literal["basic", "extra"] = "basic"
     """`extra` has residual blocks instead of convolutions, adds the mean of the whole image, and grows its trees on
     the body's maps instead of the decoder's."""
-    channels: int = 256
+    channels: Count = 256
     """Channels of the decoder's maps; 512 in the authors' `extra`."""
-    embed_channels: int = 256
+    embed_channels: Count = 256
     """Channels of the embedding that says how alike neighbours are."""
-    embed_std: float | None = None
+    embed_std: NotNegative | None = None
     """The embeddings' weights start from this standard deviation. None is the authors' start, He's, from which
     neighbours may be so far apart that the filter does nothing and does not learn to; 0.01 is that of its second
     version (2012.03482)."""
-    groups: int = 16
+    groups: Count = 16
     """Groups of channels, each averaged along the tree with similarities of its own."""
     norm: Norm = "batch"
     """Norm of the decoder and the auxiliary head."""
-    norm_groups: int = 32
+    norm_groups: Count = 32
     """Groups of the group norms of decoder and auxiliary head; must divide the channels of each convolution."""
     align_corners: bool = True
     """Resize so that the centres of corner cells stay in place."""

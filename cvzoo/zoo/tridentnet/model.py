@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cvzoo.fields import ClassId, Count
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNet, ResNetConfig
 from cvzoo.ops.detect import suppress
@@ -29,11 +30,11 @@ class TridentNetConfig:
 
     answer: ClassVar[AnswerKind] = "boxes"
 
-    num_classes: int = 80
+    num_classes: Count = 80
     """Classes without the background."""
     backbone: ResNetConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into C4; must have bottlenecks."""
-    dilations: tuple[int, ...] = (1, 2, 3)
+    dilations: tuple[Count, ...] = (1, 2, 3)
     """Dilation of the 3x3 convolutions of each branch."""
     all_branches: bool = False
     """Infer with all branches (three times the cost) instead of the middle one."""
@@ -45,7 +46,7 @@ class TridentNetConfig:
         default_factory=lambda: replace(C4_BOX_HEAD, samples=128, positive_fraction=0.5, append_truth=False)
     )
     """Second stage, the same for all branches."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
     def __post_init__(self) -> None:
