@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,11 @@ from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import READERS, find_file, read_weights
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source
+from cvzoo.weights.stated import stated, style_of, styled
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo.system import Published, System
+
+log = logging.getLogger(__name__)
 
 
 class Loaded(NamedTuple):
@@ -110,6 +114,9 @@ def _find(recipe: Recipe[Any]) -> Found:
     if file.recipe is not None:
         return Found(name, path, file.state, _recorded(file.recipe, recipe, name), file.data)
     state, config = read_state(file.state, recipe, name, file.record)
+    tells = recipe.weights in published or recipe.weights_style or file.record.partition("\n")[2]
+    if not tells:
+        log.warning("%s: images enter as %s; --weights-style caffe or pytorch says otherwise", name, style_of(config))
     data = _published_data(recipe, config) if recipe.weights in published else file.data
     return Found(name, path, state, config, data)
 
@@ -129,7 +136,8 @@ def read_state(state: State, recipe: Recipe[Any], source: str, record: str = "")
     for candidate in system_of(recipe).sources():
         if candidate.reads(state, record) and candidate.fits(recipe.model):
             ours = candidate.translate(state)
-            return ours, candidate.told(candidate.config(ours, recipe.model), record)
+            config = stated(candidate.told(candidate.config(ours, recipe.model), record), record, source)
+            return ours, config if recipe.weights_style is None else styled(config, recipe.weights_style)
     raise WeightsError(_other_system(state, recipe, source, record))
 
 

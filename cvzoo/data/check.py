@@ -62,10 +62,9 @@ def _check_label_maps(data: Data, split: Split, report: Report) -> None:
         return
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
-    absent = [name for name, count in zip(dataset.classes, pixels) if not count]
     report.summary.append(
         f"{data.root / split.images}: {len(dataset)} images, {len(dataset.classes)} classes"
-        + (f" (without a pixel: {', '.join(absent)})" if absent else "")
+        + (f" (without a pixel: {', '.join(dataset.absent)})" if dataset.absent else "")
         + f", {1 - pixels.sum() / every:.1%} of the pixels without a class"
     )
 

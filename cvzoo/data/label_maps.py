@@ -63,6 +63,9 @@ class LabelMapDataset:
             raise DataError(findings.errors)
         if findings.warnings:
             log.warning("%d label maps are skipped:\n%s", len(findings.warnings), listing(findings.warnings))
+        if absent := dataset.absent:
+            where = root / split.annotations
+            log.warning("%s: no pixel of the classes %s, which cannot be learnt or scored", where, ", ".join(absent))
         return dataset
 
     def select(self, rows: np.ndarray) -> LabelMapDataset:
@@ -71,6 +74,11 @@ class LabelMapDataset:
         return replace(
             self, image_ids=self.image_ids[rows], sizes=self.sizes[rows], pixels=self.pixels[rows], pairs=pairs
         )
+
+    @property
+    def absent(self) -> list[str]:
+        """The classes of which no image has a pixel."""
+        return [name for name, count in zip(self.classes, self.pixels.sum(axis=0)) if not count]
 
     @property
     def category_ids(self) -> list[int]:

@@ -13,9 +13,10 @@ from cvzoo.recipes.recipe import Recipe
 WITHOUT_EFFECT = {
     *("data.root", "data.workers", "data.cache", "run.out", "run.name", "run.device"),
     *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.wandb"),
-    "weights",
+    *("weights", "weights_style"),
 }
-"""Fields that change no figure of a row file. Weights do, but by their contents, not by where they lie."""
+"""Fields that change no figure of a row file. Weights do, but by their contents, not by where they lie; how they are
+read stands in the model's fields."""
 
 
 def to_json(recipe: Any) -> dict[str, Any]:

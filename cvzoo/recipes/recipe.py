@@ -143,6 +143,9 @@ class Recipe(Generic[Config]):
     """Start the backbone from these: `imagenet` (torchvision's or timm's store), a file or a folder; None is random."""
     weights: str | None = None
     """Start the whole model from these: a published name (torchvision, detectron2 ...) or a path."""
+    weights_style: Literal["caffe", "pytorch"] | None = None
+    """How images enter a network of another toolbox, where its file does not say: `caffe` in BGR, less a mean, strides
+    in the 1x1 convolutions; `pytorch` in RGB, normalised, strides in the 3x3. None: as that toolbox's first config."""
     data: Data = field(default_factory=Data)
     """What it is trained and evaluated on, and how images are resized and varied."""
     optim: Optim = field(default_factory=Optim)

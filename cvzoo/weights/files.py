@@ -41,7 +41,8 @@ class WeightsFile(NamedTuple):
     recipe: dict[str, Any] | None
     """Of our own files: the recipe they were trained with, as JSON values."""
     record: str
-    """What else the file says of itself: its name and, in files of mmdetection's family, the text of their config."""
+    """What else the file says of itself: its name and the text of its toolbox's config, where that is in it or beside
+    it."""
     data: dict[str, Any]
     """Of our own files: what they were trained on, see `cvzoo.data.dataset.identity`; else nothing."""
 
@@ -83,7 +84,8 @@ def read_weights(path: Path) -> WeightsFile:
             f"{path} holds numbers that are not finite (NaN or infinite), in {len(broken)} of {len(state)} tensors,"
             f" such as {broken[0]}: its training has failed; take an earlier checkpoint"
         )
-    return WeightsFile(state, own.get("recipe"), f"{path.name}\n{_config_text(content)}", own.get("data", {}))
+    text = _config_text(content) or ("" if own.get("recipe") else _config_beside(path))
+    return WeightsFile(state, own.get("recipe"), f"{path.name}\n{text}", own.get("data") or _classes(content))
 
 
 Content = tuple[Any, dict[str, Any]]
@@ -157,6 +159,24 @@ def _config_text(content: Any) -> str:
     meta = content.get("meta") if isinstance(content, dict) else None
     texts = (meta.get(name) for name in ("cfg", "config")) if isinstance(meta, dict) else ()
     return next((text for text in texts if isinstance(text, str)), "")
+
+
+def _config_beside(path: Path) -> str:
+    """The text of the config that a toolbox's training leaves in its folder: detectron2's, or mmengine's only one."""
+    found = [path.with_name("config.yaml")] if path.with_name("config.yaml").is_file() else [*path.parent.glob("*.py")]
+    return found[0].read_text(errors="replace") if len(found) == 1 else ""
+
+
+def _classes(content: Any) -> dict[str, Any]:
+    """The names of the classes that mmengine and mmdetection 2 record."""
+    meta = content.get("meta") if isinstance(content, dict) else None
+    of_data = meta.get("dataset_meta") if isinstance(meta, dict) else None
+    for record in (of_data, meta):
+        for name in ("classes", "CLASSES"):
+            names = record.get(name) if isinstance(record, dict) else None
+            if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
+                return {"classes": list(names)}
+    return {}
 
 
 def _unwrapped(content: Any) -> Any:

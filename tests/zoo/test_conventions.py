@@ -32,6 +32,7 @@ from zoo.tridentnet import detectron2 as tridentnet_of
 from cvzoo.loading import build_with_weights
 from cvzoo.recipes.codec import to_json
 from cvzoo.weights.conventions import SIZES
+from cvzoo.weights.stated import stated
 from cvzoo.zoo import ROWS
 from cvzoo.zoo.atss import weights as of_atss
 from cvzoo.zoo.cascade_rcnn import weights as of_cascade_rcnn
@@ -179,6 +180,14 @@ def test_conventions_are_the_options_of_the_golden_cases(golden: Path, name: str
     ours, theirs = CASES[name].convention, CASES[name].config_of(load_case(name).info)
     assert type(theirs) is type(ours)
     assert conventions(to_json(theirs)) == conventions(to_json(ours))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "model" in load_case(name).info])
+def test_the_toolboxs_own_config_says_the_same(golden: Path, name: str) -> None:
+    """Its text, as the toolbox keeps it in a file of weights, adds nothing to what the case is known to be."""
+    info = load_case(name).info
+    theirs = CASES[name].config_of(info)
+    assert stated(theirs, f"w.pth\nmodel = {info['model']!r}", name) == theirs
 
 
 def sized(config: Any, like: Any) -> Any:

@@ -1,0 +1,131 @@
+"""What a toolbox's config says of its weights: files that differ in nothing else are read differently."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from weights.as_mmdetection import as_mmdetection
+
+from cvzoo.loading import Loaded, build_with_weights
+from cvzoo.nn.pixels import CAFFE, IMAGENET
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.stated import stated
+from cvzoo.zoo import ROWS
+
+CAFFE_RETINANET = """
+_base_ = ['x.py']
+custom_hooks = [dict(type=NumClassCheckHook)]
+model = dict(
+    type='RetinaNet',
+    data_preprocessor=dict(
+        type='DetDataPreprocessor', mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False,
+        pad_size_divisor=64),
+    backbone=dict(type='ResNet', depth=50, norm_eval=True, style='caffe'),
+    bbox_head=dict(type='RetinaHead', num_classes=80),
+    test_cfg=dict(nms_pre=500, min_bbox_size=0, score_thr=0.0001, nms=dict(type='nms', iou_threshold=0.6),
+        max_per_img=300))
+"""
+VERSION_2 = """
+img_norm_cfg = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], to_rgb=False)
+model = dict(type='FasterRCNN', backbone=dict(type='ResNet', style='pytorch'), bbox_head=None)
+test_cfg = dict(rpn=dict(nms_pre=700, max_num=200, nms_thr=0.8),
+    rcnn=dict(score_thr=0.2, nms=dict(type='nms', iou_thr=0.4), max_per_img=50))
+"""
+SEGMENTER = """
+model = dict(type='EncoderDecoder', data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], bgr_to_rgb=True),
+    backbone=dict(type='ResNetV1c', strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), contract_dilation=False),
+    decode_head=dict(type='DepthwiseSeparableASPPHead', dilations=(1, 6, 12, 18), align_corners=True))
+"""
+DETECTRON2 = """
+INPUT: {FORMAT: RGB}
+TEST: {DETECTIONS_PER_IMAGE: 300}
+MODEL:
+  PIXEL_MEAN: [123.675, 116.28, 103.53]
+  PIXEL_STD: [58.395, 57.12, 57.375]
+  RESNETS: {STRIDE_IN_1X1: false}
+  ROI_HEADS: {SCORE_THRESH_TEST: 0.0001, NMS_THRESH_TEST: 0.4}
+  RPN: {PRE_NMS_TOPK_TEST: 400, POST_NMS_TOPK_TEST: 300, NMS_THRESH: 0.65}
+"""
+
+
+def read(row: str, text: str) -> Any:
+    return stated(ROWS[row].recipe().model, f"w.pth\n{text}", "w.pth")
+
+
+def test_mmdetection_3() -> None:
+    config = read("retinanet_r50_fpn_1x", CAFFE_RETINANET)
+    assert config.pixels == replace(CAFFE, divisor=64)
+    assert config.backbone.stride_in_1x1
+    assert config.candidates == 500
+    detect = config.detect
+    assert (detect.score_threshold, detect.nms_threshold, detect.detections) == (0.0001, 0.6, 300)
+
+
+def test_mmdetection_2() -> None:
+    config = read("faster_rcnn_r50_fpn_1x", VERSION_2)
+    assert (config.pixels.std, config.pixels.bgr) == ((57.375, 57.12, 58.395), True)
+    assert not config.backbone.stride_in_1x1
+    assert (config.rpn.pre_nms_test, config.rpn.post_nms_test, config.rpn.nms_threshold) == (700, 200, 0.8)
+    detect = config.box_head.detect
+    assert (detect.score_threshold, detect.nms_threshold, detect.detections) == (0.2, 0.4, 50)
+
+
+def test_mmsegmentation() -> None:
+    config = read("deeplabv3plus_r50_d8_cityscapes", SEGMENTER)
+    assert (config.pixels.mean, config.pixels.std, config.pixels.bgr) == ((1, 2, 3), (4, 5, 6), False)
+    assert (config.backbone.output_stride, config.backbone.contract_dilation) == (16, False)
+    assert config.dilations == (6, 12, 18)
+    assert config.align_corners
+
+
+def test_detectron2() -> None:
+    config = read("faster_rcnn_r50_fpn_1x", DETECTRON2)
+    assert config.pixels == IMAGENET
+    assert not config.backbone.stride_in_1x1
+    assert (config.rpn.pre_nms_test, config.rpn.post_nms_test, config.rpn.nms_threshold) == (400, 300, 0.65)
+    detect = config.box_head.detect
+    assert (detect.score_threshold, detect.nms_threshold, detect.detections) == (0.0001, 0.4, 300)
+
+
+@pytest.mark.parametrize("text", ["", "x", "model = dict(", "MODEL: [", "model = undefined(1)", "model = os.x"])
+def test_what_says_nothing_changes_nothing(text: str) -> None:
+    assert read("retinanet_r50_fpn_1x", text) == ROWS["retinanet_r50_fpn_1x"].recipe().model
+
+
+def test_what_we_do_not_compute_is_refused() -> None:
+    legacy = CAFFE_RETINANET.replace("num_classes=80", "bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder')")
+    with pytest.raises(WeightsError, match=r"w\.pth was trained with LegacyDeltaXYWHBBoxCoder"):
+        read("retinanet_r50_fpn_1x", legacy)
+
+
+ROW = "retinanet_r18_fpn_shapes"
+
+
+def loaded(path: Path, **options: Any) -> Loaded:
+    return build_with_weights(replace(ROWS[ROW].recipe(), weights=str(path), **options))
+
+
+def test_files_that_differ_in_their_record_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The text in the file, the config beside it, the style that the user names, and none of them."""
+    model = ROWS[ROW].recipe().model
+    model = replace(model, fpn=replace(model.fpn, extra_from="input"))
+    state = as_mmdetection(model.build().state_dict(), "retinanet")
+    torch.save({"state_dict": state, "meta": {"cfg": CAFFE_RETINANET}}, tmp_path / "told.pth")
+    torch.save(state, tmp_path / "bare.pth")
+    told, bare = (loaded(tmp_path / name).recipe.model for name in ("told.pth", "bare.pth"))
+    assert (told.pixels.bgr, told.backbone.stride_in_1x1, told.detect.detections) == (True, True, 300)
+    assert (bare.pixels.bgr, bare.backbone.stride_in_1x1, bare.detect.detections) == (False, False, 100)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "bare.pth: images enter as RGB, mean (123.675, 116.28, 103.53)" in message
+    assert "--weights-style caffe" in message
+
+    caffe = loaded(tmp_path / "bare.pth", weights_style="caffe").recipe.model
+    assert (caffe.pixels, caffe.backbone.stride_in_1x1) == (CAFFE, True)
+    (tmp_path / "retinanet-caffe.py").write_text(CAFFE_RETINANET)
+    assert loaded(tmp_path / "bare.pth").recipe.model == told
+    torch.save({"state_dict": state, "meta": {"cfg": "", "CLASSES": ("a", "b", "c")}}, tmp_path / "named.pth")
+    assert loaded(tmp_path / "named.pth").classes == ["a", "b", "c"]
