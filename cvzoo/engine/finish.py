@@ -135,13 +135,13 @@ def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder
 def _record(result: Result, device: torch.device, **measured: Any) -> Path:
     results = {split: evaluation.figures.stats for split, evaluation in result.evaluations.items()}
     data = identity(result.datasets)
-    return update_row(result.recipe, machine=machine(device), results=results, data=data, **measured)
+    return update_row(result.recipe, **machine(device), results=results, data=data, **measured)
 
 
 def _cost(recipe: Recipe, state: State, memory_gb: float, device: torch.device) -> dict[str, float | str | None]:
     return {
         "mem_gb": memory_gb,
-        "train_s_per_iter": median(state.seconds[WARMUP:] or state.seconds),
+        "train_s_per_iter": median(state.seconds[WARMUP:] or state.earlier[WARMUP:] or state.seconds or state.earlier),
         "train_batch": recipe.schedule.batch,
         "processes": dist.world(),
         "precision": precision(recipe.run, device),

@@ -8,12 +8,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import TypedDict
 
 import torch
 from torch import nn
 
 from cvzoo.recipes import Run
-from cvzoo.results.machine import machine_slug
+from cvzoo.results.machine import hardware, machine_slug
+
+
+class Machine(TypedDict):
+    """A machine."""
+
+    machine: str
+    """Its short name, in the names of row files."""
+    hardware: str
+    """In words."""
+
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -55,9 +66,10 @@ def median_seconds(step: Callable[[], object], device: torch.device, *, warmup: 
     return median(seconds[warmup:])
 
 
-def machine(device: torch.device) -> str:
-    """The machine's short name in a row file's name."""
-    return machine_slug(torch.cuda.get_device_name(device) if device.type == "cuda" else None)
+def machine(device: torch.device) -> Machine:
+    """Where a figure is measured, as row files hold it."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {"machine": machine_slug(gpu), "hardware": hardware(gpu)}
 
 
 def precision(run: Run, device: torch.device) -> str:

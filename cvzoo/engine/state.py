@@ -36,8 +36,12 @@ class State:
     """Sums of the losses since the last line of the log, and their `count`."""
     seconds: list[float] = field(default_factory=list)
     """Wall time of each iteration, waiting for data included."""
+    earlier: list[float] = field(default_factory=list)
+    """Of the iterations before the run was resumed: on another day, or machine, and with a warm-up of their own."""
     memory_gb: float = 0.0
     """Peak memory of this process over the training iterations."""
+    in_step: bool = False
+    """A step has begun and not ended: this is no state to save."""
 
     @staticmethod
     def begin(recipe: Recipe, model: Model, device: torch.device, data: dict[str, Any] | None = None) -> State:
@@ -97,6 +101,7 @@ class State:
             self.ema.model.load_state_dict(saved["ema"])
         for name in self._numbers():
             setattr(self, name, saved[name])
+        self.earlier, self.seconds = self.seconds, []
 
     def _tensors(self) -> dict[str, Any]:
         return {
@@ -107,7 +112,8 @@ class State:
         }
 
     def _numbers(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("iteration", "window", "seconds", "memory_gb")}
+        numbers = {name: getattr(self, name) for name in ("iteration", "window", "memory_gb")}
+        return numbers | {"seconds": self.seconds or self.earlier}
 
 
 def _check_same_recipe(wanted: dict[str, Any], saved: dict[str, Any], folder: Path) -> None:

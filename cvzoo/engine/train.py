@@ -9,7 +9,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
     if run.compile:
         model.compile()
     reset_peak_memory(device)
-    with StopSignal() as stop, Log(recipe, folder, state.iteration) as log:
+    with _whole_workers(recipe, state, folder), StopSignal() as stop, Log(recipe, folder, state.iteration) as log:
         batches = _batches(datasets["train"], recipe, state.iteration, device)
         clock = time.perf_counter()
         for batch in batches:
@@ -102,7 +102,9 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
                 state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
                 log.write(state.line())
             if run.eval_every and state.iteration % run.eval_every == 0 and not last:
+                state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
                 stats = evaluate(state.result, datasets["val"], recipe, device).figures.stats
+                reset_peak_memory(device)  # what an evaluation takes is no cost of training
                 log.write({"iteration": state.iteration} | {f"val/{name}": value for name, value in stats.items()})
             if last or stopped or state.iteration % run.checkpoint_every == 0:
                 state.save(recipe, folder)
@@ -110,6 +112,24 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
                 say(f"stopped and saved at iteration {state.iteration}; the same command continues")
                 raise Interrupted(stop.received or signal.SIGTERM)
             clock = time.perf_counter()
+
+
+@contextmanager
+def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]:
+    """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        kept = "the last checkpoint is kept"
+        if not state.in_step:
+            state.save(recipe, folder)
+            kept = f"the run is saved at iteration {state.iteration}"
+        raise TrainingError(
+            f"a loader worker was killed, most likely for want of memory; {kept}, and the same command continues."
+            " Lower --data.workers or --schedule.batch, or close what else needs memory"
+        ) from error
 
 
 def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Iterator[Batch]:
@@ -133,6 +153,7 @@ def step(
 
     Returns: the losses, averaged over the processes, and whether any of them has `received` a signal.
     """
+    state.in_step = True
     # The same random numbers on every process and after a resume, without keeping random states.
     torch.manual_seed(stream_seed(recipe.run.seed, state.iteration + 1))
     set_lr(state.optimiser, lr_factor(recipe.schedule, state.iteration))
@@ -154,6 +175,7 @@ def step(
     if state.ema:
         state.ema.update(state.model, state.iteration)
     state.iteration += 1
+    state.in_step = False
     return values, numbers[-1] > 0
 
 

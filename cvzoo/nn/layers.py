@@ -17,6 +17,10 @@ the statistics of the whole batch, over all processes (SyncBN).
 `group`: group norm."""
 
 
+SMALLEST_EPS = 1e-30
+"""torch 2.11 refuses 0; added to a variance in fp32 this is nothing."""
+
+
 class FixedBatchNorm2d(nn.Module):
     """Batch norm with its running statistics held fixed: a scale and a shift per channel, applied in place.
 
@@ -51,7 +55,8 @@ class FixedBatchNorm2d(nn.Module):
             # nothing is kept for the backward pass, and with the convolution's output overwritten nothing allocated
             scale, shift = self.scale_and_shift()
             return x.mul_(scale[:, None, None]).add_(shift[:, None, None])
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        eps = max(self.eps, SMALLEST_EPS)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=eps)
 
 
 class BatchNorm2d(nn.BatchNorm2d):

@@ -22,10 +22,10 @@ def machine_slug(cuda_name: str | None = None) -> str:
     return f"{(family[0] if family else platform.machine()).replace(' ', '-')}-{_cores()}c"
 
 
-def hardware() -> str:
-    """The CPU and the memory in words."""
+def hardware(cuda_name: str | None = None) -> str:
+    """The GPU, if one is used, the CPU and the memory in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{_cpu_name()}, {_cores()} cores, {memory:.0f} GB"
+    return (f"{cuda_name}, " if cuda_name else "") + f"{_cpu_name()}, {_cores()} cores, {memory:.0f} GB"
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ from typing import Any
 from cvzoo.files import write_json
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, disagreements, to_json
-from cvzoo.results.machine import commit, hardware, versions
+from cvzoo.results.machine import commit, versions
 from cvzoo.zoo import ROWS
 
 LOG_LINES = 200
@@ -72,6 +72,7 @@ def update_row(
     recipe: Recipe,
     *,
     machine: str,
+    hardware: str,
     results: dict[str, dict[str, float]] | None = None,
     cost: dict[str, float | str | None] | None = None,
     weights_sha256: str | None = None,
@@ -90,7 +91,7 @@ def update_row(
     parts = {"results": results, "cost": cost, "log": log}
     updated = dataclasses.replace(
         stored,
-        hardware=hardware(),
+        hardware=hardware,
         changes=differences,
         versions=versions(),
         commit=commit(),

@@ -1,6 +1,7 @@
 """The training loop: the same curve however it is run, interrupted or shared, and clear ends when it cannot go on."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -85,6 +86,34 @@ def test_interrupted_run_continues_bit_for_bit(number: signal.Signals, uninterru
     assert theirs
     for name, tensor in theirs["model"].items():
         assert torch.equal(ours["model"][name], tensor), name
+
+
+def test_signals_to_the_whole_group_leave_the_workers_alone(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "runs", schedule__iterations=10_000, data__workers=2)
+    process = command(recipe, tmp_path, start_new_session=True)
+    assert process.stderr
+    assert any(line.startswith("[7/") for line in process.stderr)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "stopped and saved at iteration" in said
+    assert "Traceback" not in said
+
+
+def test_a_killed_worker_ends_the_run_with_a_message(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "runs", schedule__iterations=10_000, data__workers=1)
+    process = command(recipe, tmp_path)
+    assert process.stderr
+    assert any(line.startswith("[7/") for line in process.stderr)
+    worker = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    os.kill(worker, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a loader worker was killed" in said
+    assert "Traceback" not in said
+    saved = checkpoint.load(recipe.folder, "cpu")
+    assert saved
+    assert saved["iteration"] >= 5
 
 
 EVERY_PROPOSAL = {

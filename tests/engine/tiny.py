@@ -59,7 +59,9 @@ def _replaced(node: Any, names: list[str], value: Any) -> Any:
     return dataclasses.replace(node, **{names[0]: inner})
 
 
-def command(recipe: Recipe[Any], folder: Path, *launcher: str) -> subprocess.Popen[str]:
+def command(
+    recipe: Recipe[Any], folder: Path, *launcher: str, start_new_session: bool = False
+) -> subprocess.Popen[str]:
     """Start `cvzoo train` on the recipe in a process of its own, with one thread."""
     file = folder / "wanted.json"
     file.write_text(json.dumps(to_json(recipe)))
@@ -71,6 +73,7 @@ def command(recipe: Recipe[Any], folder: Path, *launcher: str) -> subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
     )
 
 

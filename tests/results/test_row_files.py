@@ -20,6 +20,7 @@ from cvzoo.zoo import ROWS
 
 ROOT = Path(__file__).parents[2]
 MEASURED = sorted((ROOT / "zoo" / "rows").glob("*.json"))
+HERE = {"machine": "m", "hardware": "a CPU"}
 NAME = "retinanet_r18_fpn_shapes"
 OURS, THEIRS = "ab" * 32, "cd" * 32
 
@@ -32,16 +33,23 @@ def recipe() -> Recipe[Any]:
 def train(recipe: Recipe[Any], folder: Path | None, sha256: str = OURS) -> Path:
     log = [{"iteration": i, "loss": 1.0} for i in range(1, 1001)]
     results = {"val": {"box_AP": 0.4}, "train": {"box_AP": 0.5}}
-    return update_row(recipe, machine="m", results=results, weights_sha256=sha256, log=log, folder=folder)
+    return update_row(recipe, **HERE, results=results, weights_sha256=sha256, log=log, folder=folder)
 
 
 def test_train_bench_and_eval_each_write_their_part(recipe: Recipe[Any], tmp_path: Path) -> None:
     path = train(recipe, tmp_path)
     assert path.name == f"{NAME}@m.json"
-    update_row(recipe, machine="m", cost={"mem_gb": 1.5, "gflops": None}, folder=tmp_path)
-    update_row(recipe, machine="m", cost={"inf_s_per_im": 0.1}, folder=tmp_path)
+    update_row(recipe, **HERE, cost={"mem_gb": 1.5, "gflops": None}, folder=tmp_path)
+    update_row(recipe, **HERE, cost={"inf_s_per_im": 0.1}, folder=tmp_path)
     evaluated = dataclasses.replace(recipe, weights="/elsewhere/model.safetensors")
-    update_row(evaluated, machine="m", results={"val": {"box_AP": 0.41}}, weights_sha256=OURS, folder=tmp_path)
+    update_row(
+        evaluated,
+        machine="m",
+        hardware="a CPU",
+        results={"val": {"box_AP": 0.41}},
+        weights_sha256=OURS,
+        folder=tmp_path,
+    )
     (file,) = load_rows(tmp_path)
     assert file.results == {"val": {"box_AP": 0.41}, "train": {"box_AP": 0.5}}
     assert file.cost == {"mem_gb": 1.5, "gflops": None, "inf_s_per_im": 0.1}
@@ -100,22 +108,22 @@ def test_weights_of_others_have_a_file_of_their_own(
 ) -> None:
     train(recipe, tmp_path)
     other = dataclasses.replace(recipe, weights=weights)
-    path = update_row(other, machine="m", results={"val": {"box_AP": 0.9}}, weights_sha256=THEIRS, folder=tmp_path)
+    path = update_row(other, **HERE, results={"val": {"box_AP": 0.9}}, weights_sha256=THEIRS, folder=tmp_path)
     assert path.name == f"{NAME}+weights={label}@m.json"
     assert {file.results["val"]["box_AP"] for file in load_rows(tmp_path)} == {0.4, 0.9}
 
 
 def test_figures_of_an_edited_recipe_and_of_older_weights_go(recipe: Recipe[Any], tmp_path: Path) -> None:
     path = train(recipe, tmp_path)
-    update_row(recipe, machine="m", cost={"mem_gb": 1.0}, folder=tmp_path)
-    update_row(recipe, machine="m", results={"val": {"box_AP": 0.6}}, weights_sha256=THEIRS, folder=tmp_path)
+    update_row(recipe, **HERE, cost={"mem_gb": 1.0}, folder=tmp_path)
+    update_row(recipe, **HERE, results={"val": {"box_AP": 0.6}}, weights_sha256=THEIRS, folder=tmp_path)
     (file,) = load_rows(tmp_path)
     assert (file.results, file.log, file.cost) == ({"val": {"box_AP": 0.6}}, [], {"mem_gb": 1.0})
 
     values = json.loads(path.read_text())
     values["recipe"]["optim"]["lr"] = 123.0  # as if the row's recipe had another learning rate then
     path.write_text(json.dumps(values))
-    update_row(recipe, machine="m", cost={"inf_s_per_im": 2.0}, folder=tmp_path)
+    update_row(recipe, **HERE, cost={"inf_s_per_im": 2.0}, folder=tmp_path)
     (file,) = load_rows(tmp_path)
     assert (file.results, file.cost, file.weights_sha256) == ({}, {"inf_s_per_im": 2.0}, None)
 
@@ -144,11 +152,11 @@ def test_reading_row_files_needs_no_torch() -> None:
 
 def test_a_field_added_later_leaves_older_results_valid(tmp_path: Path) -> None:
     recipe = ROWS["retinanet_r18_fpn_shapes"].recipe()
-    path = update_row(recipe, machine="epyc-2c", cost={"mem_gb": 1.0}, folder=tmp_path)
+    path = update_row(recipe, **HERE | {"machine": "epyc-2c"}, cost={"mem_gb": 1.0}, folder=tmp_path)
     saved = json.loads(path.read_text())
     del saved["recipe"]["model"]["tower_norm"]
     path.write_text(json.dumps(saved))
-    update_row(recipe, machine="epyc-2c", results={"val": {"box_AP": 0.5}}, folder=tmp_path)
+    update_row(recipe, **HERE | {"machine": "epyc-2c"}, results={"val": {"box_AP": 0.5}}, folder=tmp_path)
     merged = json.loads(path.read_text())
     assert merged["cost"] == {"mem_gb": 1.0}
     assert merged["recipe"]["model"]["tower_norm"] is None
@@ -172,7 +180,7 @@ def test_row_files_speak_about_the_rows_as_they_are(
         return
     monkeypatch.setattr(row_files, "commit", lambda: None)  # asking git takes long
     (tmp_path / path.name).write_text(path.read_text())
-    measured_again = update_row(own, machine=stored["machine"], cost={"seconds": 1.0}, folder=tmp_path)
+    measured_again = update_row(own, **HERE | {"machine": stored["machine"]}, cost={"seconds": 1.0}, folder=tmp_path)
     assert measured_again.name == path.name
     kept = json.loads(measured_again.read_text())
     assert kept["cost"] == stored["cost"] | {"seconds": 1.0}
