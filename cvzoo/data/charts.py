@@ -1,4 +1,4 @@
-"""Surfaces moved with their image, and what their parts and coordinates become in a mirrored one. P points of a person."""
+"""Surfaces moved with their image, and what parts and coordinates become in a mirrored one. P points of a person."""
 
 from __future__ import annotations
 

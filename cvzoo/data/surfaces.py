@@ -3,7 +3,7 @@
 Annotated are points, `dp_x` and `dp_y` (0..256 in the person's box), each with its part `dp_I` and coordinates `dp_U`
 and `dp_V` on it; and `dp_masks`, up to 14 run-length codes of 256 x 256 pixels that fill the box, of the coarse parts.
 Errors: points without one of the five lists, or lists of unequal lengths, of anything but finite numbers, or of numbers
-that cannot be; masks of another size or that cannot be decoded. People without any of it stay boxes. The shape suffix
+that cannot be; masks of another size or that cannot be decoded. People without points stay boxes. The shape suffix
 of a person's points is P.
 """
 
@@ -106,7 +106,7 @@ def pack_surfaces(surfaces: Sequence[Annotated | None]) -> Surfaces:
 
 def read_surface(annotation: dict[str, Any], file: Path, findings: Findings) -> Annotated | None:
     """The surface of an annotation of `file`; None where it has none, or with the reasons in `findings`."""
-    if not any(field in annotation for field in (*BOUNDS, "dp_masks")):
+    if not any(field in annotation for field in BOUNDS):
         return None
     try:
         points = _points(annotation)

@@ -1,4 +1,4 @@
-"""Geometry and colour of the training images: uint8 tensors, boxes, masks, surfaces. All randomness comes from a generator."""
+"""Geometry and colour of training images: uint8 tensors, boxes, masks, surfaces. All chance comes from a generator."""
 
 from __future__ import annotations
 
