@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from cvzoo.data.config import Data, Shapes, Split
 from cvzoo.recipes import Optim, Recipe, Schedule, settings
-from cvzoo.recipes.data_sets import MULTI_SCALE, SHAPES
+from cvzoo.recipes.data_sets import COCO_DENSE_POSE, FIGURES, MULTI_SCALE
 from cvzoo.zoo.published import DETECTRON2, detectron2, original
 from cvzoo.zoo.system import Published, Reference, Row, System
 
-COCO = Data(
-    root=Path("data/coco"),
-    train=Split(
-        images="train2014,val2014",
-        annotations="annotations/densepose_train2014.json,annotations/densepose_valminusminival2014.json",
-    ),
-    val=Split(images="val2014", annotations="annotations/densepose_minival2014.json"),
-    surfaces=True,
-    flip_uv_self_parts=False,
-)
-"""COCO DensePose: 32 421 and 1508 images of 2014."""
-FIGURES = replace(SHAPES, surfaces=True, charts="flat", shapes=Shapes(size=128, figures=True))
-"""Drawn people on images of 128 x 128 pixels."""
 SCHEDULE_S1X = Schedule(iterations=130_000, milestones=(100_000, 120_000), warmup_factor=0.1)
 
 
@@ -35,7 +20,7 @@ def densepose_r50_fpn_s1x() -> Recipe:
         row="densepose_r50_fpn_s1x",
         model=DensePoseConfig(),
         backbone_weights="imagenet",
-        data=COCO,
+        data=replace(COCO_DENSE_POSE, flip_uv_self_parts=False),
         optim=Optim(lr=0.002),
         schedule=SCHEDULE_S1X,
     )
