@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.context import ASPP, NonLocal
-from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.nn.winograd import WinogradConv
 from cvzoo.ops.resize import resize
 
 UVConfidence = Literal["isotropic", "anisotropic"]
@@ -122,7 +123,7 @@ class SurfaceHead(nn.Module):
         self.around = nn.Sequential(*around)
         layers: dict[str, Any] = {"norm": config.conv_norm, "norm_groups": groups, "relu": True}
         inputs = [channels] + [config.channels] * (config.convs - 1)
-        self.convs = nn.Sequential(*(ConvNorm(c, config.channels, **layers) for c in inputs[: config.convs]))
+        self.convs = nn.Sequential(*(WinogradConv(c, config.channels, **layers) for c in inputs[: config.convs]))
         hidden = config.channels if config.convs else channels
         self.out = nn.ModuleDict({name: _doubling(hidden, count) for name, count in outputs_of(config).items()})
         for layer in (*self.convs.modules(), *self.out.modules()):
