@@ -100,7 +100,7 @@ DECODER = "decoder, 2 coarse parts, finer maps"
 DEEPLAB = f"{DECODER}, DeepLab head"
 
 SYSTEM = System(
-    name="DensePose R-CNN",
+    name="DensePose",
     papers=("1802.00434",),
     module=__name__,
     rows=(

@@ -21,8 +21,11 @@ def surfaces_of(raw: SurfaceOutput, boxes_D4: Tensor) -> list[Tensor]:
 
 def _surface(raw: SurfaceOutput, row: int, size: Size) -> Tensor:
     """A pixel has the best part, where the coarse segmentation sees a person; and U and V as that part has them."""
-    person_HW = resize(raw.coarse[row : row + 1], size)[0].argmax(dim=0) > 0
-    part_HW = resize(raw.parts[row : row + 1], size)[0].argmax(dim=0) * person_HW
+    coarse_HW, part_HW = (
+        resize(maps[row : row + 1], size)[0].max(dim=0).indices  # several times faster than argmax on a CPU
+        for maps in (raw.coarse, raw.parts)
+    )
+    part_HW *= coarse_HW > 0
     uv_2HW = _of_part(torch.stack([raw.u[row], raw.v[row]]), part_HW) * (part_HW > 0)
     return torch.cat([part_HW.unsqueeze(0), (uv_2HW * 255).clamp(0, 255)]).to(torch.uint8)
 

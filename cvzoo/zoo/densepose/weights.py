@@ -119,7 +119,7 @@ def detectron2(state: State, row: DensePoseConfig) -> DensePoseConfig:
     return fitted(replace(convention, surface_head=head), state, row)
 
 
-WHAT = "DensePose R-CNN"
+WHAT = "DensePose"
 SOURCES = (
     own(WHAT, Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, stages.SURFACE_HEAD, pyramid.OURS))),
     Source(
