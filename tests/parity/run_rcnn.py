@@ -49,7 +49,7 @@ def run_rcnn(case: Case, config: Any) -> Report:
         if found[0].masks is not None:
             compare_masks(report, case, fast, batch, found, partners)
         if found[0].surfaces is not None:
-            compare_surfaces(report, case, fast, batch, found, partners)
+            compare_surfaces(report, case, fast, batch, found, partners, numbers=fast is model)
     return report
 
 

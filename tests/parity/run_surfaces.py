@@ -25,30 +25,42 @@ MAPS = {"coarse_segm": "coarse", "fine_segm": "parts", "u": "u", "v": "v"}
 
 @torch.no_grad()
 def compare_surfaces(
-    report: Report, case: Case, model: Any, batch: Batch, found: list[Prediction], partners: list[list[int]]
+    report: Report,
+    case: Case,
+    model: Any,
+    batch: Batch,
+    found: list[Prediction],
+    partners: list[list[int]],
+    numbers: bool,
 ) -> None:
-    """`partners` are the detections that stand for the expected ones."""
+    """The pixels and, with `numbers`, all that they are made of; `partners` stand for the expected detections."""
     detections, maps = model.detections(batch)
-    if "eval.decoder" in case.expected:
-        decoded = model.decoder(maps[: len(model.decoder.doublings)])
-        report.close("decoder", decoded, case.expected["eval.decoder"], tolerance(case, "eval.decoder"))
     assert [len(f) for f in found] == [len(f) for f in detections], "a detection was dropped after its maps were made"
     hidden = model.surface_head.hidden(model.surface_regions(maps, [f.boxes for f in detections]))
-    starts = [sum(map(len, detections[:n])) for n in range(len(detections))]
-    rows = torch.tensor([start + row for start, own in zip(starts, partners) for row in own])
-    expected = case.expected["eval.densepose_head"]
-    report.close("densepose_head", hidden[rows], expected, tolerance(case, "eval.densepose_head"))
     raw = model.surface_head.maps(hidden)
-    for n, (start, own) in enumerate(zip(starts, partners)):
-        prefix, index = f"eval.detections.{n}.densepose.", torch.tensor(own) + start
-        names = {key.removeprefix(prefix) for key in case.expected if key.startswith(prefix)}
-        assert names == set(MAPS), names
-        for name, ours in MAPS.items():
-            limit = tolerance(case, "eval.detections")
-            report.close(f"{prefix}{name}", getattr(raw, ours)[index], case.expected[f"{prefix}{name}"], limit)
+    starts = [sum(map(len, detections[:n])) for n in range(len(detections))]
+    rows = [torch.tensor(own, dtype=torch.int64) + start for start, own in zip(starts, partners)]
+    if numbers:
+        if "eval.decoder" in case.expected:
+            decoded = model.decoder(maps[: len(model.decoder.doublings)])
+            report.close("decoder", decoded, case.expected["eval.decoder"], tolerance(case, "eval.decoder"))
+        expected = case.expected["eval.densepose_head"]
+        report.close("densepose_head", hidden[torch.cat(rows)], expected, tolerance(case, "eval.densepose_head"))
+    for n, (index, own) in enumerate(zip(rows, partners)):
+        own_maps = type(raw)._make(None if x is None else x[index] for x in raw)
+        if numbers:
+            compare_maps(report, case, n, own_maps)
         surfaces = found[n].surfaces
         assert surfaces is not None
-        compare_pixels(report, case, n, raw.rows(index), [surfaces[row] for row in own])
+        compare_pixels(report, case, n, own_maps, [surfaces[row] for row in own])
+
+
+def compare_maps(report: Report, case: Case, image: int, raw: Any) -> None:
+    prefix, limit = f"eval.detections.{image}.densepose.", tolerance(case, "eval.detections")
+    names = {key.removeprefix(prefix) for key in case.expected if key.startswith(prefix)}
+    assert names == set(MAPS), names
+    for name, ours in MAPS.items():
+        report.close(f"{prefix}{name}", getattr(raw, ours), case.expected[f"{prefix}{name}"], limit)
 
 
 def compare_pixels(report: Report, case: Case, image: int, raw: Any, surfaces: list[Tensor]) -> None:

@@ -194,7 +194,7 @@ def test_pixels_are_those_of_maps_resized_as_a_whole() -> None:
     config = SurfaceHeadConfig(coarse_parts=2)
     raw = outputs(config, 3)
     boxes = torch.tensor([[3.2, 4.9, 40.1, 60.3], [5, 5, 5.5, 90], [0, 0, 9.99, 10.01]])
-    for row, surface in enumerate(surfaces_of(raw, boxes)):
+    for row, surface in zip((2, 0, 1), surfaces_of(raw, torch.tensor([2, 0, 1]), boxes)):
         coarse, parts, *uv = (
             F.interpolate(maps[row : row + 1], surface.shape[1:], mode="bilinear")[0]
             for maps in (raw.coarse, raw.parts, raw.u, raw.v)

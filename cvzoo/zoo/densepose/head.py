@@ -96,10 +96,6 @@ class SurfaceOutput(NamedTuple):
     skew_v: Tensor | None = None
     """(R, K, Z, Z)."""
 
-    def rows(self, index: Tensor) -> SurfaceOutput:
-        """Of these regions."""
-        return SurfaceOutput._make(None if maps is None else maps[index] for maps in self)
-
     @staticmethod
     def mean(raws: list[SurfaceOutput]) -> SurfaceOutput:
         """Of several looks at the same regions."""

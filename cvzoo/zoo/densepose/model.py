@@ -105,7 +105,7 @@ class DensePose(TwoStage[DensePoseConfig]):
         predictions = []
         for f, size, original in zip(found, batch.sizes, batch.original_sizes):
             prediction, kept = boxes_to_original(f, detect, size, original, class_ids)
-            prediction.surfaces = surfaces_of(raw.rows(start + kept), prediction.boxes)
+            prediction.surfaces = surfaces_of(raw, start + kept, prediction.boxes)
             predictions.append(prediction)
             start += len(f)
         return predictions
@@ -126,5 +126,5 @@ class DensePose(TwoStage[DensePoseConfig]):
         merged, maps = self.merged_detections(views)
         raws = [self.surfaces(of_view, [in_view(merged.boxes, v)]) for of_view, v in zip(maps, views)]
         prediction, kept = boxes_to_original(merged, detect, original, original, self.config.class_ids)
-        prediction.surfaces = surfaces_of(SurfaceOutput.mean(raws).rows(kept), prediction.boxes)
+        prediction.surfaces = surfaces_of(SurfaceOutput.mean(raws), kept, prediction.boxes)
         return prediction

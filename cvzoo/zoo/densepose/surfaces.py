@@ -13,10 +13,14 @@ from cvzoo.structures import Size
 from cvzoo.zoo.densepose.head import SurfaceOutput
 
 
-def surfaces_of(raw: SurfaceOutput, boxes_D4: Tensor) -> list[Tensor]:
-    """Of each box (3, H, W) uint8: part, 255 U and 255 V of its pixels, as `Prediction.surfaces` has them."""
+def surfaces_of(raw: SurfaceOutput, row_D: Tensor, boxes_D4: Tensor) -> list[Tensor]:
+    """Of each box (3, H, W) uint8: part, 255 U and 255 V of its pixels, as `Prediction.surfaces` has them.
+
+    `row_D` says which regions of `raw` the boxes are.
+    """
     sides_D2 = (boxes_D4[:, 2:] - boxes_D4[:, :2]).long().clamp(min=1)
-    return [_surface(raw, row, (height, width)) for row, (width, height) in enumerate(sides_D2.tolist())]
+    pairs = zip(row_D.tolist(), sides_D2.tolist())
+    return [_surface(raw, row, (height, width)) for row, (width, height) in pairs]
 
 
 def _surface(raw: SurfaceOutput, row: int, size: Size) -> Tensor:
