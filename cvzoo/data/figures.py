@@ -96,11 +96,11 @@ class Figures:
 
 def draw_figures(image: np.ndarray, count: int, rng: Generator) -> Figures:
     """Draw people on an image, (3, H, W) uint8, later ones over earlier ones."""
-    size = image.shape[1:]
-    part, uv = np.zeros(size, np.uint8), np.zeros((2, *size), np.float32)
-    owner, areas = np.zeros(size, np.int16), np.zeros(count, np.int64)
+    height, width = image.shape[1:]
+    part, uv = np.zeros((height, width), np.uint8), np.zeros((2, height, width), np.float32)
+    owner, areas = np.zeros((height, width), np.int16), np.zeros(count, np.int64)
     for number in range(count):
-        own, own_uv = _figure(*size, rng)
+        own, own_uv = _figure(height, width, rng)
         shown = own > 0
         image[:, shown] = _colours(own[shown], own_uv[:, shown], rng)
         part[shown] = own[shown]

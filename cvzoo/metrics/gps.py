@@ -22,10 +22,11 @@ from cvzoo.metrics.coco import CocoResult
 from cvzoo.metrics.geometry import Geometry
 from cvzoo.metrics.surface_pairs import Found, Pairs, compare
 
-Mode = Literal["gps", "gpsm", "iou"]
-"""What a detection is judged by: GPS, GPSm or the masks' IoU alone."""
-MODES: tuple[Mode, ...] = ("gps", "gpsm")
-"""Those of the task."""
+Judged = Literal["gps", "gpsm"]
+"""What the task judges a detection by."""
+Mode = Judged | Literal["iou"]
+"""The same, or the masks' IoU alone."""
+MODES: tuple[Judged, ...] = ("gps", "gpsm")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e10), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
@@ -65,7 +66,20 @@ def evaluate_gps(
             per_class={mode: {name: _mean(found.precision[:, :, k, 0]) for k, name in enumerate(names)}},
             precision_recall={mode: _precision_recall(found.precision[..., 0])},
         )
-    return result
+    return result | CocoResult(_at_points(pairs), {}, {})
+
+
+def _at_points(pairs: list[list[Pairs]]) -> dict[str, float]:
+    """Of the annotated points that the boxes found for their people cover: how many, whose part is right, and of these
+    the mean distance in U and V. -1 where there are none.
+    """
+    readings = [own.read for images in pairs for own in images]
+    covered, points, right, error = (sum(values) for values in zip((0, 0, 0, 0.0), *readings))
+    return {
+        "point_covered": covered / points if points else -1.0,
+        "point_accuracy": right / covered if covered else -1.0,
+        "point_uv_error": error / right if right else -1.0,
+    }
 
 
 def all_pairs(

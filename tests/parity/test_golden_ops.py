@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import parity.test_golden_corners  # whose cases are known, too
+import parity.test_golden_gps
 import parity.test_golden_surfaces  # noqa: F401
 import pytest
 import torch
