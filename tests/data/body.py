@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cvzoo.data.smpl import DISTANCE_FILE, SYMMETRY_FILE, TRANSFORM_FILE, UV_FILE
 
@@ -14,7 +15,7 @@ VERTICES, PLACES = 60, 50
 
 def write_body(folder: Path) -> np.ndarray:
     """Write all four; returns (50, 50) distances."""
-    from scipy.io import savemat
+    savemat = pytest.importorskip("scipy.io", reason="MATLAB files need scipy (extra dev)").savemat
 
     rng = np.random.default_rng(0)
     parts = np.arange(VERTICES) % 24 + 1

@@ -15,7 +15,7 @@ def places(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray
 
 def test_shortest_ways_over_a_closed_mesh_are_arcs_of_great_circles() -> None:
     """Dijkstra's way along edges is longer than the arc, by a few percent on a fine mesh; places are off by an edge."""
-    mesh = sphere(steps=24)
+    mesh = sphere(steps=8)
     rng = np.random.default_rng(0)
     parts, uv = places(rng, 60)
     found, found_uv = places(rng, 240)
@@ -29,7 +29,7 @@ def test_shortest_ways_over_a_closed_mesh_are_arcs_of_great_circles() -> None:
 
 def test_a_way_leads_over_seams() -> None:
     """Two parts meet at an edge: places on both sides of it are near, and the seam's own vertices are one place."""
-    mesh = sphere(steps=24)
+    mesh = sphere(steps=8)
     one, other = np.array([[1.0, 0.5]]), np.array([[0.0, 0.5]])
     assert mesh.geometry.distances(np.array([1]), one, np.array([[2]]), other[None])[0, 0] <= 2 * mesh.edge
 
