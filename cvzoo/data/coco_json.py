@@ -140,7 +140,9 @@ def _read_objects(
     labels = {category: label for label, category in enumerate(sorted(categories))}
     objects: list[_Object] = []
     seen = 0
-    for annotation in _checked(content, "annotations", ("id", "image_id", "category_id", "bbox"), file, findings):
+    keys = ("id", "image_id", "category_id", "bbox")
+    own_ids = not surfaces  # DensePose's own files repeat some, which nobody asks for
+    for annotation in _checked(content, "annotations", keys, file, findings, own_ids):
         problem = _check_annotation(annotation, rows, categories, file) or _check_box(annotation, rows, images, file)
         if problem is not None:
             findings.errors.append(problem)
@@ -209,9 +211,9 @@ def _list(names: list[str]) -> str:
 
 
 def _checked(
-    content: dict[str, Any], part: str, keys: tuple[str, ...], file: Path, findings: Findings
+    content: dict[str, Any], part: str, keys: tuple[str, ...], file: Path, findings: Findings, own_ids: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """The records of a part that have the keys, with the right types and an id of their own."""
+    """The records of a part that have the keys, with the right types and, with `own_ids`, an id of their own."""
     ids: set[int] = set()
     for position, record in enumerate(content[part]):
         where = f"{part}[{position}]"
@@ -222,7 +224,7 @@ def _checked(
         if wrong is not None:
             problem = _of_part(part, record, file, f"{where} {wrong}", "give it, as COCO's format asks")
             findings.errors.append(problem)
-        elif record["id"] in ids:
+        elif own_ids and record["id"] in ids:
             reason = f"{where} repeats the id {record['id']}"
             findings.errors.append(_of_part(part, record, file, reason, "give every record its own id"))
         else:

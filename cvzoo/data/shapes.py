@@ -159,6 +159,7 @@ def draw(
     masks: bool = False,
     label_maps: bool = False,
     surfaces: bool = False,
+    figures: bool = False,
 ) -> Sample:
     """Draw one image of any size, with up to `objects` objects: those that others hide are not annotated.
 
@@ -166,14 +167,16 @@ def draw(
         masks: annotate masks too.
         label_maps: annotate a label map instead of objects.
         surfaces: draw people, and annotate their surfaces too.
+        figures: draw people.
     """
-    painting = paint(height, width, objects, np.random.default_rng(seed), figures=surfaces)
+    painting = paint(height, width, objects, np.random.default_rng(seed), figures or surfaces)
     return _annotate(painting, masks, label_maps, seed if surfaces else None)[0]
 
 
 def draw_for(data: Data, size: Size, objects: int, seed: int) -> Sample:
     """Draw one image with the kind of truth that the data have."""
-    return draw(*size, objects=objects, seed=seed, masks=data.masks, label_maps=data.semantic, surfaces=data.surfaces)
+    figures = data.source == "shapes" and data.shapes.figures
+    return draw(*size, objects, seed, data.masks, data.semantic, data.surfaces, figures)
 
 
 @dataclass(frozen=True)

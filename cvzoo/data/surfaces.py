@@ -26,7 +26,9 @@ from cvzoo.structures import Surface
 SIDE = 256
 """Points and masks are given on a square of this side, stretched over the box."""
 BOUNDS = {"dp_x": (0, SIDE), "dp_y": (0, SIDE), "dp_I": (1, len(PARTS)), "dp_U": (0, 1), "dp_V": (0, 1)}
-"""The lists of the points, and between which numbers theirs lie."""
+"""The lists of the points, and between which numbers theirs lie ..."""
+SLACK = {"dp_x": 16, "dp_y": 16, "dp_I": 0, "dp_U": 1 / 256, "dp_V": 1 / 256}
+"""... and how far beyond is taken for rounding."""
 REMEDY = "correct it as docs/dense_pose.md says, or leave surfaces out (--data.no-surfaces)"
 
 
@@ -145,10 +147,12 @@ def _points(annotation: dict[str, Any]) -> np.ndarray:
         raise ValueError(f"its points are not equally many: {counts}")
     for field, column in columns.items():
         low, high = BOUNDS[field]
-        if len(column) and not low <= column.min() <= column.max() <= high:
+        if len(column) and not low - SLACK[field] <= column.min() <= column.max() <= high + SLACK[field]:
             raise ValueError(f"its {field} has numbers outside {low}..{high}, {column.min():g} to {column.max():g}")
     if (columns["dp_I"] % 1).any():
         raise ValueError("its dp_I has parts that are not whole numbers")
+    for field in ("dp_U", "dp_V"):
+        columns[field] = columns[field].clip(0, 1)
     return np.stack(list(columns.values()), 1).astype(np.float32)
 
 

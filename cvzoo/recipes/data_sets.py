@@ -38,9 +38,9 @@ COCO_320 = Data(
 COCO_DENSE_POSE = Data(
     train=Split(
         images="train2014,val2014",
-        annotations="annotations/densepose_coco_2014_train.json,annotations/densepose_coco_2014_valminusminival.json",
+        annotations="annotations/densepose_train2014.json,annotations/densepose_valminusminival2014.json",
     ),
-    val=Split(images="val2014", annotations="annotations/densepose_coco_2014_minival.json"),
+    val=Split(images="val2014", annotations="annotations/densepose_minival2014.json"),
     surfaces=True,
 )
 """COCO's images of 2014 with DensePose's annotations: 32 421 images to train on, 1508 to evaluate; people only."""

@@ -112,8 +112,8 @@ def test_the_evaluation_sees_what_was_annotated(folder: Any) -> None:
     ("fields", "reason"),
     [
         ({"dp_x": [1.0, 2]}, "its points are not equally many: dp_x 2, dp_y 3, dp_I 3, dp_U 3, dp_V 3"),
-        ({"dp_x": [1.0, 2, 257]}, "its dp_x has numbers outside 0..256, 1 to 257"),
-        ({"dp_y": [-1.0, 2, 7]}, "its dp_y has numbers outside 0..256, -1 to 7"),
+        ({"dp_x": [1.0, 2, 300]}, "its dp_x has numbers outside 0..256, 1 to 300"),
+        ({"dp_y": [-20.0, 2, 7]}, "its dp_y has numbers outside 0..256, -20 to 7"),
         ({"dp_I": [0, 1, 2]}, "its dp_I has numbers outside 1..24, 0 to 2"),
         ({"dp_I": [1, 1.5, 2]}, "its dp_I has parts that are not whole numbers"),
         ({"dp_U": [0, 0.5, 1.5]}, "its dp_U has numbers outside 0..1, 0 to 1.5"),
@@ -131,6 +131,24 @@ def test_refused(folder: Any, fields: dict[str, Any], reason: str) -> None:
     folder.write(with_surface(folder, 2, **fields))
     with pytest.raises(DataError, match=f"image 2: annotation 20: {reason}.*; correct it as docs/dense_pose.md says"):
         opened(folder)
+
+
+def test_rounding_is_no_problem(folder: Any) -> None:
+    folder.write(with_surface(folder, 3, dp_x=[-0.5, 3, 257], dp_U=[-0.001, 0.5, 1.001]))
+    _, surface = opened(folder).target(1).surfaces or ()
+    assert surface is not None
+    assert surface.points_P2[:, 0].tolist() == [-0.5, 3, 257]
+    assert surface.uv_P2[:, 0].tolist() == [0, 0.5, 1]
+
+
+def test_ids_of_people_may_repeat(folder: Any) -> None:
+    """As in DensePose's own files of val2014; nothing asks for an annotation by its id."""
+    content = with_surface(folder, 3)
+    content["annotations"][5]["id"] = content["annotations"][3]["id"]
+    folder.write(content)
+    assert opened(folder).counts.tolist() == [2, 2, 2, 2]
+    with pytest.raises(DataError, match="repeats the id 21"):
+        CocoDataset.open(folder.root, Split(images="train", annotations="train.json"))
 
 
 def test_all_problems_at_once(folder: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,19 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from data.body import write_body
+from PIL import Image
 from tasks.people import CLASSES, answers, people, recipe
+from torchvision.transforms.functional import to_pil_image
 
+from cvzoo.data.build import build_dataset
+from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result
 from cvzoo.files import write_json
 from cvzoo.ops.masks import to_rle
 from cvzoo.ops.rle import encode
+from cvzoo.predict import predict_files
 from cvzoo.recipes.codec import to_json
+from cvzoo.recipes.data_sets import FIGURES
 from cvzoo.report.run_report import write_report
 from cvzoo.structures import Batch, Prediction
-from cvzoo.tasks import dense_pose, task_of
+from cvzoo.tasks import boxes, dense_pose, task_of
 from cvzoo.tasks.boxes import BoxEvaluation
 
 
@@ -155,10 +162,69 @@ def test_the_report(evaluation: BoxEvaluation, tmp_path: Path) -> None:
     assert len(gallery.legend) > 8
 
 
-def test_it_is_a_task() -> None:
-    class Config:
-        answer = "dense_pose"
+class Stub(torch.nn.Module):
+    """A model that knows the drawn people of the validation split."""
 
-    assert task_of(replace(recipe(), model=Config())) is dense_pose
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = answers(people())
+
+    def for_inference(self) -> Stub:
+        return self
+
+    def predict(self, batch: Batch) -> list[Prediction]:
+        return [self.known[image_id] for image_id in batch.image_ids]
+
+
+def stubbed() -> Any:
+    return replace(recipe(shapes=replace(FIGURES.shapes, val_images=6), workers=0), model=Config())
+
+
+class Config:
+    """Of the stub."""
+
+    answer = "dense_pose"
+    num_classes = 1
+
+
+def test_the_engine_evaluates_it(evaluation: BoxEvaluation) -> None:
+    recipe = stubbed()
+    found = evaluate(Stub(), build_dataset(recipe.data, "val"), recipe, torch.device("cpu"))  # type: ignore[arg-type]
+    assert found.figures.stats == evaluation.figures.stats
+
+
+@pytest.mark.parametrize("atlas", [False, True])
+def test_prediction_draws_surfaces_and_textures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atlas: bool) -> None:
+    monkeypatch.setattr("cvzoo.predict.with_weights", lambda recipe: recipe)
+    monkeypatch.setattr("cvzoo.predict.build_model", lambda recipe: (Stub(), recipe))
+    texture = tmp_path / "atlas.png" if atlas else None
+    if texture is not None:
+        Image.new("RGB", (40, 60), (250, 0, 250)).save(texture)
+    to_pil_image(people()[0].image).save(tmp_path / "image.png")
+    out = tmp_path / "out"
+    written = predict_files(stubbed(), [tmp_path / "image.png"], out, 0.0, "texture", texture)
+    assert [path.name for path in written] == ["image.png", "predictions.json", "image_texture.png"]
+    (known, *_) = answers(people()).values()
+    content = json.loads((out / "predictions.json").read_text())
+    assert content["categories"] == [{"id": 0, "name": "person"}]
+    assert [record["uv_shape"] for record in content["annotations"]] == [[*s.shape] for s in known.surfaces or ()]
+    worn = np.asarray(Image.open(out / "image_texture.png"))
+    before = people()[0].image.permute(1, 2, 0).numpy()
+    person = people().painting(0).owner > 0
+    assert (worn[~person] == before[~person]).all()
+    assert (worn[person] != before[person]).any(-1).mean() > 0.99
+    if atlas:
+        assert (worn[person] == (250, 0, 250)).all()
+
+
+def test_a_row_without_surfaces_has_no_texture() -> None:
+    with pytest.raises(ValueError, match=r"has no surfaces, which --show texture asks for; leave that out, or choose"):
+        boxes.look("texture", Stub(), recipe(), None)
+    with pytest.raises(ValueError, match="has no heat maps"):
+        dense_pose.look("heatmaps", Stub(), recipe(), None)
+
+
+def test_it_is_a_task() -> None:
+    assert task_of(stubbed()) is dense_pose
     assert dense_pose.class_names(recipe(), 1) == ["person"]
     assert dense_pose.views(recipe().data) == []
