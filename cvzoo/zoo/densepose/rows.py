@@ -78,7 +78,7 @@ OF_2019 = "taken for detectron2's recipe of 2019"
 
 def _detectron2(path: str, name: str, note: str, box: float, gps: float) -> Published:
     store = "https://dl.fbaipublicfiles.com/densepose"
-    return detectron2(path, name=name, page=PAGE, note=note, store=store, box_AP=box, GPS_AP=gps)
+    return detectron2(path, name=name, page=PAGE, note=note, store=store, box_AP=box, gps_AP=gps)
 
 
 def _of_2019(mem_gb: float, train: float, inf: float, box: float, gps: float) -> Reference:
@@ -86,7 +86,7 @@ def _of_2019(mem_gb: float, train: float, inf: float, box: float, gps: float) ->
     page = f"{DETECTRON2.replace('main', 'eb63aed8')}/projects/DensePose/doc/MODEL_ZOO.md"
     return Reference(
         name="detectron2",
-        results={"box_AP": box, "GPS_AP": gps},
+        results={"box_AP": box, "gps_AP": gps},
         page=page,
         note="October 2019",
         mem_gb=mem_gb,
@@ -109,7 +109,7 @@ SYSTEM = System(
             task="pose",
             backbone="R-50-FPN",
             schedule="s1x",
-            references=(original(note=OF_2019, box_AP=0.556, GPS_AP=0.463),),
+            references=(original(note=OF_2019, box_AP=0.556, gps_AP=0.463),),
         ),
         Row(
             recipe=densepose_r50_fpn_s1x_ms,
@@ -140,7 +140,7 @@ SYSTEM = System(
                 ),
             ),
             references=(
-                original(note=OF_2019, box_AP=0.576, GPS_AP=0.498),
+                original(note=OF_2019, box_AP=0.576, gps_AP=0.498),
                 _of_2019(mem_gb=3.2, train=0.281, inf=0.064, box=0.578, gps=0.498),
             ),
         ),
@@ -149,7 +149,7 @@ SYSTEM = System(
             task="pose",
             backbone="R-101-FPN",
             schedule="s1x",
-            references=(original(note=OF_2019, box_AP=0.573, GPS_AP=0.491),),
+            references=(original(note=OF_2019, box_AP=0.573, gps_AP=0.491),),
         ),
         Row(
             recipe=densepose_r101_fpn_s1x_ms,
@@ -180,7 +180,7 @@ SYSTEM = System(
                 ),
             ),
             references=(
-                original(note=OF_2019, box_AP=0.595, GPS_AP=0.512),
+                original(note=OF_2019, box_AP=0.595, gps_AP=0.512),
                 _of_2019(mem_gb=4.3, train=0.365, inf=0.076, box=0.595, gps=0.511),
             ),
         ),
