@@ -158,8 +158,11 @@ class Predict(Generic[Config]):
     """Folder for the drawn images and predictions.json, or label maps."""
     min_score: float = 0.3
     """Draw detections with at least this score; predictions.json holds them all."""
-    show: Literal["answers", "heatmaps"] = "answers"
-    """What is drawn: the answers, or also the heat maps of a detector by key points, in an image of their own."""
+    show: Literal["answers", "heatmaps", "texture"] = "answers"
+    """What is drawn: the answers, or also, in an image of their own, the heat maps of a detector by key points, or
+    people painted with a texture by a row of dense pose."""
+    texture: Path | None = None
+    """The texture: an image of 4 x 6 square tiles, one for each part, down its columns; None is a checkerboard."""
 
 
 def show(recipe: Recipe) -> None:
@@ -222,8 +225,8 @@ def predict(options: Predict) -> None:
     """Predict images: draws them and writes COCO JSON or label maps."""
     from cvzoo.predict import predict_files
 
-    heatmaps = options.show == "heatmaps"
-    for path in predict_files(options.recipe, options.images, options.output, options.min_score, heatmaps):
+    o = options
+    for path in predict_files(o.recipe, o.images, o.output, o.min_score, o.show, o.texture):
         print(path)
 
 
@@ -318,6 +321,7 @@ def data(
     train: Split = Data.train,
     val: Split = Data.val,
     masks: bool = False,
+    surfaces: bool = False,
     label_maps: LabelMaps = Data.label_maps,
 ) -> int:
     """Check a data set of COCO's format or of label maps: `cvzoo data check DIR` lists all its problems.
@@ -329,11 +333,13 @@ def data(
         train: the training split.
         val: the validation split.
         masks: check the objects' segmentations too.
+        surfaces: check the surfaces of people too.
         label_maps: what the numbers of label maps mean.
     """
     from cvzoo.data.check import check
 
-    found = check(Data(source=source, root=root, train=train, val=val, masks=masks, label_maps=label_maps))
+    parts = {"masks": masks, "surfaces": surfaces, "label_maps": label_maps}
+    found = check(Data(source=source, root=root, train=train, val=val, **parts))
     print(found)
     return 2 if found.errors else 0
 

@@ -1,4 +1,4 @@
-"""Prediction from Python and for the command line: images in, detections or label maps in their own pixels out."""
+"""Prediction from Python and for the command line: images in, answers in their own pixels out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from cvzoo.loading import Loaded
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Answer, Batch, Sample
 from cvzoo.tasks import task_of
-from cvzoo.tasks.task import Look
+from cvzoo.tasks.task import Look, Show
 from cvzoo.weights.class_count import class_count
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
@@ -117,8 +117,8 @@ class Predictor:
                     seen = see(place(batch, self.recipe.run, self.device))
                 yield from zip(batch.image_ids, seen)
 
-    def _heatmaps(self) -> Look:
-        return task_of(self.recipe).heatmaps(self._model, self.recipe)
+    def _look(self, show: Show, texture: Path | None) -> Look:
+        return task_of(self.recipe).look(show, self._model, self.recipe, texture)
 
     def _looked_at(self, look: Look, image: Tensor, answer: Answer, min_score: float) -> Image.Image:
         (sample,) = _samples([image])
@@ -127,21 +127,29 @@ class Predictor:
 
 
 def predict_files(
-    recipe: Recipe[Any], images: Sequence[Path], output: Path, min_score: float, heatmaps: bool = False
+    recipe: Recipe[Any],
+    images: Sequence[Path],
+    output: Path,
+    min_score: float,
+    show: Literal["answers"] | Show = "answers",
+    texture: Path | None = None,
 ) -> Iterator[Path]:
     """Predict image files and folders with all that is below them: write each drawn, and what was found in it.
 
     Of a detector that is predictions.json in COCO's format; of a row of semantic segmentation a label map per image.
-    With `heatmaps` each image is drawn once more, with what the model saw in it, as <name>_heatmaps.png.
+    To `show` heat maps or a texture draws each image once more, as <name>_heatmaps.png or <name>_texture.png.
+
+    Args:
+        texture: an atlas to paint people with; None takes a checkerboard.
 
     Yields: what has been written, as it is.
-    Raises: ValueError for images that are missing, an output folder that would change images given, and a row without
-        heat maps if they are asked for, before anything is written; and at the end DataError with every image that
-        cannot be read.
+    Raises: ValueError for images that are missing, an output folder that would change images given, and a row that does
+        not have what is to be shown, before anything is written; and at the end DataError with every image that cannot
+        be read.
     """
     files = named_files(images, output)
     predictor = Predictor(recipe)
-    look = predictor._heatmaps() if heatmaps else None  # before it has predicted in vain
+    look = None if show == "answers" else predictor._look(show, texture)  # before it has predicted in vain
     output.mkdir(parents=True, exist_ok=True)
     writer = task_of(recipe).writer(output, predictor.classes, predictor.category_ids, min_score)
     problems: list[Problem] = []
@@ -154,7 +162,7 @@ def predict_files(
         answer = predictor(image)
         yield from writer.add(file, name, image, answer)
         if look is not None:
-            path = output / f"{name}_heatmaps.png"
+            path = output / f"{name}_{show}.png"
             predictor._looked_at(look, image, answer, min_score).save(path)
             yield path
     yield from writer.finish()

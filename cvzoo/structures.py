@@ -35,6 +35,26 @@ def size_of(image: Tensor) -> Size:
     return (image.shape[-2], image.shape[-1])
 
 
+@dataclass(frozen=True)
+class Surface:
+    """What is annotated of one person's surface, as COCO DensePose does it.
+
+    Its charts are 24 parts of the body, each with coordinates U and V in 0..1.
+    """
+
+    frame: tuple[float, float, float, float]
+    """The annotated box, xyxy in the pixels of the image tensor, never clipped: points and map lie in it."""
+    points_P2: Tensor
+    """(P, 2) float32: x and y of the annotated points, 0..256 from the frame's left to right and top to bottom."""
+    parts_P: Tensor
+    """(P,) int64: the part of each point, 1..24."""
+    uv_P2: Tensor
+    """(P, 2) float32: U and V of each point."""
+    coarse: Tensor | None = None
+    """(256, 256) uint8: the coarse part of every place of the frame, 1..14, 0 where the person is not; None where
+    nobody outlined them."""
+
+
 @dataclass
 class Target:
     """The objects of one image, in the pixels of the image tensor they come with."""
@@ -47,17 +67,20 @@ class Target:
     """G masks, where the data set has been asked for them; they stay on the CPU."""
     label_map: Tensor | None = None
     """(H, W) uint8: the class of every pixel, IGNORE where none is known; of data sets of semantic segmentation."""
+    surfaces: list[Surface | None] | None = None
+    """G surfaces, None of a person without one, where the data set has been asked for them; they stay on the CPU."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Tensor | slice) -> Target:
-        return Target(self.boxes[index], self.labels[index], _rows(self.masks, index), self.label_map)
+        masks, surfaces = _rows(self.masks, index), _rows(self.surfaces, index)
+        return Target(self.boxes[index], self.labels[index], masks, self.label_map, surfaces)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
         move = {"device": device, "non_blocking": non_blocking}
         label_map = None if self.label_map is None else self.label_map.to(**move)
-        return Target(self.boxes.to(**move), self.labels.to(**move), self.masks, label_map)
+        return Target(self.boxes.to(**move), self.labels.to(**move), self.masks, label_map, self.surfaces)
 
     @staticmethod
     def empty() -> Target:
@@ -137,15 +160,20 @@ class Prediction:
     """(D,) int64."""
     masks: list[RLE] | None = None
     """D masks of the whole image, from a model that predicts them; `ops.masks.to_bitmap` unpacks one."""
+    surfaces: list[Tensor] | None = None
+    """D maps (3, h, w) uint8 of dense pose: part 0..24 (0 is none), 255 U, 255 V of every pixel of the box cut down to
+    whole pixels: from int(x1), int(y1) on, max(int(width), 1) by max(int(height), 1) of them."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __getitem__(self, index: Tensor | slice) -> Prediction:
-        return Prediction(self.boxes[index], self.scores[index], self.labels[index], _rows(self.masks, index))
+        masks, surfaces = _rows(self.masks, index), _rows(self.surfaces, index)
+        return Prediction(self.boxes[index], self.scores[index], self.labels[index], masks, surfaces)
 
     def to(self, device: torch.device | str) -> Prediction:
-        return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks)
+        surfaces = None if self.surfaces is None else [surface.to(device) for surface in self.surfaces]
+        return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks, surfaces)
 
 
 class View(NamedTuple):
@@ -178,7 +206,7 @@ class Segmentation:
 
 Answer = Prediction | Segmentation
 """What a model says of an image."""
-AnswerKind = Literal["boxes", "label_maps"]
+AnswerKind = Literal["boxes", "label_maps", "dense_pose"]
 """Which of them it says; `cvzoo/tasks/` has a module of each name that evaluates, saves and draws such answers."""
 
 

@@ -38,20 +38,24 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
     """One split, restricted as the recipe says.
 
     `data.limit` takes the first training images, of objects those with 2 to 12, for both splits. Otherwise training
-    leaves images without objects out, unless `data.keep_empty`; the evaluation uses every image.
+    leaves images without objects out, unless `data.keep_empty`, and with `data.surfaces` those without a surface; the
+    evaluation uses every image.
 
     Raises: DataError listing every problem of the split.
     """
     if data.semantic:
         return _semantic(data, "train" if data.limit else split)
     if data.source == "shapes":
-        dataset = ShapesDataset(data.shapes, "train" if data.limit else split, masks=data.masks)
+        name = "train" if data.limit else split
+        dataset = ShapesDataset(data.shapes, name, masks=data.masks, surfaces=data.surfaces)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
+    if split == "val" and data.limit is None:
+        return CocoDataset.open(data.root, data.val, data.masks, data.surfaces)
+    dataset = CocoDataset.open(data.root, data.train, data.masks, data.surfaces)
+    if data.surfaces:
+        dataset = _with_surfaces(dataset, data)
     if data.limit is not None:
-        return _limited(CocoDataset.open(data.root, data.train, data.masks), data.limit, data)
-    if split == "val":
-        return CocoDataset.open(data.root, data.val, data.masks)
-    dataset = CocoDataset.open(data.root, data.train, data.masks)
+        return _limited(dataset, data.limit, data)
     if data.keep_empty:
         return dataset
     kept = np.flatnonzero(dataset.counts)
@@ -60,6 +64,16 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         remedy = "annotate some, or train on background alone with --data.keep-empty"
         raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
     return dataset.select(kept)
+
+
+def _with_surfaces(dataset: CocoDataset, data: Data) -> CocoDataset:
+    """The images from which surfaces are learnt, as DensePose's recipes have it."""
+    dataset = dataset.with_surfaces()
+    if not len(dataset):
+        reason = "no person has an annotated surface (dp_x, dp_y, dp_I, dp_U and dp_V)"
+        remedy = "name DensePose's annotation files, or leave surfaces out (--data.no-surfaces)"
+        raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
+    return dataset
 
 
 def _semantic(data: Data, split: SplitName) -> LabelMapDataset | ShapesDataset:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cvzoo.data.coco import CocoDataset
+from cvzoo.data.coco import CocoDataset, coco_files
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
 from cvzoo.data.images import read_image
@@ -38,7 +38,7 @@ class Report:
 def check(data: Data) -> Report:
     """Check both splits of a data set: the annotations or label maps, and every image by decoding it.
 
-    Segmentations are checked with `data.masks`.
+    Segmentations are checked with `data.masks`, surfaces with `data.surfaces`.
     """
     report = Report()
     if data.source == "shapes":
@@ -74,22 +74,27 @@ def _decoded_size(path: Path) -> Size:
 
 
 def _check_coco(data: Data, split: Split, report: Report) -> None:
-    annotations, folder = data.root / split.annotations, data.root / split.images
+    try:
+        files = coco_files(data.root, split)
+    except DataError as error:
+        report.errors += error.problems
+        return
     findings = Findings()
-    index = read_index(annotations, folder, findings, data.masks)
+    index = read_index(files, findings, data.masks, data.surfaces)
     report.warnings += findings.warnings
     report.errors += findings.errors
     if index is None:
         return
-    dataset = CocoDataset(index, annotations, folder)
+    dataset = CocoDataset(index, [annotations for annotations, _ in files])
     missing = {problem.file for problem in findings.errors}
+    present = [i for i in range(len(dataset)) if dataset.path(i) not in missing and dataset.path(i).parent.is_dir()]
     with ThreadPoolExecutor(max(data.workers, 1)) as pool:  # decoding leaves Python's lock, so threads serve
-        present = [i for i in range(len(dataset)) if dataset.path(i) not in missing] if folder.is_dir() else []
         for problems in pool.map(lambda i: _decode(dataset, i), present):
             report.errors += problems
     report.summary.append(
-        f"{annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
+        f"{data.root / split.annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
         f"{len(index.labels)} objects, {len(index.classes)} classes"
+        + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,9 @@ class CocoDataset:
     Boxes are clipped to the image, labels count the categories by ascending id, crowds are left out.
     """
 
-    def __init__(self, index: Index, annotations: Path, folder: Path, rows: np.ndarray | None = None) -> None:
+    def __init__(self, index: Index, annotations: Sequence[Path], rows: np.ndarray | None = None) -> None:
         self._index = index
         self._annotations = annotations
-        self._folder = folder
         self.classes = index.classes
         self.category_ids = index.category_ids
         self._rows = np.arange(len(index.image_ids)) if rows is None else rows
@@ -44,28 +44,28 @@ class CocoDataset:
         self._ground_truth: dict[str, Any] | None = None
 
     @staticmethod
-    def open(root: Path, split: Split, masks: bool = False) -> CocoDataset:
-        """Read and check a split, with or without the objects' masks.
+    def open(root: Path, split: Split, masks: bool = False, surfaces: bool = False) -> CocoDataset:
+        """Read and check a split, with or without the objects' masks and surfaces.
 
         Raises: DataError listing every problem of the annotation file and every missing image.
         """
         if not root.is_dir():
             remedy = "name the data set's folder with --data.root"
             raise DataError([Problem(root, "the folder of the data set is missing", remedy)])
-        annotations, folder = root / split.annotations, root / split.images
+        files = coco_files(root, split)
         findings = Findings()
-        index = read_index(annotations, folder, findings, masks)
+        index = read_index(files, findings, masks, surfaces)
         if findings.errors or index is None:
             raise DataError(findings.errors)
         if findings.warnings:
             log.warning(
                 "%d objects or parts of them are skipped:\n%s", len(findings.warnings), listing(findings.warnings)
             )
-        return CocoDataset(index, annotations, folder)
+        return CocoDataset(index, [annotations for annotations, _ in files])
 
     def select(self, rows: np.ndarray) -> CocoDataset:
         """The data set of these positions only."""
-        return CocoDataset(self._index, self._annotations, self._folder, self._rows[rows])
+        return CocoDataset(self._index, self._annotations, self._rows[rows])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,25 +98,33 @@ class CocoDataset:
             category_ids=[self.category_ids[label] for label in before],
             labels=np.argsort(before)[self._index.labels],
         )
-        return CocoDataset(index, self._annotations, self._folder, self._rows)
+        return CocoDataset(index, self._annotations, self._rows)
 
     def path(self, index: int) -> Path:
         """The image's file."""
-        return self._folder / str(self._index.file_names[self._rows[index]])
+        row = self._rows[index]
+        return self._index.folders[self._index.folder_of[row]] / str(self._index.file_names[row])
 
     def target(self, index: int) -> Target:
         """The objects of an image, without decoding it."""
         span = self._span(index)
-        segments = self._index.segments
+        segments, surfaces = self._index.segments, self._index.surfaces
         return Target(
             boxes=torch.from_numpy(self._index.boxes[span].copy()),
             labels=torch.from_numpy(self.labels(index).copy()),
             masks=None if segments is None else [segments[number] for number in range(span.start, span.stop)],
+            surfaces=None if surfaces is None else [surfaces[number] for number in range(span.start, span.stop)],
         )
 
     def labels(self, index: int) -> np.ndarray:
         """(G,) int64 labels of the objects of an image."""
         return self._index.labels[self._span(index)]
+
+    def with_surfaces(self) -> CocoDataset:
+        """The images on which at least one person has a surface, of a data set that was opened with them."""
+        assert self._index.surfaces is not None
+        annotated = self._index.surfaces.annotated
+        return self.select(np.array([i for i in range(len(self)) if annotated[self._span(i)].any()], np.int64))
 
     def _span(self, index: int) -> slice:
         row = self._rows[index]
@@ -124,28 +132,45 @@ class CocoDataset:
 
     @property
     def ground_truth(self) -> dict[str, Any]:
-        """The annotation file restricted to these images, with crowds; read when first asked for.
+        """The annotation files restricted to these images, with crowds; read when first asked for.
 
         With masks it has the segmentations of `target`, and those masks' areas where the file has none; without, none.
+        Likewise with the fields of surfaces.
         """
         if self._ground_truth is None:
             self._ground_truth = self._read_ground_truth()
         return self._ground_truth
 
     def _read_ground_truth(self) -> dict[str, Any]:
-        content = json.loads(self._annotations.read_bytes())
+        contents = [json.loads(file.read_bytes()) for file in self._annotations]
         ids = set(self.image_ids.tolist())
-        images = {image["id"]: image for image in content["images"] if image["id"] in ids}
-        annotations = [a for a in content["annotations"] if a["image_id"] in ids]
+        images = {image["id"]: image for content in contents for image in content["images"] if image["id"] in ids}
+        annotations = [a for content in contents for a in content["annotations"] if a["image_id"] in ids]
         if self._index.segments is None:
             for annotation in annotations:
                 annotation.pop("segmentation", None)  # unchecked, and nobody asked for it
         else:
             annotations = [a for a in annotations if _complete(a, images[a["image_id"]])]
+        if self._index.surfaces is None:
+            for annotation in annotations:
+                for name in [name for name in annotation if name.startswith("dp_")]:
+                    del annotation[name]
         for annotation in annotations:  # COCO's own files have both, other people's often do not
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        return {"images": list(images.values()), "annotations": annotations, "categories": content["categories"]}
+        return {"images": list(images.values()), "annotations": annotations, "categories": contents[0]["categories"]}
+
+
+def coco_files(root: Path, split: Split) -> list[tuple[Path, Path]]:
+    """The annotation files of a split, each with the folder of its images.
+
+    Raises: DataError if there are not as many folders as files.
+    """
+    files, folders = split.annotations.split(","), split.images.split(",")
+    if len(files) != len(folders):
+        reason = f"{len(files)} annotation files have {len(folders)} folders of images"
+        raise DataError([Problem(root, reason, "name a folder for each file, separated by commas")])
+    return [(root / file, root / folder) for file, folder in zip(files, folders)]
 
 
 def _complete(annotation: dict[str, Any], image: dict[str, Any]) -> bool:

@@ -4,7 +4,8 @@ Errors (the run does not start): what cannot be meant, such as unknown or duplic
 non-finite numbers or wholly outside their image, missing images, and files of another format.
 Warnings (the box is skipped): boxes without area. COCO itself has some: annotations 918 and 2206849 of train2017.
 Silent: boxes that stick out of the image are clipped to it, as every reference does.
-Segmentations are read and checked where they are asked for: see segments.py.
+Segmentations and surfaces are read and checked where they are asked for: see segments.py and surfaces.py.
+A data set may lie in several files, each with a folder of images.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from cvzoo.data.problems import Findings, Problem, at
 from cvzoo.data.segments import Segments, pack, read_mask
+from cvzoo.data.surfaces import Annotated, Surfaces, pack_surfaces, read_surface
 from cvzoo.structures import Mask
 
 MIN_SIDE = 1e-5
@@ -39,6 +41,10 @@ class Index:
     """(N, 2) int32 height and width."""
     file_names: np.ndarray
     """(N,) str, relative to the folder of the images."""
+    folders: list[Path]
+    """Of the images of each annotation file."""
+    folder_of: np.ndarray
+    """(N,) uint8: the folder of each image."""
     boxes: np.ndarray
     """(G, 4) float32 xyxy, clipped to the image, sorted by image; crowds left out."""
     labels: np.ndarray
@@ -47,6 +53,19 @@ class Index:
     """(N + 1,) int64: the boxes of image n are offsets[n]:offsets[n + 1]."""
     segments: Segments | None
     """G masks, where they were asked for."""
+    surfaces: Surfaces | None
+    """G surfaces, where they were asked for."""
+
+
+@dataclass
+class _Records:
+    """What is sound in one annotation file, or in several."""
+
+    categories: dict[int, str] = field(default_factory=dict)
+    images: list[dict[str, Any]] = field(default_factory=list)
+    folder_of: list[int] = field(default_factory=list)
+    """Of each image."""
+    objects: list[_Object] = field(default_factory=list)
 
 
 class _Object(NamedTuple):
@@ -55,21 +74,56 @@ class _Object(NamedTuple):
     label: int
     box: list[float]
     mask: Mask
+    surface: Annotated | None
 
 
-def read_index(file: Path, folder: Path, findings: Findings, masks: bool = False) -> Index | None:
-    """Read annotation `file` of the images in `folder`, with or without masks; every problem goes to `findings`.
+def read_index(
+    files: Sequence[tuple[Path, Path]], findings: Findings, masks: bool = False, surfaces: bool = False
+) -> Index | None:
+    """Read annotation files, each of the images in its folder; every problem goes to `findings`.
 
-    Returns: the index of all that is sound, or None where nothing can be made of the file.
+    Args:
+        masks: read the segmentations too.
+        surfaces: read the surfaces of people too.
+
+    Returns: the index of all that is sound, or None where nothing can be made of a file.
     """
+    every = _Records()
+    read = [_read_file(file, folder, findings, masks, surfaces) for file, folder in files]
+    for number, ((file, _), own) in enumerate(zip(files, read)):
+        if own is None:
+            return None
+        _check_alike(every, own, file, findings)
+        before = len(every.images)
+        every.categories = own.categories
+        every.images += own.images
+        every.folder_of += [number] * len(own.images)
+        every.objects += [item._replace(row=before + item.row) for item in own.objects]
+    return _index(every, [folder for _, folder in files], masks, surfaces)
+
+
+def _read_file(file: Path, folder: Path, findings: Findings, masks: bool, surfaces: bool) -> _Records | None:
     content = load_json(file, findings)
     if content is None:
         return None
     categories = {c["id"]: c["name"] for c in _checked(content, "categories", ("id", "name"), file, findings)}
     images = list(_checked(content, "images", ("id", "file_name", "width", "height"), file, findings))
     _check_files(images, folder, findings)
-    objects = _read_objects(content, images, categories, file, findings, masks)
-    return _index(categories, images, objects, masks)
+    objects = _read_objects(content, images, categories, file, findings, masks, surfaces)
+    return _Records(categories, images, objects=objects)
+
+
+def _check_alike(before: _Records, own: _Records, file: Path, findings: Findings) -> None:
+    """What is wrong with a file beside those read before it."""
+    if not before.images:
+        return
+    if own.categories != before.categories:
+        reason = "its categories are not those of the split's other files"
+        findings.errors.append(Problem(file, reason, "give all the same categories"))
+    twice = {image["id"] for image in before.images} & {image["id"] for image in own.images}
+    if twice:
+        reason = f"{len(twice)} of its image ids are another file's of the split too, {min(twice)} for one"
+        findings.errors.append(Problem(file, reason, "give every image its own id"))
 
 
 def _read_objects(
@@ -79,13 +133,16 @@ def _read_objects(
     file: Path,
     findings: Findings,
     masks: bool,
+    surfaces: bool,
 ) -> list[_Object]:
     """The sound objects in the order of the file, crowds left out."""
     rows = {image["id"]: row for row, image in enumerate(images)}
     labels = {category: label for label, category in enumerate(sorted(categories))}
     objects: list[_Object] = []
     seen = 0
-    for annotation in _checked(content, "annotations", ("id", "image_id", "category_id", "bbox"), file, findings):
+    keys = ("id", "image_id", "category_id", "bbox")
+    own_ids = not surfaces  # DensePose's own files repeat some, which nobody asks for
+    for annotation in _checked(content, "annotations", keys, file, findings, own_ids):
         problem = _check_annotation(annotation, rows, categories, file) or _check_box(annotation, rows, images, file)
         if problem is not None:
             findings.errors.append(problem)
@@ -98,8 +155,9 @@ def _read_objects(
             findings.warnings.append(at(annotation, file, reason, "it is skipped; give it an area or remove it"))
         elif not annotation.get("iscrowd", 0):
             mask = read_mask(annotation, images[row], file, findings) if masks else []
+            surface = read_surface(annotation, file, findings) if surfaces else None
             if mask is not None:
-                objects.append(_Object(row, labels[annotation["category_id"]], box, mask))
+                objects.append(_Object(row, labels[annotation["category_id"]], box, mask, surface))
     if not seen and not findings.errors:
         findings.errors.append(Problem(file, "there is not a single box in it", "annotate some images"))
     return objects
@@ -153,9 +211,9 @@ def _list(names: list[str]) -> str:
 
 
 def _checked(
-    content: dict[str, Any], part: str, keys: tuple[str, ...], file: Path, findings: Findings
+    content: dict[str, Any], part: str, keys: tuple[str, ...], file: Path, findings: Findings, own_ids: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """The records of a part that have the keys, with the right types and an id of their own."""
+    """The records of a part that have the keys, with the right types and, with `own_ids`, an id of their own."""
     ids: set[int] = set()
     for position, record in enumerate(content[part]):
         where = f"{part}[{position}]"
@@ -166,7 +224,7 @@ def _checked(
         if wrong is not None:
             problem = _of_part(part, record, file, f"{where} {wrong}", "give it, as COCO's format asks")
             findings.errors.append(problem)
-        elif record["id"] in ids:
+        elif own_ids and record["id"] in ids:
             reason = f"{where} repeats the id {record['id']}"
             findings.errors.append(_of_part(part, record, file, reason, "give every record its own id"))
         else:
@@ -254,9 +312,10 @@ def _clipped(box: list[float], image: dict[str, Any]) -> list[float]:
     return [max(x, 0.0), max(y, 0.0), min(x + w, image["width"]), min(y + h, image["height"])]
 
 
-def _index(categories: dict[int, str], images: list[dict[str, Any]], objects: list[_Object], masks: bool) -> Index:
+def _index(records: _Records, folders: list[Path], masks: bool, surfaces: bool) -> Index:
     """Pack the records into arrays, the boxes sorted by image and otherwise in the order of the file."""
-    objects.sort(key=lambda item: item.row)
+    categories, images = records.categories, records.images
+    objects = sorted(records.objects, key=lambda item: item.row)
     rows = np.array([item.row for item in objects], np.int64)
     return Index(
         classes=[categories[i] for i in sorted(categories)],
@@ -264,8 +323,11 @@ def _index(categories: dict[int, str], images: list[dict[str, Any]], objects: li
         image_ids=np.array([image["id"] for image in images], np.int64),
         sizes=np.array([(image["height"], image["width"]) for image in images], np.int32).reshape(-1, 2),
         file_names=np.array([image["file_name"] for image in images], np.str_),
+        folders=folders,
+        folder_of=np.array(records.folder_of, np.uint8),
         boxes=np.array([item.box for item in objects], np.float32).reshape(-1, 4),
         labels=np.array([item.label for item in objects], np.int64),
         offsets=np.searchsorted(rows, np.arange(len(images) + 1)),
         segments=pack([item.mask for item in objects]) if masks else None,
+        surfaces=pack_surfaces([item.surface for item in objects]) if surfaces else None,
     )

@@ -14,10 +14,10 @@ class Split:
     """One part of a data set."""
 
     images: str
-    """Folder of the images, relative to the root."""
+    """Folder of the images, relative to the root. Several COCO-format files have one each, separated by commas."""
     annotations: str
-    """COCO-format JSON, or the folder of the label maps, relative to the root. Of several folders, separated by commas,
-    the first that has an image's label map counts."""
+    """COCO-format JSON, or the folder of the label maps, relative to the root. Several files or folders are separated
+    by commas: of files all count, of folders the first that has an image's label map."""
     lists: tuple[str, ...] = ()
     """Label maps: text files, relative to the root, that name the images, one a line: a name without suffix, or
     image and label map. None takes every image of the folder."""
@@ -37,6 +37,8 @@ class Shapes:
     """Each image shows 1 to this many objects."""
     label_maps: bool = False
     """Give every pixel a class, the background's among them, instead of every object a box."""
+    figures: bool = False
+    """Draw jointed figures of people instead of geometric shapes, with their surfaces for dense pose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,24 @@ class DataSet:
     learn at all)."""
     masks: bool = False
     """Read the objects' segmentations, and evaluate masks too."""
+    surfaces: bool = False
+    """Read the surfaces of people (dense pose), and train only on images where at least one person has one."""
+    charts: Literal["smpl", "flat"] = "smpl"
+    """Dense pose: what the parts of a surface are like. `smpl`: COCO's body, described by files in `data.smpl`.
+    `flat`: unconnected squares, whose mirror images are the same squares of the other side (the drawn figures)."""
+    smpl: Path = Path("data/smpl")
+    """Dense pose: folder of the files that describe COCO's body; docs/dense_pose.md lists them."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with these settings, each with the field's name."""
+        problems = []
+        if self.shapes.figures and self.shapes.label_maps:
+            problems.append("data.shapes.figures are objects without label maps; leave out data.shapes.label-maps")
+        if self.source == "shapes" and self.surfaces and not self.shapes.figures:
+            problems.append("data.surfaces: geometric shapes have none; draw people with data.shapes.figures")
+        if self.source == "shapes" and self.surfaces and self.charts != "flat":
+            problems.append("data.charts of drawn figures must be flat")
+        return problems
 
     @property
     def semantic(self) -> bool:
@@ -140,6 +160,9 @@ class Augmentation:
     """Training: brightness, contrast, saturation and hue change, each in every second image (SSD's distortion)."""
     flip: Share = 0.5
     """Training: probability of a horizontal flip."""
+    flip_uv_self_parts: bool = True
+    """Training on surfaces: a horizontal flip mirrors the coordinates on the torso too, which has no left and right
+    part. The first recipes of DensePose (until January 2020) left them as they were."""
 
     def problems(self) -> list[str]:
         """What is wrong with these settings, each with the field's name."""
@@ -172,6 +195,10 @@ class Data(Loading, Augmentation, Sizes, DataSet):
     """Source and preparation of the images."""
 
     def __post_init__(self) -> None:
-        problems = recipe_problems(self, "data.") or Sizes.problems(self) + Augmentation.problems(self)
+        problems = recipe_problems(self, "data.") or self._disagreements()
         if problems:
             raise ValueError("; ".join(problems))
+
+    def _disagreements(self) -> list[str]:
+        """What fits no other field, each with the field's name."""
+        return DataSet.problems(self) + Sizes.problems(self) + Augmentation.problems(self)

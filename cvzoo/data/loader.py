@@ -16,6 +16,7 @@ from torch import Generator
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from cvzoo.data.charts import charts_of
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.order import global_batches
@@ -33,6 +34,7 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
 
     def __init__(self, dataset: Dataset, data: Data, seed: int) -> None:
         self.dataset, self.data, self.seed = dataset, data, seed
+        charts_of(data)  # reads them once, before the workers start, and says at once what is missing
         self.resized_alike = data.scale_jitter is None and len(data.short_sides) == 1 and data.crop is None
         # Filled before the workers start, so that they share one copy (fork copies no memory on write-free pages).
         self.cached = [self._load(index) for index in range(len(dataset))] if data.cache else None

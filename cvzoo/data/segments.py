@@ -130,7 +130,7 @@ def _read_code(
 ) -> RLE | None:
     """pycocotools' compressed form of a compressed or plain code; None if it is unsound or of no pixel."""
     try:
-        lengths = _lengths(code, size)
+        lengths = run_lengths(code, size)
     except ValueError as error:
         findings.errors.append(at(annotation, file, f"its run-length code {error}", "encode the mask anew"))
         return None
@@ -142,7 +142,7 @@ def _read_code(
     return rle.from_counts(lengths.tolist(), size)
 
 
-def _lengths(code: dict[str, Any], size: Size) -> np.ndarray:
+def run_lengths(code: dict[str, Any], size: Size) -> np.ndarray:
     """Int64 pixels of each run of a code of an image of `size`; ValueError says what is wrong with it."""
     if code.get("size") != list(size):
         raise ValueError(f"has the size {code.get('size')!r:.40}, its image [height, width] = {list(size)}")

@@ -1,6 +1,6 @@
-"""The drawn data set: rectangles, ellipses and triangles on a busy background, exactly annotated, endless.
+"""The drawn data set: rectangles, ellipses and triangles, or people, on a busy background, exactly annotated, endless.
 
-Image i of a split is a pure function of (settings, split, i): nothing is stored or downloaded.
+Image i of a split is a pure function of (settings, split, i): nothing is stored or downloaded. figures.py draws people.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from numpy.random import Generator
 
 from cvzoo.data.config import Data, Shapes
 from cvzoo.data.dataset import digest_of
+from cvzoo.data.figures import Figures, draw_figures, surface_of
+from cvzoo.data.surfaces import surface_json
 from cvzoo.ops.masks import mask_json
 from cvzoo.ops.rle import encode
 from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
@@ -48,22 +50,30 @@ CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 """Each shape as the points (u, v) of the square -1..1 that it covers."""
 BACKGROUND = "background"
 """The class 0 of label maps; the shapes follow."""
+PERSON = "person"
+"""The class of drawn people."""
 
 
 class ShapesDataset:
-    """The drawn images of one split, with masks if asked for, or label maps if `settings` ask for them.
+    """The drawn images of one split, with masks or surfaces if asked for, or label maps if `settings` ask for them.
 
     See `ObjectDataset` and `LabelMapImages` for the attributes.
     """
 
     def __init__(
-        self, settings: Shapes, split: SplitName, indices: np.ndarray | None = None, masks: bool = False
+        self,
+        settings: Shapes,
+        split: SplitName,
+        indices: np.ndarray | None = None,
+        masks: bool = False,
+        surfaces: bool = False,
     ) -> None:
         count = settings.train_images if split == "train" else settings.val_images
         self._settings = settings
         self._split: SplitName = split
         self._masks = masks
-        self.classes = [BACKGROUND, *CLASSES] if settings.label_maps else list(CLASSES)
+        self._surfaces = surfaces
+        self.classes = [PERSON] if settings.figures else [BACKGROUND, *CLASSES] if settings.label_maps else [*CLASSES]
         first = 0 if settings.label_maps else 1
         self.category_ids = list(range(first, first + len(self.classes)))
         self.image_ids = np.arange(count) if indices is None else indices
@@ -72,7 +82,7 @@ class ShapesDataset:
 
     def select(self, rows: np.ndarray) -> ShapesDataset:
         """The data set of these positions only."""
-        return ShapesDataset(self._settings, self._split, self.image_ids[rows], self._masks)
+        return ShapesDataset(self._settings, self._split, self.image_ids[rows], self._masks, self._surfaces)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -104,12 +114,17 @@ class ShapesDataset:
 
     def _draw(self, index: int) -> tuple[Sample, np.ndarray]:
         image_id = int(self.image_ids[index])
-        rng = np.random.default_rng((0 if self._split == "train" else 1, image_id))
-        count = int(rng.integers(1, self._settings.max_objects + 1))
-        painting = paint(self._settings.size, self._settings.size, count, rng)
-        sample, areas = _annotate(painting, self._masks, self._settings.label_maps)
+        painting = self.painting(index)
+        surfaces_of = image_id if self._surfaces else None
+        sample, areas = _annotate(painting, self._masks, self._settings.label_maps, surfaces_of)
         sample.image_id = image_id
         return sample, areas
+
+    def painting(self, index: int) -> Painting:
+        """What there is to know of an image."""
+        rng = np.random.default_rng((0 if self._split == "train" else 1, int(self.image_ids[index])))
+        count = int(rng.integers(1, self._settings.max_objects + 1))
+        return paint(self._settings.size, self._settings.size, count, rng, self._settings.figures)
 
     @property
     def ground_truth(self) -> dict[str, Any]:
@@ -124,7 +139,9 @@ class ShapesDataset:
             sample, areas = self._draw(index)
             target = sample.target
             for number, (x1, y1, x2, y2) in enumerate(target.boxes.tolist()):
-                segmentation = {} if target.masks is None else {"segmentation": mask_json(target.masks[number])}
+                more = {} if target.masks is None else {"segmentation": mask_json(target.masks[number])}
+                surface = None if target.surfaces is None else target.surfaces[number]
+                more |= {} if surface is None else surface_json(surface)
                 annotations.append(
                     {
                         "id": len(annotations) + 1,  # not 0, which pycocotools takes for "unmatched"
@@ -133,7 +150,7 @@ class ShapesDataset:
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
                         "area": int(areas[number]),
                         "iscrowd": 0,
-                        **segmentation,
+                        **more,
                     }
                 )
         size = self._settings.size
@@ -145,19 +162,32 @@ class ShapesDataset:
         }
 
 
-def draw(height: int, width: int, objects: int, seed: int, masks: bool = False, label_maps: bool = False) -> Sample:
+def draw(
+    height: int,
+    width: int,
+    objects: int,
+    seed: int,
+    masks: bool = False,
+    label_maps: bool = False,
+    surfaces: bool = False,
+    figures: bool = False,
+) -> Sample:
     """Draw one image of any size, with up to `objects` objects: those that others hide are not annotated.
 
     Args:
         masks: annotate masks too.
         label_maps: annotate a label map instead of objects.
+        surfaces: draw people, and annotate their surfaces too.
+        figures: draw people.
     """
-    return _annotate(paint(height, width, objects, np.random.default_rng(seed)), masks, label_maps)[0]
+    painting = paint(height, width, objects, np.random.default_rng(seed), figures or surfaces)
+    return _annotate(painting, masks, label_maps, seed if surfaces else None)[0]
 
 
 def draw_for(data: Data, size: Size, objects: int, seed: int) -> Sample:
     """Draw one image with the kind of truth that the data have."""
-    return draw(*size, objects=objects, seed=seed, masks=data.masks, label_maps=data.semantic)
+    figures = data.source == "shapes" and data.shapes.figures
+    return draw(*size, objects, seed, data.masks, data.semantic, data.surfaces, figures)
 
 
 @dataclass(frozen=True)
@@ -172,6 +202,8 @@ class Painting:
     """(G,) int64: the label of each object."""
     areas: np.ndarray
     """(G,) int64: the pixels of each object before others hid it."""
+    figures: Figures | None = None
+    """Of drawn people: their parts and coordinates."""
 
     def shown(self) -> np.ndarray:
         """The numbers, from 1, of the objects that can be seen."""
@@ -191,9 +223,12 @@ class Painting:
         return table[self.owner]
 
 
-def paint(height: int, width: int, count: int, rng: Generator) -> Painting:
-    """Paint `count` objects, later ones over earlier ones."""
+def paint(height: int, width: int, count: int, rng: Generator, figures: bool = False) -> Painting:
+    """Paint `count` objects, or people, later ones over earlier ones."""
     image = _background(height, width, rng)
+    if figures:
+        people = draw_figures(image, count, rng)
+        return Painting(image, people.owner, np.zeros(count, np.int64), people.areas, people)
     owner = np.zeros((height, width), np.int16)
     shapes = list(CLASSES.values())
     labels, areas = np.zeros((2, count), np.int64)
@@ -250,8 +285,11 @@ def _colour(rng: Generator) -> np.ndarray:
     return rng.permuted(rng.integers((0, 0, 170), (80, 256, 256))).astype(np.uint8)
 
 
-def _annotate(painting: Painting, masks: bool, label_maps: bool) -> tuple[Sample, np.ndarray]:
-    """The sample with its objects or its label map; and the objects' areas."""
+def _annotate(painting: Painting, masks: bool, label_maps: bool, surfaces_of: int | None) -> tuple[Sample, np.ndarray]:
+    """The sample with its objects or its label map; and the objects' areas.
+
+    With a number, the surfaces of people are annotated too, at places that are drawn from it.
+    """
     sample = Sample(torch.from_numpy(painting.image), original_size=painting.owner.shape)
     if label_maps:
         sample.target = replace(Target.empty(), label_map=torch.from_numpy(painting.label_map()))
@@ -265,4 +303,8 @@ def _annotate(painting: Painting, masks: bool, label_maps: bool) -> tuple[Sample
     areas = np.array([np.count_nonzero(mask) for _, mask in objects], np.int64)
     codes: list[Mask] | None = [encode(mask) for _, mask in objects] if masks else None
     sample.target = Target(torch.from_numpy(boxes), torch.from_numpy(labels), codes)
+    if painting.figures is not None and surfaces_of is not None:
+        rng = np.random.default_rng(surfaces_of)
+        people = zip(painting.shown().tolist(), boxes.astype(int).tolist())
+        sample.target.surfaces = [surface_of(painting.figures, number, box, rng) for number, box in people]
     return sample, areas

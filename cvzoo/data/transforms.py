@@ -1,4 +1,4 @@
-"""Geometry and colour of the training images: uint8 tensors, boxes, masks. All randomness comes from a generator."""
+"""Geometry and colour of training images: uint8 tensors, boxes, masks, surfaces. All chance comes from a generator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional
 
+from cvzoo.data.charts import Charts, charts_of, flip_surface, scale_surface, shift_surface
 from cvzoo.data.config import Data
 from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.masks import crop_mask, flip_mask, pad_mask, scale_mask
-from cvzoo.structures import IGNORE, Mask, Sample, Size, Target
+from cvzoo.structures import IGNORE, Mask, Sample, Size, Surface, Target
 
 CROPS = 10
 """Places that are tried for a crop of several classes."""
@@ -40,7 +41,7 @@ def shortest_edge_size(size: Size, short_side: int, max_long_side: int, canvas: 
 
 
 def resize(sample: Sample, size: Size) -> Sample:
-    """Resize the image (antialiased bilinear, within two grey levels of PIL's), its boxes and masks."""
+    """Resize the image (antialiased bilinear, within two grey levels of PIL's), its boxes, masks and surfaces."""
     height, width = sample.size
     if size == (height, width):
         return sample
@@ -51,6 +52,7 @@ def resize(sample: Sample, size: Size) -> Sample:
         boxes,
         lambda mask: scale_mask(mask, sample.size, size),
         lambda label_map: resize_label_map(label_map, size),
+        lambda surface: scale_surface(surface, factors.tolist()),
     )
     return _changed(sample, resize_image(sample.image, size), target)
 
@@ -65,11 +67,21 @@ def resize_label_map(label_map_HW: Tensor, size: Size) -> Tensor:
     return F.interpolate(label_map_HW[None, None], size=size, mode="nearest")[0, 0]
 
 
-def flip(sample: Sample) -> Sample:
-    """Mirror left and right: x becomes W - x."""
+def flip(sample: Sample, charts: Charts | None = None) -> Sample:
+    """Mirror left and right: x becomes W - x. Surfaces need their `charts`."""
+
+    def flip_of(surface: Surface) -> Surface:
+        assert charts is not None, "a sample with surfaces"
+        return flip_surface(surface, width, charts)
+
     width = sample.size[1]
-    boxes = flip_boxes(sample.target.boxes, width)
-    target = _moved(sample.target, boxes, lambda mask: flip_mask(mask, width), lambda label_map: label_map.flip(-1))
+    target = _moved(
+        sample.target,
+        flip_boxes(sample.target.boxes, width),
+        lambda mask: flip_mask(mask, width),
+        lambda label_map: label_map.flip(-1),
+        flip_of,
+    )
     return _changed(sample, sample.image.flip(-1), target)
 
 
@@ -83,7 +95,11 @@ def crop(sample: Sample, top: int, left: int, size: Size) -> Sample:
     target = replace(sample.target, boxes=boxes)[kept]
     window = slice(top, top + height), slice(left, left + width)
     target = _moved(
-        target, target.boxes, lambda mask: crop_mask(mask, top, left, size), lambda label_map: label_map[window]
+        target,
+        target.boxes,
+        lambda mask: crop_mask(mask, top, left, size),
+        lambda label_map: label_map[window],
+        lambda surface: shift_surface(surface, -left, -top),
     )
     return _changed(sample, image, target)
 
@@ -172,6 +188,7 @@ def placed(sample: Sample, top: int, left: int, size: Size) -> Sample:
         boxes,
         lambda mask: pad_mask(mask, top, left, size),
         lambda label_map: F.pad(label_map, around, value=IGNORE),
+        lambda surface: shift_surface(surface, left, top),
     )
     return _changed(sample, image, target)
 
@@ -222,7 +239,7 @@ def _is_varied(label_map_HW: Tensor, max_share: float) -> bool:
 def train_augment(sample: Sample, data: Data, generator: Generator) -> Sample:
     """What follows the resize in training: horizontal flip and colour jitter."""
     if float(torch.rand((), generator=generator)) < data.flip:
-        sample = flip(sample)
+        sample = flip(sample, charts_of(data))
     if data.colour_jitter > 0:
         sample = colour_jitter(sample, data.colour_jitter, generator)
     if data.distort_colours:
@@ -240,11 +257,20 @@ def eval_resize(sample: Sample, data: Data) -> Sample:
     return _changed(sample, resize_image(sample.image, size), sample.target)
 
 
-def _moved(target: Target, boxes: Tensor, move: Callable[[Mask], Mask], move_map: Callable[[Tensor], Tensor]) -> Target:
-    """The same objects with new boxes, and their masks or the label map moved where there are any."""
+def _moved(
+    target: Target,
+    boxes: Tensor,
+    move: Callable[[Mask], Mask],
+    move_map: Callable[[Tensor], Tensor],
+    move_surface: Callable[[Surface], Surface],
+) -> Target:
+    """The same objects with new boxes, and their masks, surfaces or the label map moved where there are any."""
     masks = None if target.masks is None else [move(mask) for mask in target.masks]
     label_map = None if target.label_map is None else move_map(target.label_map)
-    return Target(boxes, target.labels, masks, label_map)
+    surfaces = None
+    if target.surfaces is not None:
+        surfaces = [None if surface is None else move_surface(surface) for surface in target.surfaces]
+    return Target(boxes, target.labels, masks, label_map, surfaces)
 
 
 def _changed(sample: Sample, image: Tensor, target: Target) -> Sample:

@@ -17,6 +17,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 Kind = Literal["box", "mask"]
+Measure = Literal["box", "mask", "gps", "gpsm"]
+"""What average precision is measured of; gps.py does the last two."""
 IouType = Literal["bbox", "segm"]
 Results = Sequence[dict[str, Any]]
 IOU_TYPES: dict[Kind, IouType] = {"box": "bbox", "mask": "segm"}
@@ -31,14 +33,16 @@ class CocoResult:
     """What an evaluation found. Every value lies in 0..1, or is -1 where no ground truth of that sort exists."""
 
     stats: dict[str, float]
-    """`box_AP`, `box_AP50`, `AP75`, `APs`, `APm`, `APl`, `AR1`, `AR10`, `AR100`, `ARs`, `ARm`, `ARl`; `mask_AP` ..."""
-    per_class: dict[Kind, dict[str, float]]
-    """AP by category name, of boxes and of masks."""
-    precision_recall: dict[Kind, dict[str, list[float]]]
-    """Mean precision over categories at `recall` 0, 0.01 .. 1, for IoU `0.50`, `0.75` and the mean over `0.50:0.95`."""
+    """`box_AP`, `box_AP50`, `AP75`, `APs`, `APm`, `APl`, `AR1`, `AR10`, `AR100`, `ARs`, `ARm`, `ARl`; `mask_AP` ...,
+    `gps_AP` ..."""
+    per_class: dict[Measure, dict[str, float]]
+    """AP by category name, of each measure."""
+    precision_recall: dict[Measure, dict[str, list[float]]]
+    """Mean precision over categories at `recall` 0, 0.01 .. 1, for IoU `0.50`, `0.75` and the mean over `0.50:0.95`,
+    or GPS."""
 
     def __or__(self, other: CocoResult) -> CocoResult:
-        """Both: boxes and masks of the same detections."""
+        """Both: boxes, masks and surfaces of the same detections."""
         return CocoResult(
             stats=self.stats | other.stats,
             per_class=self.per_class | other.per_class,

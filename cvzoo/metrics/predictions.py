@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
 from cvzoo.ops.masks import mask_json
 from cvzoo.structures import RLE, Prediction
@@ -16,7 +21,8 @@ def to_coco(
 ) -> list[dict[str, Any]]:
     """One dictionary per detection: `image_id`, `category_id`, `bbox` (x, y, width, height in pixels) and `score`.
 
-    Masks become `segmentation`, a compressed run-length code as text.
+    Masks become `segmentation`, a compressed run-length code as text. Surfaces become `uv_shape` and `uv_data`, as the
+    DensePose task has them.
 
     Args:
         predictions: one per image, in original image coordinates.
@@ -33,9 +39,10 @@ def to_coco(
     scores = torch.cat([prediction.scores for prediction in predictions]).tolist()
     images = [image_id for image_id, prediction in zip(image_ids, predictions) for _ in range(len(prediction))]
     masks = [{"segmentation": mask_json(m)} if m else {} for p in predictions for m in p.masks or [None] * len(p)]
+    surfaces = [{} if s is None else surface_json(s) for p in predictions for s in p.surfaces or [None] * len(p)]
     return [
-        {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": score, **mask}
-        for image, label, box, score, mask in zip(images, labels, boxes.tolist(), scores, masks)
+        {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": score, **mask, **surface}
+        for image, label, box, score, mask, surface in zip(images, labels, boxes.tolist(), scores, masks, surfaces)
     ]
 
 
@@ -48,12 +55,14 @@ def from_coco(
         found[detection["image_id"]].append(detection)
     labels = {category_id: label for label, category_id in enumerate(category_ids)}
     with_masks = any("segmentation" in detection for detection in detections)
+    with_surfaces = any("uv_data" in detection for detection in detections)
     return {
         image_id: Prediction(
             boxes=torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (d["bbox"] for d in ds)]).reshape(-1, 4),
             scores=torch.tensor([d["score"] for d in ds]),
             labels=torch.tensor([labels[d["category_id"]] for d in ds], dtype=torch.int64),
             masks=[_rle(d["segmentation"]) for d in ds] if with_masks else None,
+            surfaces=[read_surface(d) for d in ds] if with_surfaces else None,
         )
         for image_id, ds in found.items()
     }
@@ -61,3 +70,19 @@ def from_coco(
 
 def _rle(segmentation: dict[str, Any]) -> RLE:
     return {"size": segmentation["size"], "counts": segmentation["counts"].encode()}
+
+
+def surface_json(surface_3HW: Tensor) -> dict[str, Any]:
+    """A map of part, U and V as the fields of a result: its shape, and a PNG of three channels in base 64."""
+    data = io.BytesIO()
+    Image.fromarray(surface_3HW.permute(1, 2, 0).cpu().contiguous().numpy()).save(data, "PNG")
+    return {"uv_shape": list(surface_3HW.shape), "uv_data": base64.b64encode(data.getvalue()).decode("ascii")}
+
+
+def read_surface(result: dict[str, Any]) -> Tensor:
+    """(3, H, W) uint8: the inverse of `surface_json`. ValueError where the image is not of the stated shape."""
+    with Image.open(io.BytesIO(base64.b64decode(result["uv_data"]))) as image:
+        surface_3HW = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    if list(surface_3HW.shape) != list(result["uv_shape"]):
+        raise ValueError(f"uv_data holds an image of shape {list(surface_3HW.shape)}, not {result['uv_shape']}")
+    return surface_3HW

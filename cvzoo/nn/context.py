@@ -1,6 +1,6 @@
 """What lets a cell of a feature map know its surroundings: pooled regions, dilated convolutions, the whole image.
 
-Shape suffixes: N images, C channels, H W cells, P = H * W.
+Shape suffixes: N images, C channels, H W cells, P = H * W, Q those of every second row and column.
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ class ASPP(nn.Module):
         pool_norm: bool = True,
         pool_window: Size | None = None,
         fuse_kernel: Literal[1, 3] = 1,
+        fuse_norm: bool = True,
         dropout: float = 0.0,
         align_corners: bool = False,
     ) -> None:
@@ -117,6 +118,7 @@ class ASPP(nn.Module):
         Args:
             pool_norm: a norm in the pooling branch; a bias otherwise.
             pool_window: the pooling branch averages over windows of so many cells; None is the whole map.
+            fuse_norm: a norm in the fusing convolution; else it has neither norm nor bias.
             dropout: share of the output's values that are dropped in training.
         """
         super().__init__()
@@ -132,7 +134,8 @@ class ASPP(nn.Module):
                 self.atrous.append(ConvNorm(in_channels, channels, dilation=d, **after))
         after_pool: dict[str, Any] = after | {"norm": norm if pool_norm else None}
         self.pooled = ConvNorm(in_channels, channels, 1, **after_pool)
-        self.fuse = Fuse((len(dilations) + 2) * channels, channels, fuse_kernel, **after)
+        after_fuse: dict[str, Any] = after if fuse_norm else {"relu": True, "bias": False}
+        self.fuse = Fuse((len(dilations) + 2) * channels, channels, fuse_kernel, **after_fuse)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -182,3 +185,24 @@ class ContextBlock(nn.Module):
         share_NP = self.attention(x_NCHW).flatten(1).softmax(dim=1)
         mean_NC1 = x_NCHW.flatten(2) @ share_NP.unsqueeze(2).to(x_NCHW.dtype)
         return x_NCHW + self.transform(mean_NC1.unsqueeze(3))
+
+
+class NonLocal(nn.Module):
+    """Every cell adds a mean of all cells, weighted by how alike they are (1711.07971, embedded Gaussian, figure 2).
+
+    Only every second row and column is looked at (section 3.3). It starts as the identity.
+    """
+
+    def __init__(self, channels: int, *, norm_groups: int = 32) -> None:
+        super().__init__()
+        hidden = max(channels // 2, 1)
+        self.query, self.key, self.value = (nn.Conv2d(channels, hidden, 1) for _ in range(3))
+        self.out = ConvNorm(hidden, channels, 1, norm="group", norm_groups=norm_groups, bias=True)
+        assert isinstance(self.out.norm, nn.GroupNorm)
+        nn.init.zeros_(self.out.norm.weight)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        maps = self.query(x_NCHW), F.max_pool2d(self.key(x_NCHW), 2), F.max_pool2d(self.value(x_NCHW), 2)
+        query_NPC, key_NQC, value_NQC = (cells.flatten(2).transpose(1, 2) for cells in maps)
+        seen_NPC = F.scaled_dot_product_attention(query_NPC, key_NQC, value_NQC, scale=1.0)
+        return x_NCHW + self.out(seen_NPC.transpose(1, 2).unflatten(2, size_of(x_NCHW)))

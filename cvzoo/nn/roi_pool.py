@@ -71,8 +71,8 @@ def _pool_levels(
 def _pool_bags(maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: Tensor, config: RoIPoolConfig) -> Tensor:
     """The same as weighted sums of cells of all levels, many times faster than torchvision's kernel on a CPU."""
     cells_MC = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in maps])
-    if not len(boxes_R4):
-        return cells_MC.new_zeros(0, cells_MC.shape[1], config.size, config.size)
+    if not len(boxes_R4):  # of no cells, so that the maps get a gradient of 0 and not none at all
+        return cells_MC[:0, :, None, None].expand(-1, -1, config.size, config.size)
     sizes_L2 = torch.tensor([x.shape[2:] for x in maps])
     cells_L = sizes_L2.prod(dim=1)
     level_start_L = (cells_L.cumsum(0) - cells_L) * len(maps[0])

@@ -59,6 +59,14 @@ def pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     return both_GM.div_(either_GM)
 
 
+def paired_iou(boxes_M4: Tensor, others_M4: Tensor) -> Tensor:
+    """(M,): intersection over union of each box with the one in the same row."""
+    corner_M2 = torch.maximum(boxes_M4[:, :2], others_M4[:, :2])
+    both_M = (torch.minimum(boxes_M4[:, 2:], others_M4[:, 2:]) - corner_M2).clamp(min=0).prod(dim=1)
+    area_M, other_M = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_M4, others_M4))
+    return both_M / (area_M + other_M - both_M)
+
+
 def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     """Deltas (..., 4) from `anchors` to `boxes`: (dx / w, dy / h, log w ratio, log h ratio) * weights (R-CNN)."""
     anchor_wh = anchors[..., 2:] - anchors[..., :2]

@@ -72,8 +72,20 @@ def to_original(
 ) -> Prediction:
     """The detections of one image in original pixels, with their masks pasted where there are any.
 
-    Their labels are network outputs; `class_ids` (see ops/class_ids.py) turns them into classes of the data set.
     `masks_DSS` are the probabilities of the pixels under each box.
+    """
+    moved, kept = boxes_to_original(found, config, size, original_size, class_ids)
+    if masks_DSS is not None:
+        moved.masks = paste_masks(masks_DSS[kept], moved.boxes, original_size)
+    return moved
+
+
+def boxes_to_original(
+    found: Prediction, config: DetectConfig, size: Size, original_size: Size, class_ids: tuple[int, ...] = ()
+) -> tuple[Prediction, Tensor]:
+    """The boxes of one image in original pixels, and the rows of `found` they come from: those that are kept.
+
+    Their labels are network outputs; `class_ids` (see ops/class_ids.py) turns them into classes of the data set.
     """
     boxes = scale_boxes(found.boxes, size, original_size)
     boxes = boxes if config.clip_first else clip_boxes(boxes, original_size)
@@ -82,10 +94,7 @@ def to_original(
     if not config.drop_first:
         keep_D &= _large(moved, config)
     kept = torch.where(keep_D)[0]
-    moved = moved[kept]
-    if masks_DSS is not None:
-        moved.masks = paste_masks(masks_DSS[kept], moved.boxes, original_size)
-    return moved
+    return moved[kept], kept
 
 
 def _large(candidates: Prediction, config: DetectConfig) -> Tensor:

@@ -35,6 +35,16 @@ COCO_320 = Data(
 )
 """A few hundred images of COCO on a canvas of 320 x 320: small enough for a CPU. `--data.root` says where they lie."""
 
+COCO_DENSE_POSE = Data(
+    train=Split(
+        images="train2014,val2014",
+        annotations="annotations/densepose_train2014.json,annotations/densepose_valminusminival2014.json",
+    ),
+    val=Split(images="val2014", annotations="annotations/densepose_minival2014.json"),
+    surfaces=True,
+)
+"""COCO's images of 2014 with DensePose's annotations: 32 421 images to train on, 1508 to evaluate; people only."""
+
 SHAPES = Data(
     source="shapes",
     shapes=Shapes(size=128),
@@ -45,6 +55,9 @@ SHAPES = Data(
     workers=0,
 )
 """Drawn images of 128 x 128 pixels."""
+
+FIGURES = replace(SHAPES, shapes=replace(SHAPES.shapes, figures=True, max_objects=3), surfaces=True, charts="flat")
+"""Drawn people of 128 x 128 pixels with their surfaces."""
 
 SHAPES_LABEL_MAPS = replace(SHAPES, shapes=replace(SHAPES.shapes, label_maps=True))
 """The same with a class for every pixel."""

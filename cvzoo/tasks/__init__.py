@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def task_of(recipe: Recipe[Any]) -> Task:
     """What answers the recipe's model gives."""
-    from cvzoo.tasks import boxes, label_maps
+    from cvzoo.tasks import boxes, dense_pose, label_maps
 
-    tasks: dict[str, Task] = {"boxes": boxes, "label_maps": label_maps}
+    tasks: dict[str, Task] = {"boxes": boxes, "label_maps": label_maps, "dense_pose": dense_pose}
     return tasks[recipe.model.answer]

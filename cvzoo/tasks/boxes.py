@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from cvzoo.data.class_names import COCO
@@ -24,9 +25,13 @@ from cvzoo.structures import Batch, Prediction, Target, View, size_of
 from cvzoo.tasks.charts import class_chart, precision_recall_chart
 from cvzoo.tasks.draw_boxes import draw
 from cvzoo.tasks.draw_heatmaps import draw_heatmaps
-from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Shown, data_uri, no_heatmaps
+from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Show, Shown, data_uri, no_look
 
-PLURALS = {"box": "boxes", "mask": "masks"}
+PLURALS = {"box": "boxes", "mask": "masks", "gps": "surfaces (GPS)", "gpsm": "surfaces (GPSm)"}
+SIMILARITIES = {"gps": "GPS", "gpsm": "GPSm"}
+"""What thresholds are of, where it is not IoU."""
+Draw = Callable[..., Image.Image]
+"""`draw` or a function with the same arguments."""
 
 
 def check(recipe: Recipe[Any]) -> None:
@@ -61,7 +66,7 @@ class BoxEvaluation:
     """The figures of one split and the detections they were computed from; the same in every process."""
 
     figures: CocoResult
-    """Of boxes and, with `data.masks`, of masks."""
+    """Of boxes and, with `data.masks`, of masks; of surfaces, where they are found."""
     predictions: dict[int, Prediction]
     """By image id, in the order of the split."""
     category_ids: list[int]
@@ -126,25 +131,31 @@ def headline(metrics: Metrics) -> list[tuple[str, str]]:
 def results(metrics: Metrics) -> list[tuple[str, str, dict[str, float]]]:
     """COCO's numbers."""
     return [
-        (split, PLURALS[kind], {n.removeprefix(f"{kind}_"): v for n, v in found["stats"].items() if n.startswith(kind)})
+        (split, PLURALS[kind], stats_of(found["stats"], kind))
         for split, found in metrics.items()
         for kind in found["per_class"]
     ]
 
 
+def stats_of(stats: dict[str, float], kind: str) -> dict[str, float]:
+    """The figures of one kind, under names without it."""
+    return {name.removeprefix(f"{kind}_"): value for name, value in stats.items() if name.startswith(f"{kind}_")}
+
+
 def charts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     for split, found in metrics.items():
         for kind, curves in found["precision_recall"].items():
-            yield f"Precision and recall of {PLURALS[kind]}, {split}", precision_recall_chart(curves)
+            similarity = SIMILARITIES.get(kind, "IoU")
+            yield f"Precision and recall of {PLURALS[kind]}, {split}", precision_recall_chart(curves, similarity)
             yield f"AP of {PLURALS[kind]} by class, {split}", class_chart(found["per_class"][kind], "AP")
 
 
-def gallery(shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
+def gallery(shown: Sequence[Shown], classes: Sequence[str], draw: Draw = draw) -> Gallery:
     threshold = score_threshold(shown)
     return Gallery(
         note=f"Detections of score {threshold:.2f} and more: as many as there are objects in these images.",
         legend=[],
-        images=[_drawn(image, target, found, classes, threshold) for image, target, found in shown],
+        images=[_drawn(image, target, found, classes, threshold, draw) for image, target, found in shown],
     )
 
 
@@ -155,7 +166,9 @@ def score_threshold(shown: Sequence[tuple[Tensor, Target, Prediction]]) -> float
     return scores[min(max(objects, 1), len(scores)) - 1] if scores else 0.0
 
 
-def _drawn(image: Tensor, target: Target, found: Prediction, classes: Sequence[str], threshold: float) -> Drawn:
+def _drawn(
+    image: Tensor, target: Target, found: Prediction, classes: Sequence[str], threshold: float, draw: Draw
+) -> Drawn:
     return Drawn(
         truth=data_uri(draw(image, target, classes, long_side=LONG_SIDE)),
         found=data_uri(draw(image, found, classes, threshold, LONG_SIDE)),
@@ -175,6 +188,7 @@ class BoxWriter:
     classes: list[str]
     category_ids: Sequence[int]
     min_score: float
+    draw: Draw
     images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -189,7 +203,7 @@ class BoxWriter:
             self.annotations.append({"id": len(self.annotations) + 1, "iscrowd": 0, "area": area, **record})
         path = self.output / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw(image, answer, self.classes, self.min_score).save(path)
+        self.draw(image, answer, self.classes, self.min_score).save(path)
         return [path]
 
     def finish(self) -> list[Path]:
@@ -200,12 +214,14 @@ class BoxWriter:
         return [self.output / "predictions.json"]
 
 
-def writer(output: Path, classes: list[str], category_ids: Sequence[int], min_score: float) -> BoxWriter:
-    return BoxWriter(output, classes, category_ids, min_score)
+def writer(
+    output: Path, classes: list[str], category_ids: Sequence[int], min_score: float, draw: Draw = draw
+) -> BoxWriter:
+    return BoxWriter(output, classes, category_ids, min_score, draw)
 
 
-def heatmaps(model: Any, recipe: Recipe[Any]) -> Look:
-    """Of the detectors that find key points."""
-    if not isinstance(model, HeatmapDetector):
-        raise no_heatmaps(recipe)
+def look(show: Show, model: Any, recipe: Recipe[Any], texture: Path | None) -> Look:
+    """Heat maps, of the detectors that find key points."""
+    if show != "heatmaps" or not isinstance(model, HeatmapDetector):
+        raise no_look(show, recipe)
     return Look(model.heatmaps, draw_heatmaps)

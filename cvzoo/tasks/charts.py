@@ -33,12 +33,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def precision_recall_chart(curves: Mapping[str, Sequence[float]]) -> str:
-    """Precision over recall, one curve for each IoU."""
+def precision_recall_chart(curves: Mapping[str, Sequence[float]], similarity: str = "IoU") -> str:
+    """Precision over recall, one curve for each threshold of the similarity."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(xlabel="recall", ylabel="precision")
         for (name, precision), colour in zip((item for item in curves.items() if item[0] != "recall"), PALETTE):
-            axes.plot(curves["recall"], precision, color=colour, label=f"IoU {name}")
+            axes.plot(curves["recall"], precision, color=colour, label=f"{similarity} {name}")
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.legend()
         return svg_of(figure, "pr")

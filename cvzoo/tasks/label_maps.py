@@ -29,7 +29,7 @@ from cvzoo.structures import IGNORE, Batch, Segmentation, Size, View
 from cvzoo.tasks.charts import class_chart, confusion_chart
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_label_maps import draw_labels, label_image, occurring
-from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Shown, data_uri, no_heatmaps
+from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Show, Shown, data_uri, no_look
 
 READABLE = 30
 """More classes than these make no confusion matrix that can be read."""
@@ -258,6 +258,6 @@ def writer(output: Path, classes: list[str], category_ids: Sequence[int], min_sc
     return LabelMapWriter(output, classes)
 
 
-def heatmaps(model: Any, recipe: Recipe[Any]) -> Look:
-    """No model that gives label maps has any."""
-    raise no_heatmaps(recipe)
+def look(show: Show, model: Any, recipe: Recipe[Any], texture: Path | None) -> Look:
+    """There is nothing but the label maps."""
+    raise no_look(show, recipe)

@@ -21,7 +21,7 @@ SECTIONS = {
     "detection": Section(title="Detection", metrics=("box_AP",), summary=BOXES),
     "instance": Section(title="Instance segmentation", metrics=("box_AP", "mask_AP"), summary=(*BOXES, "mask_AP")),
     "segmentation": Section(title="Semantic segmentation", metrics=("mIoU",), summary=("mIoU", "mAcc", "aAcc")),
-    "pose": Section(title="Pose estimation", metrics=("box_AP", "GPS_AP"), summary=(*BOXES, "GPS_AP")),
+    "pose": Section(title="Pose estimation", metrics=("box_AP", "gps_AP"), summary=(*BOXES, "gps_AP", "gpsm_AP")),
 }
 SUMMARY = tuple(dict.fromkeys(name for section in SECTIONS.values() for name in section.summary))
 """All figures that a line about a run may show, in this order."""

@@ -1,4 +1,4 @@
-"""What the engine, reports and predictions ask of a kind of answer; `boxes` and `label_maps` are such modules."""
+"""What the engine, reports and predictions ask of a kind of answer; `boxes`, `label_maps` ... are such modules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from PIL import Image
 from torch import Tensor
@@ -20,6 +20,8 @@ Shown = tuple[Tensor, Target, Any]
 """(3, H, W) uint8 RGB with its ground truth and the answer, in the image's pixels."""
 Metrics = Mapping[str, Any]
 """metrics.json: by split, what an evaluation found."""
+Show = Literal["heatmaps", "texture"]
+"""What `cvzoo predict --show` draws beside the answers."""
 LONG_SIDE = 480
 """Images of a report are shown this large, in pixels."""
 
@@ -91,10 +93,10 @@ class Writer(Protocol):
 
 
 class Look(NamedTuple):
-    """A look at what a network makes of images before it answers."""
+    """Another look at images than their drawn answers: at what a network makes of them before it answers, say."""
 
     see: Callable[[Batch], list[Any]]
-    """What it sees in each image, in the pixels of the ORIGINAL image."""
+    """What a network sees in each image, in the pixels of the ORIGINAL image."""
     draw: Callable[[Tensor, Any, Any, float], Image.Image]
     """A (3, H, W) uint8 RGB image with what is seen in it, and the answers of at least a score, drawn on it."""
 
@@ -160,16 +162,21 @@ class Task(Protocol):
         """Of answers, to a folder that exists; what scores less than `min_score` is not drawn."""
         ...
 
-    def heatmaps(self, model: Any, recipe: Recipe[Any]) -> Look:
-        """A look at the model's heat maps. ValueError where it has none."""
+    def look(self, show: Show, model: Any, recipe: Recipe[Any], texture: Path | None) -> Look:
+        """What is drawn beside the answers: the model's heat maps, or people painted with a texture, an atlas in a file
+        or a drawn one. ValueError where there is no such thing.
+        """
         ...
 
 
-def no_heatmaps(recipe: Recipe[Any]) -> ValueError:
-    """What to say to whoever asks for heat maps that a model does not have."""
+def no_look(show: Show, recipe: Recipe[Any]) -> ValueError:
+    """What to say to whoever asks for what a model does not have."""
+    absent, having = {
+        "heatmaps": ("heat maps", "a detector by key points (docs/models.md lists them)"),
+        "texture": ("surfaces", "dense pose (docs/dense_pose.md)"),
+    }[show]
     return ValueError(
-        f"{recipe.row} has no heat maps, which --show heatmaps asks for; leave that out, or choose a row of a detector"
-        " by key points (docs/models.md lists them)"
+        f"{recipe.row} has no {absent}, which --show {show} asks for; leave that out, or choose a row of {having}"
     )
 
 

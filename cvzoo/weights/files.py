@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from cvzoo.unpickle import ArrayUnpickler
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys.rename import State
 
@@ -23,14 +23,6 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and Lightning put before every key."""
 DATA = ("classes", "category_ids", "digests")
 """What our own files say of the data that they were trained on."""
-ADMITTED = {
-    *(("numpy", name) for name in ("ndarray", "dtype")),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    *(("_codecs", "encode"), ("__builtin__", "bytes"), ("builtins", "bytes")),
-    ("collections", "OrderedDict"),
-}
-"""All that an array needs to come out of a pickle of any protocol; the fourth line is how old ones write its bytes."""
 
 
 class WeightsFile(NamedTuple):
@@ -127,7 +119,7 @@ def _read_torch(path: Path) -> Content:
 def _read_pickle(path: Path) -> Content:
     try:
         with path.open("rb") as file:
-            return _ArrayUnpickler(file, path).load(), {}
+            return ArrayUnpickler(file, lambda asked: _refused(path, asked)).load(), {}
     except WeightsError:
         raise
     except Exception as error:  # as above
@@ -140,19 +132,6 @@ READERS: dict[str, Callable[[Path], Content]] = {
     ".pt": _read_torch,
     ".pkl": _read_pickle,
 }
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds containers, scalars, strings and numpy arrays, and refuses every other class or function."""
-
-    def __init__(self, file: Any, path: Path) -> None:
-        super().__init__(file, encoding="latin1")  # detectron2's files are of Python 2's making
-        self.path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ADMITTED:
-            raise _refused(self.path, f"{module}.{name}")
-        return super().find_class(module, name)
 
 
 def _config_text(content: Any) -> str:

@@ -8,6 +8,7 @@ from cvzoo.zoo import (
     centernet,
     cornernet,
     deeplabv3plus,
+    densepose,
     faster_rcnn,
     fcn,
     fcos,
@@ -39,6 +40,7 @@ SYSTEMS: tuple[System, ...] = (
     deeplabv3plus.SYSTEM,
     gcnet.SYSTEM,
     treefilter.SYSTEM,
+    densepose.SYSTEM,
 )
 ROWS: dict[str, Row] = {row.name: row for system in SYSTEMS for row in system.rows}
 """Every row by name, in the order of the table."""

@@ -26,10 +26,15 @@ def torchvision(file: str, name: str = "torchvision", note: str = "", **results:
 
 
 def detectron2(
-    path: str, name: str = "detectron2", page: str = "MODEL_ZOO.md", note: str = "640-800", **results: float
+    path: str,
+    name: str = "detectron2",
+    page: str = "MODEL_ZOO.md",
+    note: str = "640-800",
+    store: str = DETECTRON2_STORE,
+    **results: float,
 ) -> Published:
     """A file of detectron2 or of one of its projects; nearly all were trained on short sides of 640 to 800 px."""
-    file = named_by_md5(f"{DETECTRON2_STORE}/{path}.pkl")
+    file = named_by_md5(f"{store}/{path}.pkl")
     return Published(name=name, file=file, results=results, page=f"{DETECTRON2}/{page}", note=note)
 
 
@@ -53,7 +58,13 @@ def cvpods(path: str, note: str = "", **results: float) -> Reference:
 
 
 def original(
-    mem_gb: float | None = None, train: float | None = None, inf: float | None = None, **results: float
+    mem_gb: float | None = None,
+    train: float | None = None,
+    inf: float | None = None,
+    note: str = "",
+    **results: float,
 ) -> Reference:
     """What the page states that this zoo started from; seconds of an iteration and of an image."""
-    return Reference(name=ORIGINAL_PAGE, results=results, mem_gb=mem_gb, train_s_per_iter=train, inf_s_per_im=inf)
+    return Reference(
+        name=ORIGINAL_PAGE, results=results, note=note, mem_gb=mem_gb, train_s_per_iter=train, inf_s_per_im=inf
+    )

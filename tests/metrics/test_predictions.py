@@ -5,7 +5,7 @@ import pytest
 import torch
 from pycocotools import mask as rle
 
-from cvzoo.metrics.predictions import to_coco
+from cvzoo.metrics.predictions import from_coco, read_surface, surface_json, to_coco
 from cvzoo.ops.rle import encode
 from cvzoo.structures import Prediction
 
@@ -38,3 +38,32 @@ def test_no_images_and_a_missing_id():
     assert to_coco([], [], [1]) == []
     with pytest.raises(ValueError, match="1 predictions for 0 image ids"):
         to_coco([Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))], [], [1])
+
+
+def surfaces(*sizes):
+    rng = torch.Generator().manual_seed(0)
+    return [torch.randint(0, 256, (3, *size), generator=rng, dtype=torch.uint8) for size in sizes]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (40, 3), (90, 70)])
+def test_a_surface_survives_its_text(size):
+    (surface,) = surfaces(size)
+    fields = json.loads(json.dumps(surface_json(surface)))
+    assert fields["uv_shape"] == [3, *size]
+    assert torch.equal(read_surface(fields), surface)
+    wrapped = {**fields, "uv_data": fields["uv_data"][:5] + "\n" + fields["uv_data"][5:]}  # as Python 2 wrote it
+    assert torch.equal(read_surface(wrapped), surface)
+    with pytest.raises(ValueError, match=r"uv_data holds an image of shape \[3, .*\], not \[3, 4, 4\]"):
+        read_surface({**fields, "uv_shape": [3, 4, 4]})
+
+
+def test_surfaces_are_in_the_results_and_come_back():
+    boxes, labels = torch.tensor([[0.5, 0.25, 5.0, 4.5], [1.0, 1.0, 3.0, 3.0]]), torch.tensor([0, 1])
+    first = Prediction(boxes, torch.tensor([0.5, 0.25]), labels, surfaces=surfaces((4, 4), (2, 2)))
+    nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), surfaces=[])
+    records = json.loads(json.dumps(to_coco([nothing, first], [5, 6], [3, 90])))
+    again = from_coco(records, [5, 6], [3, 90])
+    assert again[5].surfaces == []
+    assert torch.equal(again[6].boxes, boxes)
+    assert all(torch.equal(a, b) for a, b in zip(again[6].surfaces, first.surfaces, strict=True))
+    assert from_coco([], [5], [3])[5].surfaces is None

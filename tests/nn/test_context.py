@@ -1,13 +1,15 @@
 """Pyramid pooling, ASPP, context blocks; and the ResNet options of semantic segmentation."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from cvzoo.nn.context import ASPP, AtrousDepthwise, ContextBlock, Fuse, PyramidPooling
+from cvzoo.nn.context import ASPP, AtrousDepthwise, ContextBlock, Fuse, NonLocal, PyramidPooling
 from cvzoo.nn.inference import optimise_for_inference
 from cvzoo.nn.layers import ConvNorm
 from cvzoo.nn.resnet import ResNetConfig
@@ -190,3 +192,28 @@ def test_what_cannot_be_built(options, message):
 def test_resizing_to_the_same_size_does_nothing():
     x = torch.randn(1, 2, 3, 4)
     assert resize(x, (3, 4)) is x
+
+
+def test_a_non_local_block_is_a_mean_weighted_by_likeness() -> None:
+    """Cell by cell from the definition; keys and values are the largest of 2 x 2 cells."""
+    block = NonLocal(8, norm_groups=2)
+    x = torch.randn(2, 8, 6, 4)
+    torch.testing.assert_close(block(x), x)  # it starts as the identity
+    assert isinstance(block.out.norm, nn.GroupNorm)
+    nn.init.normal_(block.out.norm.weight)
+    query, key, value = block.query(x), F.max_pool2d(block.key(x), 2), F.max_pool2d(block.value(x), 2)
+    seen = torch.zeros_like(query)
+    for n, row, column in product(range(2), range(6), range(4)):
+        likeness = torch.einsum("c,chw->hw", query[n, :, row, column], key[n])
+        share = likeness.exp() / likeness.exp().sum()
+        seen[n, :, row, column] = (value[n] * share).sum(dim=(1, 2))
+    torch.testing.assert_close(block(x), x + block.out.norm(block.out.conv(seen)), atol=1e-5, rtol=1e-4)
+
+
+def test_an_aspp_may_fuse_without_norm_and_bias() -> None:
+    aspp = ASPP(4, 8, (2,), norm="group", norm_groups=2, fuse_norm=False)
+    assert aspp.fuse.norm is None
+    assert aspp.fuse.conv.bias is None
+    x = torch.randn(2, 4, 6, 6)
+    branches = [aspp.point(x), aspp.atrous[0](x), aspp.pooled(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, 6, 6)]
+    torch.testing.assert_close(aspp(x), aspp.fuse.conv(torch.cat(branches, dim=1)).relu(), atol=1e-5, rtol=1e-4)

@@ -21,7 +21,13 @@ WITHOUT_EFFECT = {
 """Options that no field has, and why nothing follows from them."""
 ON_C4 = {"MODEL.FPN": "there is no pyramid"}
 WITHOUT_CONVS = {"CONV_DIM": "the head has no convolutions"}
-HEADS = {"StandardROIHeads": False, "CascadeROIHeads": False, "Res5ROIHeads": True, "TridentRes5ROIHeads": True}
+HEADS = {
+    "StandardROIHeads": False,
+    "CascadeROIHeads": False,
+    "DensePoseROIHeads": False,
+    "Res5ROIHeads": True,
+    "TridentRes5ROIHeads": True,
+}
 """The reference's second stages, and whether they are on C4."""
 BACKBONES = {False: ["build_resnet_fpn_backbone"], True: ["build_resnet_backbone", "build_trident_resnet_backbone"]}
 """Its bodies with a pyramid, and on C4."""

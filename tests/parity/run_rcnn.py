@@ -17,6 +17,7 @@ from parity.compare import (
     tolerance,
 )
 from parity.golden import Case, Report
+from parity.run_surfaces import SURFACE_LOSSES, compare_surfaces
 from torch import Tensor
 
 from cvzoo.ops.masks import paste_values, to_bitmap
@@ -47,6 +48,8 @@ def run_rcnn(case: Case, config: Any) -> Report:
         partners = compare_detections(report, case, found, tolerance(case, "eval.detections"))
         if found[0].masks is not None:
             compare_masks(report, case, fast, batch, found, partners)
+        if found[0].surfaces is not None:
+            compare_surfaces(report, case, fast, batch, found, partners, numbers=fast is model)
     return report
 
 
@@ -98,6 +101,8 @@ def compare_steps(report: Report, case: Case, model: Any, batch: Batch) -> None:
         names |= {f"loss_box_reg_stage{k}": f"loss_box_{k}" for k in range(len(model.box_heads))}
     else:
         names |= {"loss_cls": "loss_cls", "loss_box_reg": "loss_box"}
+    if batch.targets[0].surfaces is not None:
+        names |= {name: ours for name, ours in SURFACE_LOSSES.items() if f"train.loss.{name}" in case.expected}
     if batch.targets[0].masks is not None:
         names["loss_mask"] = "loss_mask_0" if isinstance(model, CascadeRCNN) else "loss_mask"
         targets = [

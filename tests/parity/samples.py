@@ -13,8 +13,6 @@ from parity.options import Options
 from torch import Tensor
 
 MISSING = {
-    "ops/densepose_eval": "dense pose is not in the zoo yet",
-    "ops/densepose_loss": "dense pose is not in the zoo yet",
     "ops/keypoint_heatmaps": "keypoint heads are not in the zoo yet",
     "ops/losses/sigmoid_focal_loss_star": "no system of the zoo has this variant of the focal loss",
     "ops/swap_align2nat": "dense masks (1903.12174) are not in the zoo yet",

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import parity.test_golden_corners  # noqa: F401  # whose cases are known, too
+import parity.test_golden_corners  # whose cases are known, too
+import parity.test_golden_gps
+import parity.test_golden_surfaces  # noqa: F401
 import pytest
 import torch
 from parity.golden import GOLDEN

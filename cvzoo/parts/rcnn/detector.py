@@ -104,21 +104,31 @@ class TwoStage(Model, Generic[Config]):
         averaged (detectron2's GeneralizedRCNNWithTTA).
         """
         detect, original = self.config.box_head.detect, views[0].batch.original_sizes[0]
+        merged, maps = self.merged_detections(views)
+        masks = [mask for of_view, view in zip(maps, views) for mask in self._masks_in(of_view, merged, view)]
+        mean = torch.stack(masks).mean(dim=0) if masks else None
+        return to_original(merged, detect, original, original, self.config.class_ids, mean)
+
+    def merged_detections(self, views: list[View]) -> tuple[Prediction, list[list[Tensor]]]:
+        """The detections of all views of an image after one NMS, in original pixels; and the maps of each view."""
         seen = [self.detections(view.batch) for view in views]
         boxes = torch.cat([_in_original(found[0].boxes, view) for (found, _), view in zip(seen, views)])
         scores = torch.cat([found[0].scores for found, _ in seen])
         labels = torch.cat([found[0].labels for found, _ in seen])
-        merged = suppress(Prediction(boxes, scores, labels), detect, original)
-        masks = [mask for (_, maps), view in zip(seen, views) for mask in self._masks_in(maps, merged, view)]
-        mean = torch.stack(masks).mean(dim=0) if masks else None
-        return to_original(merged, detect, original, original, self.config.class_ids, mean)
+        original = views[0].batch.original_sizes[0]
+        merged = suppress(Prediction(boxes, scores, labels), self.config.box_head.detect, original)
+        return merged, [maps for _, maps in seen]
 
     def _masks_in(self, maps: list[Tensor], merged: Prediction, view: View) -> list[Tensor]:
         """One (D, S, S): what a view makes of the masks of the merged boxes; none from a model without masks."""
-        boxes = scale_boxes(merged.boxes, view.batch.original_sizes[0], view.size)
-        boxes = flip_boxes(boxes, view.size[1]) if view.flipped else boxes
-        masks = self.masks(maps, [Prediction(boxes, merged.scores, merged.labels)]) or []
+        masks = self.masks(maps, [Prediction(in_view(merged.boxes, view), merged.scores, merged.labels)]) or []
         return [mask_DSS.flip(-1) if view.flipped else mask_DSS for mask_DSS in masks]
+
+
+def in_view(boxes_D4: Tensor, view: View) -> Tensor:
+    """Boxes in original pixels in those of a view."""
+    boxes_D4 = scale_boxes(boxes_D4, view.batch.original_sizes[0], view.size)
+    return flip_boxes(boxes_D4, view.size[1]) if view.flipped else boxes_D4
 
 
 def _in_original(boxes_D4: Tensor, view: View) -> Tensor:

@@ -21,7 +21,7 @@ WHAT, ON_C4 = "Faster R-CNN", "Faster R-CNN on C4"
 SOURCES = (
     own(
         WHAT,
-        Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, pyramid.OURS), lacks=(stages.MASK_HEAD,)),
+        Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, pyramid.OURS), lacks=(stages.MASK_HEAD, stages.SURFACE_HEAD)),
         stages.on_pyramid,
     ),
     own(ON_C4, stages.OUR_C4, stages.on_c4),
@@ -40,7 +40,7 @@ SOURCES = (
         what=WHAT,
         marker=Marker(
             has=(stages.DETECTRON2_STAGES, stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_PYRAMID),
-            lacks=(stages.DETECTRON2_MASK_HEAD,),
+            lacks=(stages.DETECTRON2_OTHER_HEADS,),
         ),
         translate=rcnn.from_detectron2,
         config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
