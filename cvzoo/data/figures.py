@@ -96,18 +96,20 @@ class Figures:
 
 def draw_figures(image: np.ndarray, count: int, rng: Generator) -> Figures:
     """Draw people on an image, (3, H, W) uint8, later ones over earlier ones."""
-    height, width = image.shape[1:]
-    part, uv = np.zeros((height, width), np.uint8), np.zeros((2, height, width), np.float32)
-    owner, areas = np.zeros((height, width), np.int16), np.zeros(count, np.int64)
-    for number in range(count):
-        own, own_uv = _figure(height, width, rng)
-        shown = own > 0
-        image[:, shown] = _colours(own[shown], own_uv[:, shown], rng)
-        part[shown] = own[shown]
-        uv[:, shown] = own_uv[:, shown]
-        owner[shown] = number + 1
-        areas[number] = np.count_nonzero(shown)
-    return Figures(part, uv, owner, areas)
+    size = (image.shape[1], image.shape[2])
+    figures = Figures(
+        part=np.zeros(size, np.uint8),
+        uv=np.zeros((2, *size), np.float32),
+        owner=np.zeros(size, np.int16),
+        areas=np.zeros(count, np.int64),
+    )
+    for number in range(1, count + 1):
+        _draw_figure(figures, number, rng)
+        rows, columns = np.nonzero(figures.owner == number)
+        figures.areas[number - 1] = len(rows)
+        colours = _colours(figures.part[rows, columns], figures.uv[:, rows, columns], rng)
+        image[:, rows, columns] = colours
+    return figures
 
 
 def surface_of(figures: Figures, number: int, box: Sequence[int], rng: Generator) -> Surface:
@@ -134,8 +136,46 @@ def surface_of(figures: Figures, number: int, box: Sequence[int], rng: Generator
     )
 
 
-def _figure(height: int, width: int, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The parts and coordinates of a person anywhere in an image."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a figure stands in an image."""
+
+    figures: Figures
+    number: int
+    turn: np.ndarray
+    """(2, 2): places of the image from those of the body."""
+    inverse: np.ndarray
+    shift: np.ndarray
+    """Where the body's hips are."""
+
+    def window(self, corners: np.ndarray) -> tuple[slice, slice]:
+        """The pixels around these places of the body; none where they lie outside the image."""
+        places = corners @ self.turn.T + self.shift
+        left, top = (max(math.floor(place), 0) for place in places.min(0).tolist())
+        right, bottom = (max(math.ceil(place), 0) for place in places.max(0).tolist())
+        height, width = self.figures.part.shape
+        return slice(top, min(bottom, height)), slice(left, min(right, width))
+
+    def coordinates(self, window: tuple[slice, slice], axes: np.ndarray, origin: np.ndarray) -> list[np.ndarray]:
+        """Two (h, w): how far along each of two axes of the body, from an origin in it, the pixels' middles are."""
+        x0, y0 = (0.5 - self.turn @ origin - self.shift).astype(np.float32)
+        y = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] + y0
+        x = np.arange(window[1].start, window[1].stop, dtype=np.float32) + x0
+        return [across * x + down * y for across, down in (axes @ self.inverse).tolist()]
+
+    def fill(
+        self, window: tuple[slice, slice], inside_hw: np.ndarray, part: int | np.ndarray, u: np.ndarray, v: np.ndarray
+    ) -> None:
+        """Give pixels of a window a part and coordinates."""
+        self.figures.owner[window][inside_hw] = self.number
+        self.figures.part[window][inside_hw] = part
+        self.figures.uv[0][window][inside_hw] = u
+        self.figures.uv[1][window][inside_hw] = v
+
+
+def _draw_figure(figures: Figures, number: int, rng: Generator) -> None:
+    """Draw a person anywhere in the image."""
+    height, width = figures.part.shape
     front = bool(rng.random() < 0.5)
     scale = rng.uniform(*HEIGHTS) * min(height, width)
     bones, head = _pose(front, rng)
@@ -143,16 +183,14 @@ def _figure(height: int, width: int, rng: Generator) -> tuple[np.ndarray, np.nda
     towards_x = 1 if front else -1  # from the front, the body's left is on the image's right
     cosine, sine = scale * math.cos(lean), scale * math.sin(lean)
     turn = np.array([[towards_x * cosine, -sine], [towards_x * sine, cosine]])
-    joints = np.array([[bone.start, bone.end] for bone in bones] + [head]).reshape(-1, 2) @ turn.T
+    joints = np.concatenate([*((bone.start, bone.end) for bone in bones), head]) @ turn.T
     low, high = joints.min(0), joints.max(0)
     room = np.array([width, height]) - (high - low)
     shift = np.where(room > 0, rng.uniform(0.1, 0.9, 2) * room, room / 2) - low
-    part, uv = np.zeros((height, width), np.uint8), np.zeros((2, height, width), np.float32)
-    inverse = np.linalg.inv(turn)
+    place = _Place(figures, number, turn, np.linalg.inv(turn), shift)
     for bone in bones:
-        _draw_bone(part, uv, bone, turn, inverse, shift)
-    _draw_head(part, uv, head, front, turn, inverse, shift)
-    return part, uv
+        _draw_bone(place, bone)
+    _draw_head(place, head, front)
 
 
 def _pose(front: bool, rng: Generator) -> tuple[list[Bone], np.ndarray]:
@@ -186,9 +224,7 @@ def _chain(joint: np.ndarray, limbs: Iterable[tuple[Limb, float]], front: bool, 
     return bones
 
 
-def _draw_bone(
-    part: np.ndarray, uv: np.ndarray, bone: Bone, turn: np.ndarray, inverse: np.ndarray, shift: np.ndarray
-) -> None:
+def _draw_bone(place: _Place, bone: Bone) -> None:
     """Fill the pixels of a bone, a little longer than from joint to joint so that no gaps open between bones."""
     along = bone.end - bone.start
     length = math.hypot(*along)
@@ -198,48 +234,25 @@ def _draw_bone(
     outer = bone.outwards * np.array([direction[1], -direction[0]])
     widest = max(bone.widths)
     corners = np.array([start + t * length * direction + s * widest * outer for t in (0, 1) for s in (-1, 1)])
-    window = _window(corners, turn, shift, part.shape)
-    u_hw, outer_hw = _coordinates(window, np.array([direction / length, outer]) @ inverse, turn @ start + shift)
+    window = place.window(corners)
+    u_hw, outer_hw = place.coordinates(window, np.array([direction / length, outer]), start)
     inwards_hw = 0.5 - 0.5 * outer_hw / (bone.widths[0] + (bone.widths[1] - bone.widths[0]) * u_hw)
     inside = (u_hw >= 0) & (u_hw <= 1) & (inwards_hw >= 0) & (inwards_hw <= 1)
-    v_hw = bone.span[0] + (bone.span[1] - bone.span[0]) * inwards_hw
-    part[window][inside] = bone.part
-    uv[:, *window][:, inside] = u_hw[inside], v_hw[inside]
+    outermost, innermost = bone.span
+    v = outermost + (innermost - outermost) * inwards_hw[inside]
+    place.fill(window, inside, bone.part, u_hw[inside], v)
 
 
-def _draw_head(
-    part: np.ndarray,
-    uv: np.ndarray,
-    head: np.ndarray,
-    front: bool,
-    turn: np.ndarray,
-    inverse: np.ndarray,
-    shift: np.ndarray,
-) -> None:
+def _draw_head(place: _Place, head: np.ndarray, front: bool) -> None:
     """Fill an ellipse: its right and left half are parts of their own, on which V runs from the face to the back."""
     middle, top = head
     radii = np.array([0.065, middle[1] - top[1]])
-    corners = np.array([middle + radii * (x, y) for x in (-1, 1) for y in (-1, 1)])
-    window = _window(corners, turn, shift, part.shape)
-    x_hw, y_hw = _coordinates(window, inverse / radii[:, None], turn @ middle + shift)
+    window = place.window(np.array([middle + radii * (x, y) for x in (-1, 1) for y in (-1, 1)]))
+    x_hw, y_hw = place.coordinates(window, np.diag(1 / radii), middle)
     inside = x_hw * x_hw + y_hw * y_hw <= 1
-    v_hw = 0.5 * abs(x_hw) if front else 1 - 0.5 * abs(x_hw)
-    part[window][inside] = np.where(x_hw[inside] < 0, 23, 24)
-    uv[:, *window][:, inside] = 0.5 + 0.5 * y_hw[inside], v_hw[inside]
-
-
-def _window(corners: np.ndarray, turn: np.ndarray, shift: np.ndarray, size: tuple[int, ...]) -> tuple[slice, slice]:
-    """The pixels around these places of the body; none where they lie outside the image."""
-    places = corners @ turn.T + shift
-    (left, top), (right, bottom) = np.floor(places.min(0)).astype(int), np.ceil(places.max(0)).astype(int)
-    return slice(max(top, 0), min(max(bottom, 0), size[0])), slice(max(left, 0), min(max(right, 0), size[1]))
-
-
-def _coordinates(window: tuple[slice, slice], matrix: np.ndarray, origin: np.ndarray) -> list[np.ndarray]:
-    """Two (h, w): a matrix applied to the way from the origin, x and y in the image, to the middle of each pixel."""
-    y = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] + np.float32(0.5 - origin[1])
-    x = np.arange(window[1].start, window[1].stop, dtype=np.float32) + np.float32(0.5 - origin[0])
-    return [float(across) * x + float(down) * y for across, down in matrix]
+    x, y = x_hw[inside], y_hw[inside]
+    v = 0.5 * abs(x) if front else 1 - 0.5 * abs(x)
+    place.fill(window, inside, np.where(x < 0, 23, 24), 0.5 + 0.5 * y, v)
 
 
 def _colours(part_P: np.ndarray, uv_2P: np.ndarray, rng: Generator) -> np.ndarray:

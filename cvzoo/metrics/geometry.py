@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
-
-CHUNK = 2_000_000
-"""So many distances are computed at once in the search for the nearest vertex."""
 
 
 class Geometry(Protocol):
@@ -50,20 +49,37 @@ class MeshGeometry:
         apart_DP[near < 0] = np.inf
         return apart_DP
 
+    @cached_property
+    def _vertices(self) -> list[np.ndarray]:
+        """Those of each part, by its number."""
+        return [np.flatnonzero(self.parts_V == part) for part in range(self.parts_V.max() + 1)]
+
     def places(self, parts_N: np.ndarray, uv_N2: np.ndarray) -> np.ndarray:
         """(N,) int64: the place of each point; -1 where its part is 0."""
         places = np.full(len(parts_N), -1)
         for part in np.unique(parts_N[parts_N > 0]):
-            own, vertices = np.flatnonzero(parts_N == part), np.flatnonzero(self.parts_V == part)
-            places[own] = self.places_V[vertices[_nearest(uv_N2[own], self.uv_V2[vertices])]]
+            own, vertices = np.flatnonzero(parts_N == part), self._vertices[part]
+            places[own] = self.places_V[vertices[_nearest()(uv_N2[own], self.uv_V2[vertices])]]
         return places
 
 
-def _nearest(points_N2: np.ndarray, vertices_V2: np.ndarray) -> np.ndarray:
+@lru_cache
+def _nearest() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Compiled when first asked for: an evaluation asks for billions of distances."""
+    import numba
+
+    return numba.njit(nogil=True)(_nearest_in_turn)
+
+
+def _nearest_in_turn(points_N2: np.ndarray, vertices_V2: np.ndarray) -> np.ndarray:
     """(N,) int64: which vertex is nearest to each point, the first of equally near ones."""
-    step = max(CHUNK // max(len(vertices_V2), 1), 1)
-    rows = [
-        ((points_N2[start : start + step, None] - vertices_V2) ** 2).sum(-1).argmin(1)
-        for start in range(0, len(points_N2), step)
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *rows])
+    found_N = np.zeros(len(points_N2), np.int64)
+    for point in range(len(points_N2)):
+        nearest = np.inf
+        for vertex in range(len(vertices_V2)):
+            u = points_N2[point, 0] - vertices_V2[vertex, 0]
+            v = points_N2[point, 1] - vertices_V2[vertex, 1]
+            if u * u + v * v < nearest:
+                nearest = u * u + v * v
+                found_N[point] = vertex
+    return found_N

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from metrics.sphere import PARTS, sphere
 
-from cvzoo.metrics.geometry import FlatGeometry, MeshGeometry
+from cvzoo.metrics.geometry import FlatGeometry
 
 
 def places(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,10 +58,11 @@ def test_flat_parts() -> None:
     assert apart[:, 0].tolist() == [pytest.approx(0.5), 0, np.inf]
 
 
-def test_many_points_are_searched_piecewise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_is_the_nearest_vertex_of_its_part() -> None:
     mesh = sphere(steps=6)
     parts, uv = places(np.random.default_rng(2), 300)
-    whole = mesh.geometry.places(parts, uv)
-    monkeypatch.setattr("cvzoo.metrics.geometry.CHUNK", 100)
-    assert np.array_equal(mesh.geometry.places(parts, uv), whole)
-    assert isinstance(mesh.geometry, MeshGeometry)
+    found = mesh.geometry.places(np.append(parts, 0), np.append(uv, [[0.5, 0.5]], axis=0))
+    assert found[-1] == -1
+    apart = np.linalg.norm(uv[:, None] - mesh.geometry.uv_V2, axis=-1)
+    apart[parts[:, None] != mesh.geometry.parts_V] = np.inf
+    assert np.array_equal(found[:-1], mesh.geometry.places_V[apart.argmin(1)])

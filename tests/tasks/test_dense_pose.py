@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tasks.people import CLASSES, answers, people, recipe
 from torchvision.transforms.functional import to_pil_image
 
 from cvzoo.data.build import build_dataset
+from cvzoo.data.smpl import MESH_FILES, SYMMETRY_FILES
+from cvzoo.data.surfaces import BOUNDS
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result
 from cvzoo.files import write_json
@@ -222,6 +225,17 @@ def test_a_row_without_surfaces_has_no_texture() -> None:
         boxes.look("texture", Stub(), recipe(), None)
     with pytest.raises(ValueError, match="has no heat maps"):
         dense_pose.look("heatmaps", Stub(), recipe(), None)
+
+
+def test_the_guide_draws_people(inside: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "dense_pose.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    exec(block, {})
+    assert Image.open(inside / "people.png").size == (480, 480)
+    for field in BOUNDS:
+        assert f"`{field}`" in guide
+    for name in (*MESH_FILES, *SYMMETRY_FILES):
+        assert f"`{name}`" in guide
 
 
 def test_it_is_a_task() -> None:
