@@ -205,7 +205,7 @@ def test_prediction_draws_surfaces_and_textures(tmp_path: Path, monkeypatch: pyt
         Image.new("RGB", (40, 60), (250, 0, 250)).save(texture)
     to_pil_image(people()[0].image).save(tmp_path / "image.png")
     out = tmp_path / "out"
-    written = predict_files(stubbed(), [tmp_path / "image.png"], out, 0.0, "texture", texture)
+    written = list(predict_files(stubbed(), [tmp_path / "image.png"], out, 0.0, "texture", texture))
     assert [path.name for path in written] == ["image.png", "predictions.json", "image_texture.png"]
     (known, *_) = answers(people()).values()
     content = json.loads((out / "predictions.json").read_text())

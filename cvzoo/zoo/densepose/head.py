@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Natural
+from cvzoo.fields import Count, Natural, NotNegative, Share
 from cvzoo.nn.context import ASPP, NonLocal
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
@@ -29,7 +29,7 @@ class SurfaceHeadConfig:
 
     pool: RoIPoolConfig = field(default_factory=lambda: RoIPoolConfig(size=14, sampling=2, aligned=False))
     """How the features of a box are sampled for the dense pose branch, whose maps are four times as fine."""
-    decoder_channels: int | None = None
+    decoder_channels: Count | None = None
     """Pool regions from one map, to which convolutions of so many channels bring all levels of the pyramid; None pools
     them from the level that fits their size."""
     decoder_norm: Norm | None = None
@@ -47,27 +47,27 @@ class SurfaceHeadConfig:
     """Norm of the dense pose branch's 3x3 convolutions (detectron2's DeepLab heads: group)."""
     norm_groups: Count = 32
     """Groups of all group norms in the dense pose branch; must divide its channels and the pyramid's."""
-    parts: int = 24
+    parts: Count = 24
     """Parts of the body, each with coordinates U and V of its own."""
-    coarse_parts: int = 15
+    coarse_parts: Count = 15
     """Outputs of the coarse segmentation: background and 14 parts, or 2 for background and person."""
     uv_confidence: UVConfidence | None = None
     """Predict how far off U and V are: equally in all directions, or more in one of them (detectron2's WC1, WC2)."""
-    uv_confidence_floor: float = 0.01
+    uv_confidence_floor: NotNegative = 0.01
     """The least variance that is predicted of U and V."""
     part_confidence: bool = False
     """Predict how sure both segmentations are, and multiply their scores with it (detectron2's WC1M, WC2M)."""
-    part_confidence_floor: float = 0.01
+    part_confidence_floor: NotNegative = 0.01
     """The least confidence that is predicted of a segmentation."""
-    positive_above: float = 0.7
+    positive_above: Share = 0.7
     """Foreground proposals that overlap their person by more than this IoU learn the surface."""
-    coarse_loss_weight: float = 2.0
+    coarse_loss_weight: NotNegative = 2.0
     """Weight of the loss of the coarse segmentation."""
-    part_loss_weight: float = 0.3
+    part_loss_weight: NotNegative = 0.3
     """Weight of the loss of the parts."""
-    uv_loss_weight: float = 0.1
+    uv_loss_weight: NotNegative = 0.1
     """Weight of the losses of U and V."""
-    uv_images: int = 2
+    uv_images: Count = 2
     """The losses of U and V are sums over the points of so many images (detectron2: those of one process), as the mean
     over all images of the batch makes them."""
 
