@@ -102,7 +102,7 @@ def test_files_are_drawn_and_listed(
     assert [Path(image["file_name"]).name for image in found["images"]] == ["0.png", "1.png", "2.png", "3.png"]
     expected = predictor(folder / "1.png")
     assert isinstance(expected, Prediction)
-    ours = [annotation for annotation in found["annotations"] if annotation["image_id"] == 1]
+    ours = [annotation for annotation in found["annotations"] if annotation["image_id"] == 2]  # they count from 1
     assert [annotation["score"] for annotation in ours] == pytest.approx(expected.scores.tolist(), abs=1e-5)
     assert {annotation["category_id"] for annotation in ours} <= {category["id"] for category in found["categories"]}
 

@@ -52,7 +52,7 @@ def test_fields_without_effect_are_no_change(recipe: Recipe[Any]) -> None:
 
 def test_fields_without_effect_exist(recipe: Recipe[Any]) -> None:
     resolved = to_json(recipe)
-    known = {"weights"} | {f"{part}.{field}" for part in ("data", "run") for field in resolved[part]}
+    known = {"weights", "weights_style"} | {f"{part}.{field}" for part in ("data", "run") for field in resolved[part]}
     assert known >= WITHOUT_EFFECT
     assert not WITHOUT_EFFECT & decisive(resolved).keys()
 

@@ -15,6 +15,7 @@ from cvzoo.data.build import build_dataset
 from cvzoo.data.shapes import draw
 from cvzoo.data.transforms import resize
 from cvzoo.engine.evaluate import evaluate
+from cvzoo.nn.model import Model
 from cvzoo.ops.boxes import flip_boxes, scale_boxes
 from cvzoo.ops.masks import paste_masks, to_bitmap
 from cvzoo.recipes import Recipe
@@ -99,7 +100,32 @@ def test_evaluation_at_several_scales_and_flipped(tmp_path: Path, row: str) -> N
     assert ("mask_AP" in evaluation.figures.stats) == ("mask" in row)
 
 
+class Blind(Model):
+    """Cannot merge views."""
+
+    raw = forward = predict = lambda self, batch: None
+
+
 def test_other_systems_say_that_they_cannot(tmp_path: Path) -> None:
-    recipe = tiny(tmp_path, data__test_flip=True)
-    with pytest.raises(ValueError, match=r"RetinaNet cannot merge several views of an image; leave out --data\."):
-        evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU)
+    with pytest.raises(ValueError, match=r"Blind cannot merge several views of an image; leave out --data\."):
+        boxes.check_model(Blind(), tiny(tmp_path, data__test_flip=True))
+    boxes.check_model(Blind(), tiny(tmp_path))
+
+
+def test_the_views_of_a_dense_detector_compete(tmp_path: Path) -> None:
+    """One view is the prediction; a mirrored image and its mirror image are answered alike, up to left and right."""
+    recipe = tiny(tmp_path)
+    torch.manual_seed(0)
+    model = recipe.model.build().eval()
+    batch = Batch.collate([draw(64, 64, objects=4, seed=1)], None)
+    batch.original_sizes = [(64, 64)]
+    plain = View(batch, flipped=False)
+    (alone,) = model.predict(batch)
+    same = model.predict_views([plain])
+    for name in ("boxes", "scores", "labels"):
+        torch.testing.assert_close(getattr(same, name), getattr(alone, name))
+    both = model.predict_views([plain, plain.mirrored()])
+    turned = replace(batch, images=batch.images.flip(-1))
+    mirrored = model.predict_views([View(turned, flipped=False), View(batch, flipped=True)])
+    torch.testing.assert_close(mirrored.scores, both.scores)
+    torch.testing.assert_close(flip_boxes(mirrored.boxes, 64), both.boxes)

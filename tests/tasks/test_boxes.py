@@ -103,7 +103,7 @@ def test_predictions_have_masks_of_the_whole_image(run: Result, tmp_path: Path) 
 def test_asking_a_detector_for_masks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = tiny(tmp_path / "runs", data__masks=True, schedule__iterations=1)
-    with pytest.raises(ValueError, match=r"retinanet_r18_fpn_shapes predicts boxes without masks; .*--data\.no-masks"):
+    with pytest.raises(ValueError, match=r"retinanet_r18_fpn_shapes predicts no masks, which --data\.masks asks for"):
         train(recipe)
 
 

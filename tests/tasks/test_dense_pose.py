@@ -22,6 +22,7 @@ from cvzoo.data.surfaces import BOUNDS
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result
 from cvzoo.files import write_json
+from cvzoo.loading import Loaded
 from cvzoo.ops.masks import to_rle
 from cvzoo.ops.rle import encode
 from cvzoo.predict import predict_files
@@ -199,17 +200,17 @@ def test_the_engine_evaluates_it(evaluation: BoxEvaluation) -> None:
 @pytest.mark.parametrize("atlas", [False, True])
 def test_prediction_draws_surfaces_and_textures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atlas: bool) -> None:
     monkeypatch.setattr("cvzoo.predict.with_weights", lambda recipe: recipe)
-    monkeypatch.setattr("cvzoo.predict.build_model", lambda recipe: (Stub(), recipe))
+    monkeypatch.setattr("cvzoo.predict.build_model", lambda recipe: Loaded(Stub(), recipe, {"classes": ["person"]}))
     texture = tmp_path / "atlas.png" if atlas else None
     if texture is not None:
         Image.new("RGB", (40, 60), (250, 0, 250)).save(texture)
     to_pil_image(people()[0].image).save(tmp_path / "image.png")
     out = tmp_path / "out"
     written = list(predict_files(stubbed(), [tmp_path / "image.png"], out, 0.0, "texture", texture))
-    assert [path.name for path in written] == ["image.png", "predictions.json", "image_texture.png"]
+    assert [path.name for path in written] == ["image.png", "image_texture.png", "predictions.json"]
     (known, *_) = answers(people()).values()
     content = json.loads((out / "predictions.json").read_text())
-    assert content["categories"] == [{"id": 0, "name": "person"}]
+    assert content["categories"] == [{"id": 1, "name": "person"}]
     assert [record["uv_shape"] for record in content["annotations"]] == [[*s.shape] for s in known.surfaces or ()]
     worn = np.asarray(Image.open(out / "image_texture.png"))
     before = people()[0].image.permute(1, 2, 0).numpy()
