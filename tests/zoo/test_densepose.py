@@ -177,6 +177,31 @@ def test_coarse_parts_of_a_region_are_the_nearest_and_none_outside_of_the_frame(
     assert parts[0].tolist() == [[0, 0, 0, 0, 3, 3, 3, 0]] * 8
 
 
+def test_with_half_cells_a_surface_is_learnt_where_it_is_predicted() -> None:
+    """Maps that are U itself at the cells' centres cost nothing, and give back U."""
+    config, box = SurfaceHeadConfig(coarse_parts=2, half_cells=True), torch.tensor([[0.0, 0, 64, 64]])
+    surface = surface_in(box[0])
+    u = (surface.points_P2[:, 0] / 256).clamp(0.1, 0.9)
+    points_P2 = torch.stack([256 * u, surface.points_P2[:, 1]], dim=1)
+    surface = replace(surface, points_P2=points_P2, uv_P2=torch.stack([u, u], dim=1))
+    target = Target(box, torch.zeros(1, dtype=torch.int64), surfaces=[surface])
+    ramp = ((torch.arange(16) + 0.5) / 16).expand(1, 25, 16, 16)
+    raw = outputs(config, 1)._replace(
+        u=ramp, v=ramp, coarse=torch.tensor([0.0, 1])[None, :, None, None].expand(1, 2, 16, 16)
+    )
+    losses = surface_losses(raw, matched_to(box, target), config)
+    assert (
+        losses["loss_u"]
+        < 1e-6
+        < surface_losses(raw, matched_to(box, target), replace(config, half_cells=False))["loss_u"]
+    )
+    (pixels,) = surfaces_of(raw, torch.tensor([0]), box)
+    shown = pixels[0] > 0
+    expected = (255 * (torch.arange(64) + 0.5) / 64).expand(64, 64)
+    inner = shown & (expected > 10) & (expected < 245)
+    assert (pixels[1] - expected)[inner].abs().max() <= 1.01
+
+
 @pytest.mark.parametrize("skewed", [False, True])
 def test_uncertain_losses_are_likelihoods_of_gaussians(skewed: bool) -> None:
     error, spread, skew = torch.randn(3, 5, 2), torch.randn(3, 5), torch.randn(3, 5, 2)

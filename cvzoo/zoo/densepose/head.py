@@ -61,6 +61,9 @@ class SurfaceHeadConfig:
     """The least confidence that is predicted of a segmentation."""
     positive_above: Share = 0.7
     """Foreground proposals that overlap their person by more than this IoU learn the surface."""
+    half_cells: bool = False
+    """Learn a surface at the centres of the maps' cells, where inference takes it to be; detectron2 learns it half a
+    cell off, which matters to small people."""
     coarse_loss_weight: NotNegative = 2.0
     """Weight of the loss of the coarse segmentation."""
     part_loss_weight: NotNegative = 0.3

@@ -24,14 +24,16 @@ def surface_losses(raw: SurfaceOutput, matched: Matched, config: SurfaceHeadConf
     """
     surfaces, person_R = matched.surfaces, matched.person_R
     boxes_R4, side = torch.cat(matched.boxes), raw.u.shape[-1]
-    place_RP2, inside_RP = places_of_points(surfaces.points_OP2[person_R], surfaces.frame_O4[person_R], boxes_R4, side)
+    points_RP2, frame_R4 = surfaces.points_OP2[person_R], surfaces.frame_O4[person_R]
+    place_RP2, inside_RP = places_of_points(points_RP2, frame_R4, boxes_R4, side, config.half_cells)
     part_RP = surfaces.part_OP[person_R]
     learnt_RP = (inside_RP & (part_RP > 0)).float()
     images = mean_over_processes(torch.tensor(float(len(matched.boxes)), device=boxes_R4.device))
     uv_weight = config.uv_loss_weight * config.uv_images / images
     uv = _uv_losses(raw, config, place_RP2, part_RP, surfaces.uv_OP2[person_R])
+    coarse = _coarse_loss(raw.coarse, matched, coarse_targets(surfaces, person_R, boxes_R4, side, config.half_cells))
     return {
-        "loss_coarse": config.coarse_loss_weight * _coarse_loss(raw.coarse, matched, boxes_R4) * learnt_RP.any(),
+        "loss_coarse": config.coarse_loss_weight * coarse * learnt_RP.any(),
         "loss_part": config.part_loss_weight * _part_loss(raw.parts, place_RP2, part_RP, learnt_RP),
         **{name: uv_weight * (loss_RP * learnt_RP).sum() for name, loss_RP in uv.items()},
     }
@@ -42,10 +44,10 @@ def _part_loss(logits_RKZZ: Tensor, place_RP2: Tensor, part_RP: Tensor, learnt_R
     return (loss_RP * learnt_RP).sum() / mean_over_processes(learnt_RP.sum()).clamp(min=1)
 
 
-def _coarse_loss(logits: Tensor, matched: Matched, boxes_R4: Tensor) -> Tensor:
-    """The mean over all cells of the regions whose person is outlined."""
-    side, outlined_R = logits.shape[-1], matched.surfaces.outlined_O[matched.person_R].float()
-    truth_RZZ = coarse_targets(matched.surfaces, matched.person_R, boxes_R4, side).clamp(max=logits.shape[1] - 1)
+def _coarse_loss(logits: Tensor, matched: Matched, part_RZZ: Tensor) -> Tensor:
+    """The mean over all cells of the regions whose person is outlined; of two outputs the second is for any part."""
+    outlined_R = matched.surfaces.outlined_O[matched.person_R].float()
+    truth_RZZ = part_RZZ.clamp(max=logits.shape[1] - 1)
     loss_R = F.cross_entropy(logits, truth_RZZ, reduction="none").mean(dim=(1, 2))
     return (loss_R * outlined_R).sum() / mean_over_processes(outlined_R.sum()).clamp(min=1)
 

@@ -63,9 +63,10 @@ def densepose_r18_fpn_shapes() -> Recipe:
             convs=4,
             channels=64,
             coarse_parts=2,
-            coarse_loss_weight=1.0,
+            half_cells=True,
+            coarse_loss_weight=5.0,
             part_loss_weight=1.0,
-            uv_loss_weight=0.1,
+            uv_loss_weight=0.02,
         ),
     )
     return replace(settings.shapes("densepose_r18_fpn_shapes", model), data=FIGURES)

@@ -100,28 +100,36 @@ def _stacked(people: list[Surface]) -> Surfaces:
     return Surfaces(frame_O4, points_OP2, part_OP, uv_OP2, coarse_OSS, outlined_O)
 
 
-def places_of_points(points_RP2: Tensor, frame_R4: Tensor, boxes_R4: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def places_of_points(
+    points_RP2: Tensor, frame_R4: Tensor, boxes_R4: Tensor, side: int, half_cells: bool = False
+) -> tuple[Tensor, Tensor]:
     """Where the points (in units of their frames) lie in maps of boxes, (R, P, 2) in cells; and (R, P): whether inside.
 
-    Point 0 is the centre of cell 0: the references know no half cells here.
+    0 is the centre of the first cell. That is the box's edge or, with `half_cells`, half a cell inside.
     """
     start_R12, size_R12 = (boxes_R4[:, :2].unsqueeze(1), (boxes_R4[:, 2:] - boxes_R4[:, :2]).unsqueeze(1))
     frame_size_R12 = (frame_R4[:, 2:] - frame_R4[:, :2]).unsqueeze(1)
     offset_RP2 = frame_R4[:, :2].unsqueeze(1) + points_RP2 * frame_size_R12 / SIDE - start_R12
     inside_RP = ((offset_RP2 >= 0) & (offset_RP2 < size_R12)).all(dim=2)
-    return offset_RP2 * side / size_R12, inside_RP
+    place_RP2 = offset_RP2 * side / size_R12
+    return place_RP2 - 0.5 if half_cells else place_RP2, inside_RP
 
 
-def coarse_targets(surfaces: Surfaces, person_R: Tensor, boxes_R4: Tensor, side: int) -> Tensor:
-    """(R, side, side) int64: the coarse part at the top-left corner of each cell of a box, 0 outside of the frame."""
+def coarse_targets(
+    surfaces: Surfaces, person_R: Tensor, boxes_R4: Tensor, side: int, half_cells: bool = False
+) -> Tensor:
+    """(R, side, side) int64: the coarse part at each cell of a box, 0 outside of the frame.
+
+    At its top-left corner or, with `half_cells`, at its centre.
+    """
     frame_R4 = surfaces.frame_O4[person_R]
-    row_RZ, in_row_RZ = _nearest(frame_R4[:, 1::2], boxes_R4[:, 1::2], side)
-    column_RZ, in_column_RZ = _nearest(frame_R4[:, 0::2], boxes_R4[:, 0::2], side)
+    row_RZ, in_row_RZ = _nearest(frame_R4[:, 1::2], boxes_R4[:, 1::2], side, half_cells)
+    column_RZ, in_column_RZ = _nearest(frame_R4[:, 0::2], boxes_R4[:, 0::2], side, half_cells)
     part_RZZ = surfaces.coarse_OSS[person_R[:, None, None], row_RZ.unsqueeze(2), column_RZ.unsqueeze(1)]
     return (part_RZZ * (in_row_RZ.unsqueeze(2) & in_column_RZ.unsqueeze(1))).long()
 
 
-def _nearest(frame_R2: Tensor, box_R2: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def _nearest(frame_R2: Tensor, box_R2: Tensor, side: int, half_cells: bool) -> tuple[Tensor, Tensor]:
     """Along one axis, (R, side): the cell of the frame that is nearest to each of a box; and whether there is one.
 
     The cells' centres reach from edge to edge of the frame. Computed in the order of the reference, which decides ties.
@@ -129,6 +137,7 @@ def _nearest(frame_R2: Tensor, box_R2: Tensor, side: int) -> tuple[Tensor, Tenso
     start_R1, size_R1 = frame_R2[:, :1], frame_R2[:, 1:] - frame_R2[:, :1]
     first_R1 = 2 * (box_R2[:, :1] - start_R1) / size_R1 - 1
     end_R1 = 2 * (box_R2[:, :1] + (box_R2[:, 1:] - box_R2[:, :1]) - start_R1) / size_R1 - 1
-    at_RZ = torch.arange(side, device=box_R2.device) / side * (end_R1 - first_R1) + first_R1
+    share_Z = (torch.arange(side, device=box_R2.device) + (0.5 if half_cells else 0.0)) / side
+    at_RZ = share_Z * (end_R1 - first_R1) + first_R1
     cell_RZ = ((at_RZ + 1) / 2 * (SIDE - 1)).round().long()
     return cell_RZ.clamp(0, SIDE - 1), (cell_RZ >= 0) & (cell_RZ < SIDE)
