@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
+from cvzoo.data.doubts import other_classes, same_splits
 from cvzoo.data.label_maps import LabelMapDataset
-from cvzoo.data.problems import DataError, Problem
+from cvzoo.data.problems import DataError, Problem, listing
 from cvzoo.data.shapes import ShapesDataset, SplitName
+
+log = logging.getLogger(__name__)
 
 
 def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
@@ -28,9 +33,10 @@ def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
     if problems:
         raise DataError(problems)
     train, val = built
-    if (train.category_ids, train.classes) != (val.category_ids, val.classes):
-        reason = "its categories are not those of the training split, so labels would change their meaning"
-        raise DataError([Problem(data.root / data.val.annotations, reason, "give both files the same categories")])
+    if data.source != "shapes" and data.limit is None and (same := same_splits(train, val, data.root)):
+        log.warning("%s", listing(same))
+    if other := other_classes(train, val, data.root / data.val.annotations):
+        raise DataError(other)
     return train, val
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from cvzoo.data.coco import CocoDataset, coco_files
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
+from cvzoo.data.dataset import Dataset
+from cvzoo.data.doubts import other_classes, same_splits
 from cvzoo.data.images import read_image
 from cvzoo.data.label_maps import read_split
 from cvzoo.data.problems import DataError, Findings, Problem, listing
@@ -48,18 +50,20 @@ def check(data: Data) -> Report:
         report.errors.append(problem)
     else:
         check_split = _check_label_maps if data.source == "label_maps" else _check_coco
-        for split in (data.train, data.val):
-            check_split(data, split, report)
+        train, val = (check_split(data, split, report) for split in (data.train, data.val))
+        if train is not None and val is not None:
+            report.errors += other_classes(train, val, data.root / data.val.annotations)
+            report.warnings += same_splits(train, val, data.root)
     return report
 
 
-def _check_label_maps(data: Data, split: Split, report: Report) -> None:
+def _check_label_maps(data: Data, split: Split, report: Report) -> Dataset | None:
     findings = Findings()
     dataset = read_split(data.root, split, data.label_maps, findings, measure=_decoded_size)
     report.warnings += findings.warnings
     report.errors = list(dict.fromkeys([*report.errors, *findings.errors]))  # both splits have the classes' problems
     if dataset is None:
-        return
+        return None
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
     report.summary.append(
@@ -67,24 +71,25 @@ def _check_label_maps(data: Data, split: Split, report: Report) -> None:
         + (f" (without a pixel: {', '.join(dataset.absent)})" if dataset.absent else "")
         + f", {1 - pixels.sum() / every:.1%} of the pixels without a class"
     )
+    return dataset
 
 
 def _decoded_size(path: Path) -> Size:
     return size_of(read_image(path))
 
 
-def _check_coco(data: Data, split: Split, report: Report) -> None:
+def _check_coco(data: Data, split: Split, report: Report) -> Dataset | None:
     try:
         files = coco_files(data.root, split)
     except DataError as error:
         report.errors += error.problems
-        return
+        return None
     findings = Findings()
     index = read_index(files, findings, data.masks, data.surfaces)
     report.warnings += findings.warnings
     report.errors += findings.errors
     if index is None:
-        return
+        return None
     dataset = CocoDataset(index, [annotations for annotations, _ in files])
     missing = {problem.file for problem in findings.errors}
     present = [i for i in range(len(dataset)) if dataset.path(i) not in missing and dataset.path(i).parent.is_dir()]
@@ -96,6 +101,7 @@ def _check_coco(data: Data, split: Split, report: Report) -> None:
         f"{len(index.labels)} objects, {len(index.classes)} classes"
         + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
+    return dataset
 
 
 def _decode(dataset: CocoDataset, index: int) -> list[Problem]:

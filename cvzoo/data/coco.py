@@ -58,9 +58,7 @@ class CocoDataset:
         if findings.errors or index is None:
             raise DataError(findings.errors)
         if findings.warnings:
-            log.warning(
-                "%d objects or parts of them are skipped:\n%s", len(findings.warnings), listing(findings.warnings)
-            )
+            log.warning("%d warnings about the data:\n%s", len(findings.warnings), listing(findings.warnings))
         return CocoDataset(index, [annotations for annotations, _ in files])
 
     def select(self, rows: np.ndarray) -> CocoDataset:

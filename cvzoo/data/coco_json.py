@@ -20,11 +20,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cvzoo.data.doubts import doubts
 from cvzoo.data.problems import Findings, Problem, at
 from cvzoo.data.segments import Segments, pack, read_mask
 from cvzoo.data.surfaces import Annotated, Surfaces, pack_surfaces, read_surface
 from cvzoo.structures import Mask
 
+OPTIONAL = ("iscrowd", "area")
+"""Keys of annotations that need not be there, but are read where they are."""
 MIN_SIDE = 1e-5
 """Boxes with a shorter side, in pixels, have no area (detectron2's threshold)."""
 
@@ -139,7 +142,7 @@ def _read_objects(
     rows = {image["id"]: row for row, image in enumerate(images)}
     labels = {category: label for label, category in enumerate(sorted(categories))}
     objects: list[_Object] = []
-    seen = 0
+    sound: list[dict[str, Any]] = []
     keys = ("id", "image_id", "category_id", "bbox")
     own_ids = not surfaces  # DensePose's own files repeat some, which nobody asks for
     for annotation in _checked(content, "annotations", keys, file, findings, own_ids):
@@ -149,7 +152,7 @@ def _read_objects(
             continue
         row = rows[annotation["image_id"]]
         box = _clipped(annotation["bbox"], images[row])
-        seen += 1
+        sound.append(annotation)
         if min(box[2] - box[0], box[3] - box[1]) <= MIN_SIDE:
             reason = f"the box {annotation['bbox']} has no area"
             findings.warnings.append(at(annotation, file, reason, "it is skipped; give it an area or remove it"))
@@ -158,7 +161,10 @@ def _read_objects(
             surface = read_surface(annotation, file, findings) if surfaces else None
             if mask is not None:
                 objects.append(_Object(row, labels[annotation["category_id"]], box, mask, surface))
-    if not seen and not findings.errors:
+    if sound and not findings.errors:
+        sizes = [(images[row]["height"], images[row]["width"]) for row in (rows[a["image_id"]] for a in sound)]
+        findings.warnings += doubts(sound, sizes, categories.values(), file)
+    if not sound and not findings.errors:
         findings.errors.append(Problem(file, "there is not a single box in it", "annotate some images"))
     return objects
 
@@ -233,26 +239,41 @@ def _checked(
 
 
 def _wrong_key(record: dict[str, Any], keys: tuple[str, ...]) -> str | None:
-    """The first key that is missing or of the wrong type, in words."""
-    for key in keys:
-        if key not in record:
-            return f"has no '{key}'"
-        value = record[key]
-        if key in ("name", "file_name"):
-            sound = isinstance(value, str) and bool(value)
-            expected = "text"
-        elif key == "bbox":
-            sound = isinstance(value, list) and len(value) == 4 and all(isinstance(v, int | float) for v in value)
-            expected = "four numbers x, y, width, height"
-        elif key in ("width", "height"):
-            sound = isinstance(value, int) and value > 0
-            expected = "a positive whole number"
-        else:
-            sound = isinstance(value, int)
-            expected = "a whole number"
+    """The first key that is missing or holds what it may not, in words."""
+    missing = [key for key in keys if key not in record]
+    if missing:
+        return f"has no '{missing[0]}'"
+    for key in (*keys, *(key for key in OPTIONAL if key in record)):
+        sound, expected = _judged(key, record[key])
         if not sound:
-            return f"has {key} = {value!r:.60}, not {expected}"
+            return f"has {key} = {record[key]!r:.60}, not {expected}"
     return None
+
+
+def _judged(key: str, value: Any) -> tuple[bool, str]:
+    """Whether a key may hold a value, and what it should hold."""
+    match key:
+        case "name" | "file_name":
+            return isinstance(value, str) and bool(value), "text"
+        case "bbox":
+            sound = isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+            return sound, "four numbers x, y, width, height"
+        case "width" | "height":
+            return _is_whole(value, 1, 2**31), "a positive whole number"
+        case "iscrowd":
+            return _is_whole(int(value) if isinstance(value, bool) else value, 0, 2), "0 or 1"
+        case "area":
+            return _is_number(value) and 0 <= value < math.inf, "a number of pixels"
+    return _is_whole(value, -(2**63), 2**63), "a whole number of at most 64 bits"
+
+
+def _is_whole(value: Any, low: int, end: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value < end
+
+
+def _is_number(value: Any) -> bool:
+    """Whole numbers beyond 53 bits are no float."""
+    return isinstance(value, float) or _is_whole(value, -(2**53), 2**53)
 
 
 def _of_part(part: str, record: dict[str, Any], file: Path, reason: str, remedy: str) -> Problem:
