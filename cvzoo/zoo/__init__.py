@@ -17,6 +17,7 @@ from cvzoo.zoo import (
     pspnet,
     reppoints,
     retinanet,
+    tensormask,
     treefilter,
     tridentnet,
 )
@@ -34,6 +35,7 @@ SYSTEMS: tuple[System, ...] = (
     atss.SYSTEM,
     centernet.SYSTEM,
     cornernet.SYSTEM,
+    tensormask.SYSTEM,
     fcn.SYSTEM,
     pspnet.SYSTEM,
     deeplabv3plus.SYSTEM,

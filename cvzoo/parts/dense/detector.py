@@ -6,10 +6,10 @@ A system adds its head and says who learns what (`losses`) and what becomes of t
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPN, FPNConfig
@@ -37,7 +37,8 @@ class DenseDetector(Model, Generic[Config, Raw]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     config: Config
-    head: nn.Module
+    head: Any
+    """A module that turns the pyramid into `Raw`, and may have methods that its system calls."""
 
     def __init__(self, config: Config) -> None:
         """Builds all but the head, which the system sets as `head`."""
