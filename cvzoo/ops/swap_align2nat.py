@@ -8,6 +8,7 @@ the natural one they are the mask of the cell's own window. The swap also makes 
 
 and likewise along x and u. Whatever lies outside, along any axis, is the constant `pad`.
 What is asked for are the masks of some cells, so that a loss or a detector pays for the windows that it reads.
+On CUDA a Triton kernel does the same (`swap_align2nat_triton.py`).
 Shape suffixes: N images, V = U sides of a mask, C = V * U channels, H W cells, P windows, S = V' side of their masks.
 """
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
@@ -114,6 +117,13 @@ def _windows(
                 yield rows, index_PSS, weight_PS.unsqueeze(2) * other.weight_PS.unsqueeze(1)
 
 
+def _kernel(x: Tensor) -> Any:
+    """The module of the Triton kernel on CUDA, where Triton is installed; else None."""
+    if not x.is_cuda or find_spec("triton") is None:
+        return None
+    return import_module("cvzoo.ops.swap_align2nat_triton")
+
+
 class _Swap(torch.autograd.Function):
     """`swap_align2nat_at` and its adjoint. Keeps nothing but the windows' places; indices are computed again."""
 
@@ -122,9 +132,11 @@ class _Swap(torch.autograd.Function):
         ctx.save_for_backward(places_3P)
         ctx.size, ctx.scale, ctx.dtype = x_NCHW.shape, scale, x_NCHW.dtype
         dtype = torch.promote_types(x_NCHW.dtype, torch.float32)
-        side = math.isqrt(x_NCHW.shape[1]) * scale
+        side = math.isqrt(x_NCHW.shape[1])
+        if (kernel := _kernel(x_NCHW)) is not None:
+            return kernel.forward(x_NCHW.permute(0, 2, 3, 1), places_3P, side, scale, pad)
         flat_X = x_NCHW.permute(0, 2, 3, 1).reshape(-1)
-        out_PSS = torch.full((places_3P.shape[1], side, side), pad, dtype=dtype, device=x_NCHW.device)
+        out_PSS = x_NCHW.new_full((places_3P.shape[1], side * scale, side * scale), pad, dtype=dtype)
         for rows, index_PSS, weight_PSS in _windows(x_NCHW.shape, places_3P, scale, dtype):
             values = flat_X.index_select(0, index_PSS.flatten()).view_as(index_PSS).to(dtype)
             out_PSS[rows].addcmul_(values.sub_(pad), weight_PSS)
@@ -137,9 +149,13 @@ class _Swap(torch.autograd.Function):
     ) -> tuple[Tensor, None, None, None]:
         (places_3P,) = ctx.saved_tensors
         grad_PSS = grad_outputs[0]
-        grad_X = grad_PSS.new_zeros(ctx.size.numel())
-        for rows, index_PSS, weight_PSS in _windows(ctx.size, places_3P, ctx.scale, grad_PSS.dtype):
-            grad_X.index_add_(0, index_PSS.flatten(), (grad_PSS[rows] * weight_PSS).flatten())
         images, channels, height, width = ctx.size
-        grad_NCHW = grad_X.view(images, height, width, channels).permute(0, 3, 1, 2)
-        return grad_NCHW.to(ctx.dtype), None, None, None
+        if (kernel := _kernel(grad_PSS)) is not None:
+            sizes = (images, height, width), math.isqrt(channels), ctx.scale
+            grad_NHWC = kernel.backward(grad_PSS, places_3P, *sizes)
+        else:
+            grad_NHWC = grad_PSS.new_zeros(images, height, width, channels)
+            for rows, index_PSS, weight_PSS in _windows(ctx.size, places_3P, ctx.scale, grad_PSS.dtype):
+                values = (grad_PSS[rows] * weight_PSS).flatten()
+                grad_NHWC.view(-1).index_add_(0, index_PSS.flatten(), values)
+        return grad_NHWC.permute(0, 3, 1, 2).to(ctx.dtype), None, None, None
