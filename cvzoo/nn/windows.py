@@ -54,27 +54,52 @@ def tower_in(
 def tower_in_tiles(layers: Sequence[nn.Module], x_NCHW: Tensor, wanted_NHW: np.ndarray, side: int) -> Tensor:
     """(N, C, H, W): what convolutions without norm put out, equal to the dense output where it is wanted.
 
-    They are evaluated in the tiles of `side` cells that hold wanted cells, and zero in others; if that would be most of
-    the map, everywhere.
+    Each layer is evaluated in the tiles of `side` cells that hold what the next one reads, and zero in others; if that
+    would be most of the map, everywhere.
     """
+    wanted = [wanted_NHW]
+    for layer in reversed(layers[1:]):
+        wanted.insert(0, grown(wanted[0], _reach([layer])))
+    for layer, wanted_NHW in zip(layers, wanted):
+        x_NCHW = _in_tiles(layer, x_NCHW, _tiles(wanted_NHW, side), side)
+    return x_NCHW
+
+
+def _in_tiles(layer: nn.Module, x_NCHW: Tensor, tiles_NHW: np.ndarray, side: int) -> Tensor:
     images, _, height, width = x_NCHW.shape
-    tiles_NHW = _tiles(wanted_NHW, side)
     index = np.flatnonzero(tiles_NHW)
-    if len(index) * (side + _reach(layers)) ** 2 >= images * height * width:
-        for layer in layers:
-            x_NCHW = layer(x_NCHW)
-        return x_NCHW
-    channels = _conv(layers[-1]).out_channels
+    if len(index) * (side + _reach([layer])) ** 2 >= images * height * width:
+        return layer(x_NCHW)
+    channels = _conv(layer).out_channels
     if not len(index):
         return x_NCHW.new_zeros(images, channels, height, width)
-    tile_T = torch.from_numpy(index).to(x_NCHW.device)
     _, rows, columns = tiles_NHW.shape
-    image_T, row_T, column_T = tile_T // (rows * columns), tile_T // columns % rows, tile_T % columns
-    found_TCSS = tower_in(layers, x_NCHW, image_T, row_T * side, column_T * side, side)
-    all_TSSC = found_TCSS.new_zeros(tiles_NHW.size, side, side, channels)
-    all_TSSC = all_TSSC.index_copy(0, tile_T, found_TCSS.permute(0, 2, 3, 1))
-    map_NHWC = all_TSSC.view(images, rows, columns, side, side, channels).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-    return map_NHWC[:, :height, :width].permute(0, 3, 1, 2)
+    tile_T = torch.from_numpy(index).to(x_NCHW.device)
+    places = tile_T // (rows * columns), tile_T // columns % rows * side, tile_T % columns * side
+    found_TCSS = tower_in([layer], x_NCHW, *places, side)
+    cell_TSS = _cells(*places, side, (images, height, width))
+    cells = found_TCSS.new_zeros(images * height * width + 1, channels)
+    cells = cells.index_copy(0, cell_TSS.flatten(), found_TCSS.permute(0, 2, 3, 1).flatten(0, 2))
+    return cells[:-1].view(images, height, width, channels).permute(0, 3, 1, 2)
+
+
+def grown(wanted_NHW: np.ndarray, reach: int = 1) -> np.ndarray:
+    """(N, H, W) bool: also the cells that lie within `reach` rows and columns of a wanted one."""
+    for _ in range(reach):
+        padded = np.pad(wanted_NHW, ((0, 0), (1, 1), (1, 1)))
+        rows = padded[:, :-2] | padded[:, 1:-1] | padded[:, 2:]
+        wanted_NHW = rows[:, :, :-2] | rows[:, :, 1:-1] | rows[:, :, 2:]
+    return wanted_NHW
+
+
+def _cells(image_T: Tensor, row_T: Tensor, column_T: Tensor, side: int, size: tuple[int, int, int]) -> Tensor:
+    """(T, S, S): the places of tiles' cells among those of all maps, row by row; one past them for cells beyond one."""
+    images, height, width = size
+    offset_S = torch.arange(side, device=image_T.device)
+    row_TS, column_TS = row_T[:, None] + offset_S, column_T[:, None] + offset_S
+    cell_TSS = (image_T[:, None, None] * height + row_TS[:, :, None]) * width + column_TS[:, None]
+    inside_TSS = (row_TS < height)[:, :, None] & (column_TS < width)[:, None]
+    return torch.where(inside_TSS, cell_TSS, images * height * width)
 
 
 def _tiles(wanted_NHW: np.ndarray, side: int) -> np.ndarray:

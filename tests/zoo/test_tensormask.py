@@ -103,8 +103,8 @@ def test_boxes_and_masks_of_some_windows_are_those_of_all(
     parameters = [p for name, p in model.head.named_parameters() if not name.startswith("cls")]
     results = []
     for windows, tile in ((dense, 10_000), (some, 2), (some, 3)):
-        monkeypatch.setattr(head_module, "BOX_TILE", tile)
-        monkeypatch.setattr(head_module, "MASK_TILE", tile)
+        for name in ("BOX_TILE", "MASK_TILE"):
+            monkeypatch.setattr(head_module, name, tile)
         masks = {}
         for rows, logits_PSS in model.head.masks(features, windows):
             masks.update(zip(rows.tolist(), logits_PSS))

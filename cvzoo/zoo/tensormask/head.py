@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm
 from cvzoo.nn.towers import init_normal, logit
-from cvzoo.nn.windows import tower_in_tiles
+from cvzoo.nn.windows import grown, tower_in_tiles
 from cvzoo.ops.swap_align2nat import swap_align2nat_at
 from cvzoo.structures import Size, size_of
 from cvzoo.zoo.tensormask.windows import Windows, covered
 
 Representation = Literal["bipyramid", "aligned", "natural"]
 """How masks are represented, from the paper's best to its simplest."""
-BOX_TILE, MASK_TILE = 8, 32
+BOX_TILE, MASK_TILE = 8, 16
 """Cells along a tile: of boxes, which few cells have, and of masks, which lie in large windows."""
 
 
@@ -89,7 +89,7 @@ class TensorMaskHead(nn.Module):
         finest = None
         if self.mask_fuse is not None and len(windows):
             needed = np.any([_any(region) for region in regions if region], axis=0)
-            finest = self._tower_at(features[0], _grown(needed))
+            finest = self._tower_at(features[0], grown(needed))
         for level, region in enumerate(regions):
             if not region:
                 continue
@@ -108,7 +108,7 @@ class TensorMaskHead(nn.Module):
         assert self.mask_fuse is not None
         fine, scale = finest, self.scales[level]
         if scale > 1:
-            coarse = self._tower_at(x, _coarser(_grown(wanted_NHW), scale, size_of(x)))
+            coarse = self._tower_at(x, _coarser(grown(wanted_NHW), scale, size_of(x)))
             height, width = size_of(finest)
             fine = F.interpolate(coarse, scale_factor=float(scale), mode="bilinear")[:, :, :height, :width]
         return tower_in_tiles([self.mask_fuse], fine + finest, wanted_NHW, MASK_TILE)
@@ -154,13 +154,6 @@ def _any(region: dict[int, np.ndarray]) -> np.ndarray:
     return np.any(list(region.values()), axis=0)
 
 
-def _grown(wanted_NHW: np.ndarray) -> np.ndarray:
-    """With the neighbours that a 3x3 convolution reads."""
-    padded = np.pad(wanted_NHW, ((0, 0), (1, 1), (1, 1)))
-    rows = padded[:, :-2] | padded[:, 1:-1] | padded[:, 2:]
-    return rows[:, :, :-2] | rows[:, :, 1:-1] | rows[:, :, 2:]
-
-
 def _coarser(wanted_NHW: np.ndarray, scale: int, grid: Size) -> np.ndarray:
     """The cells of a map that is `scale` times coarser from which the wanted ones are interpolated."""
     height, width = grid
@@ -169,4 +162,4 @@ def _coarser(wanted_NHW: np.ndarray, scale: int, grid: Size) -> np.ndarray:
         ((0, 0), (0, height * scale - wanted_NHW.shape[1]), (0, width * scale - wanted_NHW.shape[2])),
     )
     blocks = padded.reshape(len(padded), height, scale, width, scale)
-    return _grown(np.asarray(blocks.any(axis=(2, 4))))
+    return grown(np.asarray(blocks.any(axis=(2, 4))))
