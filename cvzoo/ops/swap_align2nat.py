@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 """So many pixels of masks are computed at a time, which bounds the memory that indices need."""
 
 
@@ -53,7 +53,7 @@ class _Corner(NamedTuple):
     """What one of an axis' corners contributes: a channel and a cell of the aligned map."""
 
     index_PS: Tensor
-    """Where it lies in a flat map, as far as this axis goes."""
+    """Where it lies in a flat (N, H, W, C) map, as far as this axis goes."""
     weight_PS: Tensor
     """0 where it lies outside."""
 
@@ -70,7 +70,7 @@ class _Axis(NamedTuple):
 def _corners(cell_P: Tensor, axis: _Axis, scale: int, dtype: torch.dtype) -> list[_Corner]:
     """The corners along one axis of the masks: one channel or two, times one cell or two."""
     side = axis.side * scale
-    step_S = torch.arange(side, device=cell_P.device)
+    step_S = torch.arange(side, device=cell_P.device, dtype=cell_P.dtype)
     # 2 * scale times the channel, and twice the cell, are whole numbers: nothing is lost by rounding
     channels = _neighbours(2 * step_S + 1 - scale, 2 * scale, scale == 1, dtype)
     cells = _neighbours(2 * (scale * cell_P[:, None] + step_S) - side + 1, 2, side % 2 == 1, dtype)
@@ -95,26 +95,37 @@ def _inside(place: Tensor, length: int) -> Tensor:
     return (place >= 0) & (place < length)
 
 
-def _windows(
-    size: torch.Size, places_3P: Tensor, scale: int, dtype: torch.dtype
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Some windows at a time, and of these one pair of corners at a time: indices and weights, both (P, S, S).
+class _Windows(NamedTuple):
+    """Some of the windows, and their corners along y and along x."""
 
-    The indices are of a flat (N, H, W, C) map, which a map in channels_last memory is without a copy.
-    """
+    rows: slice
+    down: list[_Corner]
+    across: list[_Corner]
+
+
+def _chunks(size: torch.Size, places_3P: Tensor, scale: int, dtype: torch.dtype) -> Iterator[_Windows]:
+    """The windows, some at a time."""
     _, channels, height, width = size
     side = math.isqrt(channels)
     y, x = _Axis(side, height, side, width * channels), _Axis(side, width, 1, channels)
     chunk = max(CHUNK // (side * scale) ** 2, 1)
+    integer = torch.int32 if size.numel() < 2**31 else torch.int64  # half the memory of indices
     for start in range(0, places_3P.shape[1], chunk):
         rows = slice(start, start + chunk)
-        image_P, row_P, column_P = places_3P[:, rows]
+        image_P, row_P, column_P = places_3P[:, rows].to(integer)
         first_P1 = (image_P * channels * height * width).unsqueeze(1)
-        across = _corners(column_P, x, scale, dtype)
-        for index_PS, weight_PS in _corners(row_P, y, scale, dtype):
-            for other in across:
-                index_PSS = (first_P1 + index_PS).unsqueeze(2) + other.index_PS.unsqueeze(1)
-                yield rows, index_PSS, weight_PS.unsqueeze(2) * other.weight_PS.unsqueeze(1)
+        down = [corner._replace(index_PS=corner.index_PS + first_P1) for corner in _corners(row_P, y, scale, dtype)]
+        yield _Windows(rows, down, _corners(column_P, x, scale, dtype))
+
+
+def _index(down: _Corner, across: _Corner) -> Tensor:
+    """(P * S * S,): where a pair of corners lies in the flat map."""
+    return (down.index_PS.unsqueeze(2) + across.index_PS.unsqueeze(1)).flatten()
+
+
+def _covered(corners: list[_Corner]) -> Tensor:
+    """(P, S): the weight that is not the pad's."""
+    return torch.stack([corner.weight_PS for corner in corners]).sum(dim=0)
 
 
 def _kernel(x: Tensor) -> Any:
@@ -137,9 +148,14 @@ class _Swap(torch.autograd.Function):
             return kernel.forward(x_NCHW.permute(0, 2, 3, 1), places_3P, side, scale, pad)
         flat_X = x_NCHW.permute(0, 2, 3, 1).reshape(-1)
         out_PSS = x_NCHW.new_full((places_3P.shape[1], side * scale, side * scale), pad, dtype=dtype)
-        for rows, index_PSS, weight_PSS in _windows(x_NCHW.shape, places_3P, scale, dtype):
-            values = flat_X.index_select(0, index_PSS.flatten()).view_as(index_PSS).to(dtype)
-            out_PSS[rows].addcmul_(values.sub_(pad), weight_PSS)
+        for rows, down, across in _chunks(x_NCHW.shape, places_3P, scale, dtype):
+            out_PSS[rows].addcmul_(_covered(down).unsqueeze(2), _covered(across).unsqueeze(1), value=-pad)
+            for v in down:
+                line_PSS = torch.zeros_like(out_PSS[rows])
+                for u in across:
+                    values = flat_X.index_select(0, _index(v, u)).view_as(line_PSS)
+                    line_PSS.addcmul_(values.to(dtype), u.weight_PS.unsqueeze(1))
+                out_PSS[rows].addcmul_(line_PSS, v.weight_PS.unsqueeze(2))
         return out_PSS
 
     @staticmethod
@@ -155,7 +171,10 @@ class _Swap(torch.autograd.Function):
             grad_NHWC = kernel.backward(grad_PSS, places_3P, *sizes)
         else:
             grad_NHWC = grad_PSS.new_zeros(images, height, width, channels)
-            for rows, index_PSS, weight_PSS in _windows(ctx.size, places_3P, ctx.scale, grad_PSS.dtype):
-                values = (grad_PSS[rows] * weight_PSS).flatten()
-                grad_NHWC.view(-1).index_add_(0, index_PSS.flatten(), values)
+            for rows, down, across in _chunks(ctx.size, places_3P, ctx.scale, grad_PSS.dtype):
+                for v in down:
+                    line_PSS = grad_PSS[rows] * v.weight_PS.unsqueeze(2)
+                    for u in across:
+                        values = (line_PSS * u.weight_PS.unsqueeze(1)).flatten()
+                        grad_NHWC.view(-1).index_add_(0, _index(v, u), values)
         return grad_NHWC.permute(0, 3, 1, 2).to(ctx.dtype), None, None, None

@@ -54,7 +54,7 @@ def narrow(config: TensorMaskConfig) -> TensorMaskConfig:
         class_ids=(),
         backbone=narrow_body(config.backbone),
         fpn=replace(config.fpn, channels=CHANNELS, norm_groups=GROUPS),
-        windows=small_windows(levels=len(config.windows.strides)),
+        windows=small_windows(*config.windows.strides),
         tower_convs=1,
         cls_channels=CHANNELS,
         box_channels=CHANNELS,

@@ -47,7 +47,7 @@ def by_the_rule(windows_M4: Tensor, stride_M: Tensor, smallest: float, boxes_G4:
 @pytest.mark.parametrize("step", [1.0, 4.0])
 def test_windows_learn_by_the_papers_rule(offset: float, step: float) -> None:
     """Of all windows, those near an object's centre are enough; centres on the cells of several levels, too."""
-    config = replace(small_windows(levels=5), offset=offset)
+    config = replace(small_windows(4, 8, 16, 32, 64), offset=offset)
     maps = [torch.zeros(2, 1, -(-96 // stride), -(-128 // stride)) for stride in config.strides]
     windows = anchors_of(config, maps, (96, 128))
     stride_M = torch.cat([torch.full((len(level),), float(s)) for level, s in zip(windows, config.strides)])
@@ -68,7 +68,7 @@ def test_windows_learn_by_the_papers_rule(offset: float, step: float) -> None:
 
 
 def test_a_window_that_two_objects_claim_learns_background() -> None:
-    config = small_windows(levels=3)
+    config = small_windows(4, 8, 16)
     maps = [torch.zeros(1, 1, 64 // stride, 64 // stride) for stride in config.strides]
     windows = anchors_of(config, maps, (64, 64))
     one = torch.tensor([[24.0, 24.0, 40.0, 40.0]])
