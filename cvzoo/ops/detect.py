@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,12 +55,20 @@ def detect(
 
 def suppress(candidates: Prediction, config: DetectConfig, size: Size) -> Prediction:
     """Class-wise NMS of one image's candidates (network pixels, any order); the best ones by falling score."""
+    return suppressed(candidates, config, size)[0]
+
+
+def suppressed(candidates: Prediction, config: DetectConfig, size: Size) -> tuple[Prediction, Tensor]:
+    """`suppress`, and which candidates (D,) the detections were."""
     if config.clip_first:
         candidates = replace(candidates, boxes=clip_boxes(candidates.boxes, size))
+    rows = None
     if config.drop_first:
-        candidates = candidates[torch.where(_large(candidates, config))[0]]
+        rows = torch.where(_large(candidates, config))[0]
+        candidates = candidates[rows]
     keep = batched_nms(candidates.boxes, candidates.scores, candidates.labels, config.nms_threshold)
-    return candidates[keep[: config.detections]]
+    keep = keep[: config.detections]
+    return candidates[keep], keep if rows is None else rows[keep]
 
 
 def to_original(
@@ -68,15 +77,18 @@ def to_original(
     size: Size,
     original_size: Size,
     class_ids: tuple[int, ...] = (),
-    masks_DSS: Tensor | None = None,
+    masks_DSS: Tensor | Sequence[Tensor] | None = None,
+    windows_D4: Tensor | None = None,
 ) -> Prediction:
     """The detections of one image in original pixels, with their masks pasted where there are any.
 
-    `masks_DSS` are the probabilities of the pixels under each box.
+    `masks_DSS` are the probabilities of the pixels under each box, or under each of `windows_D4` (network pixels).
     """
     moved, kept = boxes_to_original(found, config, size, original_size, class_ids)
     if masks_DSS is not None:
-        moved.masks = paste_masks(masks_DSS[kept], moved.boxes, original_size)
+        places = moved.boxes if windows_D4 is None else scale_boxes(windows_D4, size, original_size)[kept]
+        masks = masks_DSS[kept] if isinstance(masks_DSS, Tensor) else [masks_DSS[row] for row in kept.tolist()]
+        moved.masks = paste_masks(masks, places, original_size)
     return moved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -66,6 +67,20 @@ def focal_loss(logits_MK: Tensor, labels_M: Tensor, alpha: float | None = 0.25, 
     return _FocalLoss.apply(logits_MK, labels_M, alpha, gamma)  # type: ignore[return-value]
 
 
+def focal_star_loss(logits_MK: Tensor, labels_M: Tensor, alpha: float | None = 0.25, gamma: float = 2.0) -> Tensor:
+    """The focal loss FL* without a shift, summed over the K classes of each candidate: (M,) (1708.02002, appendix A).
+
+    The cross-entropy of logits `gamma` times as steep, divided by `gamma`; the other arguments are `focal_loss`'s.
+    """
+    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    x = logits_MK.float()
+    background_M = negative_weight * F.softplus(x, beta=gamma).sum(dim=1)
+    x_M = x.gather(1, labels_M.clamp(min=0).unsqueeze(1)).squeeze(1)
+    change_M = positive_weight * F.softplus(-x_M, beta=gamma) - negative_weight * F.softplus(x_M, beta=gamma)
+    loss_M = background_M + torch.where(labels_M >= 0, change_M, 0)
+    return torch.where(labels_M == IGNORED, 0, loss_M)
+
+
 def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
     """Elementwise 0.5 d^2 / beta below beta, |d| - 0.5 beta above; beta 0 is L1 (Fast R-CNN, equation 3)."""
     if beta == 0:
@@ -74,16 +89,21 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
 
 
 def focal_loss_of_levels(
-    logits: list[Tensor], labels_NM: Tensor, classes: int, alpha: float | None, gamma: float
+    logits: list[Tensor],
+    labels_NM: Tensor,
+    classes: int,
+    alpha: float | None,
+    gamma: float,
+    loss: Callable[[Tensor, Tensor, float | None, float], Tensor] = focal_loss,
 ) -> Tensor:
-    """(N,): the focal loss summed over the M candidates of each image.
+    """(N,): a focal loss summed over the M candidates of each image.
 
     `logits` are L maps (N, A * K, H, W) of the M candidates; one level at a time, because all of them are large.
     """
     found = []
     for x, labels_NP in zip(logits, labels_NM.split([x[0].numel() // classes for x in logits], dim=1)):
-        loss = focal_loss(per_anchor(x, classes).flatten(0, 1), labels_NP.flatten(), alpha, gamma)
-        found.append(loss.view(len(labels_NM), -1).sum(dim=1))
+        loss_P = loss(per_anchor(x, classes).flatten(0, 1), labels_NP.flatten(), alpha, gamma)
+        found.append(loss_P.view(len(labels_NM), -1).sum(dim=1))
     return torch.stack(found).sum(dim=0)
 
 

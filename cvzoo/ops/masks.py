@@ -97,10 +97,10 @@ def mask_targets(
     """
     targets = torch.zeros(len(boxes_F4), side, side)
     boxes = boxes_F4.detach().float().cpu()
-    index = index_F.cpu()
-    for number in index.unique().tolist():
+    index = index_F.cpu().numpy()
+    for number in np.unique(index):
         mask = masks[number]
-        rows = torch.where(index == number)[0]
+        rows = torch.from_numpy(np.flatnonzero(index == number))
         if kind == "binary" and not isinstance(mask, dict):
             for row in rows.tolist():
                 targets[row] = torch.from_numpy(_polygons_in(mask, boxes[row].tolist(), side))
@@ -120,15 +120,20 @@ def _polygons_in(polygons: list[np.ndarray], box: list[float], side: int) -> np.
     return to_bitmap(moved, (side, side))
 
 
-def paste_masks(probabilities_DSS: Tensor, boxes_D4: Tensor, size: Size, threshold: float = 0.5) -> list[RLE]:
+def paste_masks(
+    probabilities_DSS: Tensor | Sequence[Tensor], boxes_D4: Tensor, size: Size, threshold: float = 0.5
+) -> list[RLE]:
     """The masks in an image of `size`: sampled bilinearly at pixel centres, set where `threshold` is reached.
+
+    They may differ in their side S.
 
     Computed on the CPU, where the codes are needed, and under the boxes only (1703.06870; detectron2's
     paste_masks_in_image, which samples the whole image).
     """
     pasted = []
-    for mask_SS, box in zip(probabilities_DSS.float().cpu(), boxes_D4.float().cpu()):
-        values_WH, left, top = paste_values(mask_SS, box, size)
+    masks = probabilities_DSS.float().cpu() if isinstance(probabilities_DSS, Tensor) else probabilities_DSS
+    for mask_SS, box in zip(masks, boxes_D4.float().cpu()):
+        values_WH, left, top = paste_values(mask_SS.float().cpu(), box, size)
         pasted.append(_encode_window((values_WH >= threshold).numpy(), left, top, size))
     return pasted
 

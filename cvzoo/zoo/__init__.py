@@ -18,6 +18,7 @@ from cvzoo.zoo import (
     pspnet,
     reppoints,
     retinanet,
+    tensormask,
     treefilter,
     tridentnet,
 )
@@ -33,6 +34,7 @@ SYSTEMS: tuple[System, ...] = (
     freeanchor.SYSTEM,
     reppoints.SYSTEM,
     atss.SYSTEM,
+    tensormask.SYSTEM,
     centernet.SYSTEM,
     cornernet.SYSTEM,
     fcn.SYSTEM,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from cvzoo.ops.assigners import BACKGROUND, IGNORED
-from cvzoo.ops.losses import focal_loss, smooth_l1
+from cvzoo.ops.losses import focal_loss, focal_star_loss, smooth_l1
 
 
 def reference(logits: Tensor, labels: Tensor, alpha: float | None, gamma: float) -> Tensor:
@@ -32,10 +34,11 @@ def test_focal_loss_and_gradient(alpha: float | None, gamma: float) -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("focal", [focal_loss, focal_star_loss])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_focal_loss_of_extreme_logits_is_finite(dtype: torch.dtype) -> None:
+def test_focal_losses_of_extreme_logits_are_finite(dtype: torch.dtype, focal: Callable[..., Tensor]) -> None:
     logits = torch.tensor([[-1e4, 1e4, 0.0]] * 3, dtype=dtype, requires_grad=True)
-    loss = focal_loss(logits, torch.tensor([0, BACKGROUND, IGNORED]))
+    loss = focal(logits, torch.tensor([0, BACKGROUND, IGNORED]))
     loss.sum().backward()
     assert loss.isfinite().all()
     assert logits.grad is not None

@@ -11,8 +11,9 @@ import torch
 from parity.golden import Case, Report, under_our_keys
 from torch import Tensor
 
+from cvzoo.ops.masks import paste_values, to_bitmap
 from cvzoo.ops.rle import encode
-from cvzoo.structures import Batch, Mask, Prediction, Surface, Target, size_of
+from cvzoo.structures import RLE, Batch, Mask, Prediction, Surface, Target, size_of
 
 
 def batch_of(case: Case, labels: str, original_sizes: list[tuple[int, int]] | None = None, bgr: bool = False) -> Batch:
@@ -112,6 +113,19 @@ def expected_masks(case: Case, prefix: str) -> np.ndarray:
     """(D, H, W) of 0 and 1."""
     shape = tuple(case.expected[f"{prefix}.masks_shape"].tolist())
     return unpacked(case.expected[f"{prefix}.masks_packed"], shape)
+
+
+def compare_mask(
+    report: Report, name: str, mask: RLE, expected_HW: np.ndarray, probability_SS: Tensor, box_4: Tensor, limit: float
+) -> None:
+    """Every pixel is the reference's, except those whose probability is as near to the threshold as `limit`."""
+    size = expected_HW.shape
+    wrong = to_bitmap(mask, size) != expected_HW
+    window, left, top = paste_values(probability_SS, box_4, size)
+    values = torch.zeros(size)
+    values[top : top + window.shape[1], left : left + window.shape[0]] = window.T
+    clear = (values - 0.5).abs().numpy() > limit
+    report.equal(name, torch.from_numpy(wrong & clear), torch.zeros(size))
 
 
 def compare_training(

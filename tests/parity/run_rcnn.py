@@ -10,6 +10,7 @@ from parity.compare import (
     bitmaps_of,
     compare_detections,
     compare_levels,
+    compare_mask,
     compare_proposals,
     compare_training,
     detectron2_batch,
@@ -20,7 +21,6 @@ from parity.golden import Case, Report
 from parity.run_surfaces import SURFACE_LOSSES, compare_surfaces
 from torch import Tensor
 
-from cvzoo.ops.masks import paste_values, to_bitmap
 from cvzoo.structures import Batch, Prediction, Target, size_of
 from cvzoo.zoo.cascade_rcnn.model import CascadeRCNN
 
@@ -69,17 +69,13 @@ def compare_masks(
     """Every pixel is the reference's, except those whose probability is as good as the threshold."""
     (detections, maps), limit = model.detections(batch), _probability_limit(case)
     for n, probabilities in enumerate(model.masks(maps, detections)):
-        expected, size = expected_masks(case, f"eval.detections.{n}"), batch.original_sizes[n]
+        expected = expected_masks(case, f"eval.detections.{n}")
         assert len(probabilities) == len(found[n]), "a detection was dropped after its mask was made"
         masks = found[n].masks
         assert masks is not None
         for row, partner in enumerate(partners[n]):
-            wrong = to_bitmap(masks[partner], size) != expected[row]
-            window, left, top = paste_values(probabilities[partner], found[n].boxes[partner], size)
-            values = torch.zeros(size)
-            values[top : top + window.shape[1], left : left + window.shape[0]] = window.T
-            clear = (values - 0.5).abs().numpy() > limit
-            report.equal(f"masks of {n}.{row}", torch.from_numpy(wrong & clear), torch.zeros(size))
+            place = probabilities[partner], found[n].boxes[partner]
+            compare_mask(report, f"masks of {n}.{row}", masks[partner], expected[row], *place, limit)
 
 
 def _levels(case: Case) -> list[str]:

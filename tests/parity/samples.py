@@ -14,8 +14,6 @@ from torch import Tensor
 
 MISSING = {
     "ops/keypoint_heatmaps": "keypoint heads are not in the zoo yet",
-    "ops/losses/sigmoid_focal_loss_star": "no system of the zoo has this variant of the focal loss",
-    "ops/swap_align2nat": "dense masks (1903.12174) are not in the zoo yet",
     "ops_mmlab/box_losses/balanced_l1": "no system of the zoo has a balanced L1 loss",
     "ops_mmlab/box_losses/bounded_iou": "no system of the zoo has a bounded IoU loss",
     "ops_mmlab/box_losses/ciou": "no system of the zoo has a CIoU loss",

@@ -26,9 +26,10 @@ from cvzoo.ops.anchors import AnchorConfig, pyramid_anchors
 from cvzoo.ops.assigners import BACKGROUND, match_boxes, point_distances
 from cvzoo.ops.boxes import MAX_LOG_SCALE, decode_boxes, encode_boxes, pairwise_iou
 from cvzoo.ops.detect import DetectConfig, detect
-from cvzoo.ops.losses import focal_loss, iou_loss, smooth_l1
+from cvzoo.ops.losses import focal_loss, focal_star_loss, iou_loss, smooth_l1
 from cvzoo.ops.masks import mask_targets, paste_masks, paste_values, to_bitmap
 from cvzoo.ops.rle import encode
+from cvzoo.ops.swap_align2nat import swap_align2nat
 from cvzoo.parts.heatmap.loss import heatmap_loss
 from cvzoo.parts.heatmap.targets import draw, gaussian_radius
 from cvzoo.structures import Mask, Prediction, Size
@@ -111,10 +112,11 @@ def test_losses(number: str) -> None:
     s = sample("losses", number)
     x, target = s.inputs["input"].requires_grad_(), s.inputs["target"]
     match s.options["loss"]:
-        case "sigmoid_focal_loss":
+        case "sigmoid_focal_loss" | "sigmoid_focal_loss_star" as name:
+            loss = {"sigmoid_focal_loss": focal_loss, "sigmoid_focal_loss_star": focal_star_loss}[name]
             alpha = s.options["alpha"] if s.options["alpha"] >= 0 else None
             labels = torch.where(target.flatten() == 1, 0, BACKGROUND)
-            out = focal_loss(x.reshape(-1, 1), labels, alpha, s.options["gamma"]).view_as(target)
+            out = loss(x.reshape(-1, 1), labels, alpha, s.options["gamma"]).view_as(target)
         case "smooth_l1":
             out = smooth_l1(x, target, s.options["beta"])
         case "giou":
@@ -311,6 +313,20 @@ def listed(tensors: dict[str, Tensor], prefix: str) -> list[Tensor]:
     """Those called `prefix` and a number, by number."""
     found = within(tensors, prefix)
     return [found[str(n)] for n in range(len(found))]
+
+
+@numbers("swap_align2nat")
+def test_swap_align2nat(number: str) -> None:
+    s = sample("swap_align2nat", number)
+    x = s.inputs["x"].requires_grad_()
+    assert list(x.shape) == s.options["x"]
+    out = swap_align2nat(x, s.options["lambda"], s.options["pad"])
+    assert list(out.shape) == s.options["out"]
+    out.backward(s.inputs["grad_out"])
+    assert x.grad is not None
+    s.report.close("out", out.detach(), s.expected["out"])
+    s.report.close("grad_x", x.grad, s.expected["grad_x"], GRADIENT)
+    s.finish()
 
 
 @numbers("fpn_levels")

@@ -27,6 +27,7 @@ from zoo.rcnn import mmdetections_mask_rcnn
 from zoo.reppoints import from_mmdetection as reppoints_of
 from zoo.retinanet import from_detectron2 as with_tower_bias
 from zoo.retinanet import from_mmdetection as retinanet_of_mmdetection
+from zoo.tensormask import from_detectron2 as tensormask_of
 from zoo.tridentnet import detectron2 as tridentnet_of
 
 from cvzoo.loading import build_with_weights
@@ -46,6 +47,7 @@ from cvzoo.zoo.mask_rcnn import weights as of_mask_rcnn
 from cvzoo.zoo.pspnet import weights as of_pspnet
 from cvzoo.zoo.reppoints import weights as of_reppoints
 from cvzoo.zoo.retinanet import weights as of_retinanet
+from cvzoo.zoo.tensormask import weights as of_tensormask
 from cvzoo.zoo.tridentnet import weights as of_tridentnet
 
 
@@ -129,6 +131,9 @@ CASES = {
         convention=of_cascade_rcnn.MMDETECTION_MASKS,
         config_of=of_rcnn(cascade_rcnn_of_mmdetection, "model"),
     ),
+    "tensormask/tensormask_r50_fpn": Stated(
+        row="tensormask_r50_fpn_1x", convention=of_tensormask.DETECTRON2, config_of=of_rcnn(tensormask_of, "options")
+    ),
     "tridentnet/tridentnet_fast_r50_c4": Stated(
         row="tridentnet_r50_c4_1x",
         convention=of_tridentnet.DETECTRON2,
@@ -157,11 +162,13 @@ CASES = {
     ),
 }
 OF_BODY = {"depth", "width", "stem_channels", "out_channels", "norm_groups", "frozen_stages"}
+OF_HEAD = {"tower_convs", "tower_norm_groups", "cls_channels", "box_channels", "mask_channels", "windows"}
 MADE_SMALL = {
-    *("num_classes", "tower_convs", "tower_norm_groups", "candidates", "low_channels", "pool_window"),
+    *("num_classes", "candidates", "low_channels", "pool_window"),
     *("dropout", "aspp_dropout", "channels", "norm_groups", "fc_channels", "convs", "conv_norm_groups"),
     *("samples", "detections", "pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test"),
     *OF_BODY,
+    *OF_HEAD,
 }
 """Options in which golden cases are not the published config."""
 
@@ -197,8 +204,7 @@ def sized(config: Any, like: Any) -> Any:
         for name, sizes in SIZES.items()
         if getattr(config, name, None) is not None
     }
-    if hasattr(config, "tower_convs"):
-        parts |= {"tower_convs": like.tower_convs, "tower_norm_groups": like.tower_norm_groups}
+    parts |= {name: getattr(like, name) for name in OF_HEAD if hasattr(config, name)}
     body = {name: getattr(like.backbone, name) for name in OF_BODY - {"frozen_stages"}}
     return replace(config, backbone=replace(config.backbone, **body), **parts)
 

@@ -168,7 +168,7 @@ FASTER_RCNN, FASTER_RCNN_C4, TRIDENTNET = "faster_rcnn_r50_fpn_1x", "faster_rcnn
 MASK_RCNN, MASK_RCNN_C4, MASK_RCNN_GCB = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x", "mask_rcnn_r50_fpn_gcb_r16_1x"
 CASCADE_RCNN, CASCADE_MASK_RCNN = "cascade_rcnn_r50_fpn_1x", "cascade_mask_rcnn_r50_fpn_1x"
 RETINANET, FREEANCHOR, ATSS = "retinanet_r50_fpn_1x", "freeanchor_r50_fpn_1x", "atss_r50_fpn_1x"
-CENTERNET = "centernet_r18_512"
+CENTERNET, TENSORMASK = "centernet_r18_512", "tensormask_r50_fpn_1x"
 FCOS, FCOS_IMPROVED = "fcos_r50_fpn_1x", "fcos_r50_fpn_improved_1x"
 REPPOINTS, REPPOINTS_MINMAX = "reppoints_r50_fpn_moment_1x", "reppoints_r50_fpn_minmax_1x"
 REPPOINTS_PARTIAL = "reppoints_r50_fpn_partial_minmax_1x"
@@ -267,6 +267,7 @@ REFUSED = [
         rf"Mask R-CNN with context blocks, .*\({MASK_RCNN_GCB}",
     ),
     ("mmlab/cascade-rcnn_r50_fpn_1x_coco", CASCADE_MASK_RCNN, f"Cascade R-CNN, .*{CASCADE_RCNN}"),
+    ("detectron2/tensormask_R_50_FPN_1x", RETINANET, f"TensorMask, .*{TENSORMASK}"),
 ]
 """A manifest, a row it is not for, and what the error says."""
 

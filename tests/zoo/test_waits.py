@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from zoo.systems import built, total
 
-from cvzoo.structures import Batch, Target
+from cvzoo.structures import Batch, Mask, Target
 
 SIZE = (96, 128)
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero")
@@ -20,8 +21,10 @@ ROWS = {
     "centernet_dla34_512": 1,
     "centernet_hourglass104_512": 1,
     "cornernet_hourglass104_511": 1,
+    "tensormask_r50_fpn_1x": 1,
 }
-"""Rows of which it is settled, and how often a step waits: once, for how many cells its Gaussians cover."""
+"""Rows of which it is settled, and how often a step waits: once, for how many cells its Gaussians cover, or how many
+windows learn an object."""
 
 
 class Waits(TorchDispatchMode):
@@ -51,7 +54,8 @@ def waits_of_a_step(row: str, images: int, objects: int) -> list[str]:
     model = built(row).train()
     corner_N2 = torch.rand(objects, 2) * 60
     boxes = torch.cat([corner_N2, corner_N2 + 20], dim=1)
-    target = Target(boxes, torch.arange(objects) % 3)
+    masks: list[Mask] = [[np.array([x1, y1, x2, y1, x2, y2])] for x1, y1, x2, y2 in boxes.double().tolist()]
+    target = Target(boxes, torch.arange(objects) % 3, masks)
     pixels = torch.randint(256, (images, 3, *SIZE), dtype=torch.uint8)
     batch = Batch(pixels, [SIZE] * images, [SIZE] * images, [target] * images, list(range(images)))
     with Waits() as waits:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPN, FPNConfig
@@ -18,6 +18,7 @@ from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.detect import DetectConfig, suppress
+from cvzoo.ops.masks import flip_mask
 from cvzoo.structures import Batch, Prediction, Size, Target, View, size_of
 
 
@@ -42,7 +43,8 @@ class DenseDetector(Model, Generic[Config, Raw]):
     """The whole detector; see the model protocol in docs/models.md."""
 
     config: Config
-    head: nn.Module
+    head: Any
+    """A module that turns the pyramid into `Raw`, and may have methods that its system calls."""
 
     def __init__(self, config: Config) -> None:
         """Builds all but the head, which the system sets as `head`."""
@@ -68,10 +70,9 @@ class DenseDetector(Model, Generic[Config, Raw]):
         """The detections of all views compete in one more NMS (mmdetection's DetTTAModel)."""
         original = views[0].batch.original_sizes[0]
         found = [_upright(self.predict(view.batch)[0], view.flipped, original) for view in views]
-        boxes, scores, labels = (
-            torch.cat(list(of_views)) for of_views in zip(*((f.boxes, f.scores, f.labels) for f in found))
-        )
-        return suppress(Prediction(boxes, scores, labels), self.config.detect, original)
+        boxes, scores, labels = (torch.cat([getattr(f, name) for f in found]) for name in ("boxes", "scores", "labels"))
+        masks = [mask for f in found for mask in f.masks or ()] if self.predicts_masks else None
+        return suppress(Prediction(boxes, scores, labels, masks), self.config.detect, original)
 
     @abstractmethod
     def losses(self, raw: Raw, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
@@ -86,4 +87,6 @@ def _upright(found: Prediction, flipped: bool, original_size: Size) -> Predictio
     """What was found in a view that may be mirrored, in the image as it is."""
     if not flipped:
         return found
-    return replace(found, boxes=flip_boxes(found.boxes, original_size[1]))
+    width = original_size[1]
+    masks: Any = found.masks and [flip_mask(mask, width) for mask in found.masks]
+    return replace(found, boxes=flip_boxes(found.boxes, width), masks=masks)

@@ -10,6 +10,8 @@ from cvzoo.weights.keys import body, pyramid
 from cvzoo.weights.keys.rename import Rules, State, renamed
 
 TOWERS = ("cls_tower", "cls_subnet"), ("box_tower", "bbox_subnet")
+MASKS, DETECTRON2_MASKS = r"^head\.mask_out\.", r"^head\.mask_pred_\d"
+"""Keys of a head that has masks, too: ours and detectron2's."""
 TORCHVISION: Rules = (
     (r"^head\.classification_head\.conv\.", "head.cls_tower."),
     (r"^head\.regression_head\.conv\.", "head.box_tower."),

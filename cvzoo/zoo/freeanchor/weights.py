@@ -26,7 +26,8 @@ SOURCES = (
         WHAT,
         Marker(
             has=(pyramid.OURS, r"^head\.cls_tower\.", r"^head\.box_out\."),
-            lacks=(r"^head\.centreness_out\.", "^positives$"),  # which counts the positives of a similar system
+            # the last counts the positives of a similar system
+            lacks=(r"^head\.centreness_out\.", dense.MASKS, "^positives$"),
         ),
     ),
     Source(

@@ -105,7 +105,9 @@ SOURCES = (
     Source(
         name="detectron2",
         what=WHAT,
-        marker=Marker(has=(pyramid.DETECTRON2_MARK, r"^head\.cls_subnet\."), lacks=(r"^head\.ctrness\.",)),
+        marker=Marker(
+            has=(pyramid.DETECTRON2_MARK, r"^head\.cls_subnet\."), lacks=(r"^head\.ctrness\.", dense.DETECTRON2_MASKS)
+        ),
         translate=dense.from_detectron2,
         config=detectron2,
     ),
