@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cvzoo.fields import Count
+from cvzoo.fields import ClassId, Count
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.merge import PyramidMerge
@@ -54,7 +54,7 @@ class DensePoseConfig:
     """Second stage: class and box of each proposal."""
     surface_head: SurfaceHeadConfig = field(default_factory=SurfaceHeadConfig)
     """The dense pose branch: parts of the body, and where in them the pixels of each detection lie."""
-    class_ids: tuple[int, ...] = ()
+    class_ids: tuple[ClassId, ...] = ()
     """Data-set class of each output, -1 for an unused one; () when they are the same."""
 
     def build(self) -> DensePose:
