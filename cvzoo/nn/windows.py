@@ -38,7 +38,7 @@ def tower_in(
     line_PV = image_P[:, None] * height + row_PV.clamp(0, height - 1)
     index_PVV = line_PV[:, :, None] * width + column_PV.clamp(0, width - 1)[:, None]
     rows = x_NCHW.permute(0, 2, 3, 1).reshape(-1, x_NCHW.shape[1]).index_select(0, index_PVV.flatten())
-    x_PCVV = rows.view(*index_PVV.shape, -1).permute(0, 3, 1, 2)
+    x_PCVV = rows.view(*index_PVV.shape, x_NCHW.shape[1]).permute(0, 3, 1, 2)
     for layer in layers:
         conv, trim = _conv(layer), _reach([layer])
         if trim:  # the dense layer pads with zeros what lies outside the map

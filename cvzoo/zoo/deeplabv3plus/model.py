@@ -55,7 +55,7 @@ class DeepLabV3PlusConfig:
     """Cells that ASPP's pooling branch averages (detectron2: those of the training crop); None is the whole map."""
     aspp_dropout: Share = 0.0
     """Share of ASPP's outputs that are dropped (detectron2: 0.1, torchvision: 0.5)."""
-    low_channels: Count = 48
+    low_channels: Natural = 48
     """Channels of the low-level features, C2, in the decoder; 0 is v3, without them."""
     low_first: bool = False
     """The decoder sees the low-level features before ASPP's output (detectron2) instead of after it."""

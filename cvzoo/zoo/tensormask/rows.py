@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cvzoo.data.config import Data
@@ -58,8 +57,7 @@ def tensormask_r18_fpn_shapes() -> Recipe:
         windows=small_windows(4, 8, 16, 32),
         **SMALL_HEAD,
     )
-    recipe = settings.shapes("tensormask_r18_fpn_shapes", model, masks=True)
-    return replace(recipe, schedule=replace(recipe.schedule, iterations=600))
+    return settings.lasting(settings.shapes("tensormask_r18_fpn_shapes", model, masks=True), iterations=600)
 
 
 SMALL_HEAD: dict[str, Any] = {"tower_convs": 2, "cls_channels": 64, "box_channels": 64, "mask_channels": 64}
