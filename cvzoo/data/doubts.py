@@ -12,7 +12,7 @@ import numpy as np
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.problems import Problem
 
-BEYOND = 0.1
+BEYOND = 0.25
 """A share of the boxes that reach out of their image which no rounding explains."""
 SLACK = 1.0
 """Pixels that a box may reach out of its image by rounding."""

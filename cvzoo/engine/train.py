@@ -119,9 +119,10 @@ def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]
     """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not."""
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
         kept = "the last checkpoint is kept"
         if not state.in_step:
             state.save(recipe, folder)

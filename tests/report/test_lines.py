@@ -82,10 +82,6 @@ def test_rows_of_semantic_segmentation_are_judged_by_miou(measured: list[RowFile
     assert (first["row"], first["result"]) == (PIXELS.row, "0.771")
 
 
-def test_a_task_without_rows_has_no_lines(measured: list[RowFile]) -> None:
-    assert list_lines(task="pose", sort="result") == []
-
-
 def test_a_row_of_the_users_own_is_listed_but_not_in_the_tables(measured: list[RowFile]) -> None:
     mine = replace(MEASURED, row="my_detector")
     measured += [mine]
