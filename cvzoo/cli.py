@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 
@@ -73,6 +74,9 @@ def _reader_has_left() -> bool:
 def _run(name: str, arguments: list[str]) -> int | None:
     if name in ("--help", "-h", "help"):
         print(_help())
+        return 0
+    if name == "--version":
+        print(f"cvzoo {metadata.version('cvzoo')}")
         return 0
     if name in PLAIN_COMMANDS:
         return tyro.cli(PLAIN_COMMANDS[name], args=arguments, prog=f"cvzoo {name}")

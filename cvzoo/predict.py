@@ -36,6 +36,7 @@ from cvzoo.weights.class_count import class_count
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 """A file, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB."""
+IMAGES = "an image (a picture) is a path, a PIL image, an array or a tensor"
 TOGETHER = 64
 """Of a list of images so many are decoded at a time."""
 BATCH = 8
@@ -90,6 +91,8 @@ class Predictor:
         """
         if isinstance(images, ImageLike):
             return self._predict(_samples([images]))[0]
+        if isinstance(images, bytes | bytearray) or not isinstance(images, Sequence):
+            raise ValueError(f"{IMAGES}, or a list of them, not {type(images).__name__}")
         answers: list[Answer] = []
         problems: list[str] = []
         for start in range(0, len(images), TOGETHER):  # decoded images are large, however many there are
@@ -193,14 +196,14 @@ def _pixels(image: ImageLike) -> Tensor:
         case Image.Image():
             return from_pil(image)
         case np.ndarray():
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
                 raise ValueError(f"an array must be (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
             return torch.from_numpy(image.copy()).permute(2, 0, 1)
         case Tensor():
-            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8 or not image.numel():
                 raise ValueError(f"a tensor must be (3, H, W) uint8 RGB, not {tuple(image.shape)} {image.dtype}")
             return image.cpu()
-    raise TypeError(f"an image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
+    raise TypeError(f"{IMAGES}, not {type(image).__name__}")
 
 
 def _unnamed(loaded: Loaded) -> list[str]:

@@ -181,3 +181,8 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
     assert names >= {"torch", "torchvision", "machine", "threads", "CUDA"}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("cvzoo ")

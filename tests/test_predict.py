@@ -125,3 +125,15 @@ def test_importing_the_package_imports_no_torch() -> None:
     root = Path(cvzoo.__file__).parents[1]
     code = "import sys, cvzoo; cvzoo.rows(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@pytest.mark.parametrize("given", [None, b"bytes", 3])
+def test_what_is_no_image_is_said_in_a_line(predictor: Predictor, given: object) -> None:
+    with pytest.raises(ValueError, match=r"^an image \(a picture\) is a path, .*, not (NoneType|bytes|int)$"):
+        predictor(given)  # type: ignore[call-overload]
+
+
+def test_an_empty_crop_is_named(predictor: Predictor) -> None:
+    whole = np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"^image 1: an array must be .*\(0, 40, 3\)"):
+        predictor([whole, whole[:0], whole])

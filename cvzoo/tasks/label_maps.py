@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -183,7 +183,9 @@ def _png(labels_HW: Tensor) -> bytes:
 
 
 def _path(folder: Path, split: str, name: str) -> Path:
-    return folder / f"predictions_{split}" / f"{name}.png"
+    """Below the folder, however lists name their images."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    return folder.joinpath(f"predictions_{split}", *parts[:-1], f"{parts[-1]}.png")
 
 
 # Reports

@@ -24,6 +24,7 @@ from cvzoo.engine.finish import Result, read_run
 from cvzoo.engine.train import train
 from cvzoo.predict import Predictor, predict_files
 from cvzoo.structures import IGNORE, Batch, Segmentation, View
+from cvzoo.tasks import label_maps
 from cvzoo.tasks.label_maps import STEP, at_scale, predict_views, window_logits, window_starts
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -187,3 +188,10 @@ def test_images_are_drawn_and_their_maps_written(run: Result, tmp_path: Path) ->
     assert isinstance(found, Segmentation)
     assert (labels == found.labels.numpy()).all()
     assert written[2].read_text().split() == ["background", "rectangle", "ellipse", "triangle"] == predictor.classes
+
+
+@pytest.mark.parametrize("name", ["/absolute/images/a", "../../a", "below/a", "a"])
+def test_label_maps_are_written_below_their_folder_alone(tmp_path: Path, name: str) -> None:
+    path = label_maps._path(tmp_path / "run", "val", name)
+    assert (tmp_path / "run/predictions_val") in path.resolve().parents
+    assert path.name == "a.png"
