@@ -14,7 +14,6 @@ import torch
 
 from cvzoo.data.coco_json import Index, read_index
 from cvzoo.data.config import Split
-from cvzoo.data.dataset import digest_of
 from cvzoo.data.images import read_image
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.segments import evaluated_mask
@@ -84,9 +83,7 @@ class CocoDataset:
 
     @property
     def digest(self) -> str:
-        index = self._index
-        names = [index.classes, index.category_ids, index.file_names.tolist()]
-        return digest_of(names, index.image_ids, index.sizes, index.boxes, index.labels, index.offsets)
+        return self._index.digest
 
     def in_order(self, classes: list[str]) -> CocoDataset:
         before = [self.classes.index(name) for name in classes]

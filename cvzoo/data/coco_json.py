@@ -15,11 +15,13 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cvzoo.data.dataset import digest_of
 from cvzoo.data.doubts import doubts
 from cvzoo.data.problems import Findings, Problem, at
 from cvzoo.data.segments import Segments, pack, read_mask
@@ -58,6 +60,12 @@ class Index:
     """G masks, where they were asked for."""
     surfaces: Surfaces | None
     """G surfaces, where they were asked for."""
+
+    @cached_property
+    def digest(self) -> str:
+        """See `Dataset`; hashed once, however many data sets show parts of the index."""
+        names = [self.classes, self.category_ids, self.file_names.tolist()]
+        return digest_of(names, self.image_ids, self.sizes, self.boxes, self.labels, self.offsets)
 
 
 @dataclass

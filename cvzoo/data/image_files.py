@@ -37,8 +37,9 @@ def _files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
     if not path.is_dir():
         yield path, Path(path.name)
         return
+    drawn = output.resolve()
     for file in sorted(path.rglob("*")):
-        if file.suffix.lower() in SUFFIXES and file.is_file() and output.resolve() not in file.resolve().parents:
+        if file.suffix.lower() in SUFFIXES and file.is_file() and drawn not in file.resolve().parents:
             yield file, file.relative_to(path)
 
 
