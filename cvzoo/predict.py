@@ -182,7 +182,7 @@ def _samples(images: Iterable[ImageLike], first: int = 0) -> list[Sample]:
             size = (pixels.shape[1], pixels.shape[2])
             samples.append(Sample(image=pixels, image_id=number, original_size=size))
         except (ValueError, TypeError) as error:
-            problems.append(str(error) if isinstance(image, str | Path) else f"image {number}: {error}")
+            problems.append(str(error) if isinstance(image, str | Path) else f"picture {number}: {error}")
     if problems:
         raise ValueError("\n".join(problems))
     return samples

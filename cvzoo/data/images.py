@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
-import warnings
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
@@ -18,7 +19,20 @@ from cvzoo.data.problems import DataError, Problem
 from cvzoo.structures import Size
 
 EXIF_ORIENTATION = 0x0112
-
+UPRIGHT = 1
+TURNS: Mapping[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its EXIF orientation; others mean nothing."""
+ASIDE = {5, 6, 7, 8}
+"""The orientations of images that lie on their side."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 """PIL spreads grey levels of 2 and 4 bits over 0..255."""
@@ -65,10 +79,33 @@ def _read(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
         if not os.fstat(file.fileno()).st_size:
             raise DataError([Problem(path, "the file is empty (0 bytes)", "copy or download it again")])
         try:
-            with Image.open(file) as image:
-                return decode(image)
+            return _decoded(file, decode)
         except Exception as error:  # decoders raise anything on damaged bytes: OSError, SyntaxError, struct.error ...
             raise DataError([Problem(path, *_explain(error))]) from None
+
+
+def _decoded(file: BinaryIO, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+    try:
+        with Image.open(file) as image:
+            return decode(image)
+    except ValueError:  # PIL also raises it for a PNG whose text or colour profile is large, of which we need nothing
+        file.seek(0)
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+            raise
+        with Image.open(_bare_png(file)) as image:
+            return decode(image)
+
+
+def _bare_png(file: BinaryIO) -> io.BytesIO:
+    """The chunks of a PNG, of which the signature has been read, that make its pixels and their orientation."""
+    kept = [PNG_SIGNATURE]
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):  # capitals: a decoder must know the chunk
+            kept += [head, file.read(length + 4)]
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+    return io.BytesIO(b"".join(kept))
 
 
 def _explain(error: Exception) -> tuple[str, str]:
@@ -90,25 +127,37 @@ def from_pil(image: Image.Image) -> Tensor:
     Returns: (3, H, W) uint8 RGB, channels-last in memory.
     Raises: ValueError for floating-point images, whose range is unknown.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL warns about odd metadata and palettes that it reads all right
-        if image.getexif().get(EXIF_ORIENTATION, 1) != 1:  # asked first, since transposing to the same side copies
-            image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit grey, also where PIL keeps it in 32 bits
-            grey = np.asarray(image).astype(np.float32).clip(0, 65535) / 257
-            image = Image.fromarray(np.rint(grey).astype(np.uint8))
-        elif image.mode == "F":
-            raise ValueError("floating-point pixels have no known range")
-        elif "transparency" in image.info or image.mode == "PA":
-            image = image.convert("RGBA")
-        pixels = np.array(image.convert("RGB"))
+    image = _upright(image)
+    if image.mode.startswith("I"):  # 16-bit grey, also where PIL keeps it in 32 bits
+        grey = np.asarray(image).astype(np.float32).clip(0, 65535) / 257
+        image = Image.fromarray(np.rint(grey).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    elif "transparency" in image.info or image.mode == "PA":
+        image = image.convert("RGBA")
+    pixels = np.array(image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    turn = TURNS.get(_orientation(image.getexif))
+    return image if turn is None else image.transpose(turn)
+
+
 def _upright_size(image: Image.Image) -> Size:
-    exif = Image.Image.getexif(image)  # the one of PNGs decodes the image first, to look behind it too
-    turned = exif.get(EXIF_ORIENTATION, 1) >= 5 and image.format != "TIFF"  # whose size PIL has turned already
-    return image.size if turned else (image.height, image.width)
+    # the `getexif` of PNGs decodes the image first, to look behind it too; the size of a TIFF PIL has turned already
+    orientation = _orientation(lambda: Image.Image.getexif(image))
+    return image.size if orientation in ASIDE and image.format != "TIFF" else (image.height, image.width)
+
+
+def _orientation(exif: Callable[[], Image.Exif]) -> object:
+    """1 for an upright image, and where EXIF data are broken, as all references take it."""
+    try:
+        return exif().get(EXIF_ORIENTATION, UPRIGHT)
+    except OSError:  # of the pixels, which PNGs decode to reach it
+        raise
+    except Exception:  # PIL raises SyntaxError, struct.error, ValueError ... on such data
+        return UPRIGHT
 
 
 def _numbers(image: Image.Image) -> np.ndarray:

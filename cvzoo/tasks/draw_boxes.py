@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from cvzoo.ops.masks import scale_mask, to_bitmap
 from cvzoo.structures import Prediction, Size, Target
+from cvzoo.tasks.lettering import Colour, Font, lettering, plate_size, write_plate
 
 AnyImage: TypeAlias = Image.Image | Tensor | np.ndarray
 """A PIL image, a (3, H, W) uint8 RGB tensor or an (H, W, 3) uint8 RGB array."""
-Colour = tuple[int, int, int]
-Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GOLDEN = 0.618034
 """Steps of the golden ratio around the colour wheel keep any number of neighbours apart ..."""
 TONES = ((0.85, 0.95), (0.85, 0.55), (0.4, 0.95))
@@ -66,7 +65,7 @@ def draw(
     canvas = ImageDraw.Draw(drawn)
     for box, colour in reversed(list(zip(boxes, colours))):
         canvas.rectangle(box, outline=colour, width=line)
-    font = font_for(drawn)
+    captions, font = lettering(drawn, captions)
     for caption, box, colour in reversed(list(zip(captions, boxes, colours))):
         _write(canvas, caption, box, colour, font)
     return drawn
@@ -81,11 +80,6 @@ def scaled(drawn: Image.Image, long_side: int | None) -> tuple[Image.Image, floa
     """A copy of the image with this long side, or its own, and the factor between them."""
     scale = long_side / max(drawn.size) if long_side else 1.0
     return drawn.resize((round(drawn.width * scale), round(drawn.height * scale))), scale
-
-
-def font_for(drawn: Image.Image) -> Font:
-    """A font of a size that suits the image's."""
-    return ImageFont.load_default(max(11, round(max(drawn.size) / 40)))
 
 
 def colour_of(label: int) -> Colour:
@@ -155,17 +149,3 @@ def _write(canvas: ImageDraw.ImageDraw, text: str, box: tuple[float, ...], colou
     x = max(0, min(box[0], canvas.im.size[0] - width))
     y = box[1] - height if box[1] >= height else box[1]
     write_plate(canvas, text, (x, y), colour, font)
-
-
-def plate_size(text: str, font: Font) -> tuple[float, float]:
-    """Width and height of the plate that `write_plate` draws; the height is that of any text."""
-    return font.getbbox(text)[2] + 6, font.getbbox("Ag")[3] + 4
-
-
-def write_plate(canvas: ImageDraw.ImageDraw, text: str, at: tuple[float, float], colour: Colour, font: Font) -> None:
-    """Text on a plate of the colour, whose top left corner is at this place."""
-    (x, y) = at
-    (width, height) = plate_size(text, font)
-    canvas.rectangle((x, y, x + width, y + height), fill=colour)
-    is_light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
-    canvas.text((x + 3, y + 1), text, fill="black" if is_light else "white", font=font)

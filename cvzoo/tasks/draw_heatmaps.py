@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cvzoo.parts.heatmap.heat import Heat, Point
 from cvzoo.structures import Prediction, Size
-from cvzoo.tasks.draw_boxes import AnyImage, Colour, as_pil, font_for, inside, plate_size, scaled
+from cvzoo.tasks.draw_boxes import AnyImage, as_pil, inside, scaled
+from cvzoo.tasks.lettering import Colour, lettering, plate_size
 
 LIGHT, COLOUR = 0.45, 0.2
 """Brightness and saturation that are left to the image, so that its own colours are not taken for heat."""
@@ -103,9 +104,8 @@ def _mark(drawn: Image.Image, box: Sequence[float], score: float, points: Sequen
 
 def _with_legend(drawn: Image.Image, points: Sequence[Point]) -> Image.Image:
     """The image on top of a line for each point: its name, and its colours from 0 to 1."""
-    font = font_for(drawn)
+    names, font = lettering(drawn, [f"{point.replace('_', ' ')}  0" for point in points])
     height = round(plate_size("", font)[1])
-    names = [f"{point.replace('_', ' ')}  0" for point in points]
     begin = round(max(plate_size(name, font)[0] for name in names))
     width = max(drawn.width, 2 * begin)  # of narrow images, too, the bar can be seen
     end = width - round(plate_size("1", font)[0])

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from cvzoo.structures import IGNORE
-from cvzoo.tasks.draw_boxes import AnyImage, as_pil, colour_of, font_for, plate_size, scaled, write_plate
+from cvzoo.tasks.draw_boxes import AnyImage, as_pil, colour_of, scaled
+from cvzoo.tasks.lettering import lettering, plate_size, write_plate
 
 ALPHA = 0.5
 """Opacity of the classes' colours."""
@@ -63,21 +64,21 @@ def _borders(classes_HW: np.ndarray) -> np.ndarray:
 
 def _with_legend(drawn: Image.Image, labels: Sequence[int], classes: Sequence[str]) -> Image.Image:
     """The image on top of the names of these labels, in as many lines as they need."""
-    font = font_for(drawn)
-    places: list[tuple[int, tuple[float, float]]] = []
+    names, font = lettering(drawn, [classes[label] for label in labels])
+    places: list[tuple[float, float]] = []
     x = GAP
     y = drawn.height + GAP
     height = plate_size("", font)[1]
-    for label in labels:
-        width = plate_size(classes[label], font)[0]
+    for name in names:
+        width = plate_size(name, font)[0]
         if x > GAP and x + width > drawn.width:
             x = GAP
             y = y + height + GAP
-        places.append((label, (x, y)))
+        places.append((x, y))
         x += width + GAP
     whole = Image.new("RGB", (drawn.width, round(y + height + GAP)), "white")
     whole.paste(drawn)
     canvas = ImageDraw.Draw(whole)
-    for label, place in places:
-        write_plate(canvas, classes[label], place, colour_of(label), font)
+    for label, name, place in zip(labels, names, places):
+        write_plate(canvas, name, place, colour_of(label), font)
     return whole

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from cvzoo.data.images import from_pil, read_image
+from cvzoo.data.images import from_pil, read_image, read_size
 from cvzoo.data.problems import DataError
 
 
@@ -149,3 +152,48 @@ def test_missing_or_folder(tmp_path: Path) -> None:
 def test_floating_point_has_no_range() -> None:
     with pytest.raises(ValueError, match="no known range"):
         from_pil(Image.new("F", (4, 4)))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"icc_profile": bytes(2_000_000)},
+        {"exif": b"Exif\0\0garbage"},
+        {"exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0\0\0\0\0"},  # orientation 9
+    ],
+    ids=["large profile", "broken EXIF", "orientation 9"],
+)
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_odd_metadata(original: Image.Image, tmp_path: Path, suffix: str, metadata: dict[str, bytes]) -> None:
+    original.save(tmp_path / f"a.{suffix}", quality=95, subsampling=0, **metadata)
+    assert read_size(tmp_path / f"a.{suffix}") == (48, 64)
+    assert worst(read_image(tmp_path / f"a.{suffix}"), chw(original)) <= (0 if suffix == "png" else 12)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_png_with_large_text_is_turned_and_transparent(original: Image.Image, tmp_path: Path, compressed: bool) -> None:
+    text, exif = PngInfo(), Image.Exif()
+    for number in range(2):
+        text.add_text(f"Comment {number}", "x" * 40_000_000, zip=compressed)  # PIL takes 64 MB of text, of 1 MB each
+    exif[0x0112] = 6
+    palette = original.transpose(Image.Transpose.ROTATE_90).quantize(16)
+    palette.save(tmp_path / "a.png", pnginfo=text, exif=exif, transparency=bytes([0, 128]))
+    palette.save(tmp_path / "plain.png", exif=exif, transparency=bytes([0, 128]))
+    assert read_size(tmp_path / "a.png") == (48, 64)
+    assert worst(read_image(tmp_path / "a.png"), read_image(tmp_path / "plain.png")) == 0
+
+
+def test_a_truncated_png_with_a_large_profile_is_refused(original: Image.Image, tmp_path: Path) -> None:
+    original.save(tmp_path / "a.png", icc_profile=bytes(2_000_000))
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-400])
+    with pytest.raises(DataError, match=r"a\.png: cannot be decoded"):
+        read_image(tmp_path / "a.png")
+
+
+def test_reading_in_threads_leaves_the_filters_of_warnings(original: Image.Image, tmp_path: Path) -> None:
+    original.quantize(4).save(tmp_path / "a.png", transparency=bytes([0, 128]))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(read_image, [tmp_path / "a.png"] * 200))
+    assert all(torch.equal(image, images[0]) for image in images)
+    assert warnings.filters == before
