@@ -16,17 +16,18 @@ from cvzoo.fields import Count
 from cvzoo.nn.deconv import start_bilinear
 from cvzoo.nn.layers import ConvNorm, Norm
 
-AGGREGATED = 3
-"""So many maps, of strides 4 to 16, make the last one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DLAUpConfig:
-    """Steps that bring C2 to C5 to one map of stride 4, as wide as C2."""
+    """Steps that bring C2 to C5 to one map, as wide as the finest of them."""
 
     conv: Literal["deform", "plain"] = "deform"
     """The 3x3 convolutions of the steps are deformable ones (DCNv2), as the authors', or plain ones."""
 
+    first_level: Literal[2, 3] = 2
+    """Finest map that the steps lead to: C2 (stride 4, the authors') or C3 (stride 8)."""
+    min_channels: Count = 1
+    """Maps of fewer channels are first widened to so many by a 1x1 convolution, which the authors have not."""
     norm: Norm = "batch"
     """Norm after each convolution of the way back."""
     norm_groups: Count = 32
@@ -55,26 +56,34 @@ class Step(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """[C2, ..., C5] to one map of C2's size: from C5 on each step brings all it has to the next finer map."""
+    """[C2, ..., C5] to one map of the finest one's size: from C5 on each step brings all it has to the next finer map.
+
+    Those that each step ends with, with strides 4 to 16, make the last map.
+    """
 
     def __init__(self, config: DLAUpConfig, in_channels: Sequence[int]) -> None:
         super().__init__()
-        self.channels = in_channels[0]
+        self.first = config.first_level - 2
+        inputs = in_channels[self.first :]
+        channels = [max(width, config.min_channels) for width in inputs]
+        self.channels = channels[0]
+        self.widen = nn.ModuleList(_widen(config, *widths) for widths in zip(inputs, channels))
         steps, above = [], 1
-        for coarse, fine in pairwise(reversed(in_channels)):
+        for coarse, fine in pairwise(reversed(channels)):
             # all maps but the next one have been brought to `coarse` by now
             steps.append(Step(config, [coarse] * above, [2] * above, fine))
             above += 1
         self.steps = nn.ModuleList(steps)
-        factors = [2**i for i in range(1, AGGREGATED)]
-        self.last = Step(config, in_channels[1:AGGREGATED], factors, self.channels)
+        factors = [2**i for i in range(1, len(self.steps))]
+        self.last = Step(config, channels[1:-1], factors, self.channels)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        maps, ends = features[-1:], []
-        for step, x in zip(self.steps, reversed(features[:-1]), strict=True):
+        inputs = [widen(x) for widen, x in zip(self.widen, features[self.first :], strict=True)]
+        maps, ends = inputs[-1:], []
+        for step, x in zip(self.steps, reversed(inputs[:-1]), strict=True):
             maps = step([x, *maps])
             ends.append(maps[-1])
-        return self.last(ends[: -AGGREGATED - 1 : -1])[-1]
+        return self.last(ends[::-1])[-1]
 
 
 def _conv(config: DLAUpConfig, in_channels: int, channels: int) -> ConvNorm:
@@ -87,6 +96,12 @@ def _conv(config: DLAUpConfig, in_channels: int, channels: int) -> ConvNorm:
         bias=True,
         deform=config.conv == "deform",
     )
+
+
+def _widen(config: DLAUpConfig, in_channels: int, channels: int) -> nn.Module:
+    if in_channels == channels:
+        return nn.Identity()
+    return ConvNorm(in_channels, channels, 1, norm=config.norm, norm_groups=config.norm_groups, relu=True)
 
 
 def _enlarge(channels: int, factor: int) -> nn.ConvTranspose2d:

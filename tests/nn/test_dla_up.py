@@ -54,3 +54,18 @@ def test_each_channel_begins_as_a_bilinear_enlargement() -> None:
         expected = F.interpolate(x, scale_factor=factor, mode="bilinear")
         inside = slice(factor, -factor)  # at the border the deconvolution adds nothing
         torch.testing.assert_close(enlarge(x)[..., inside, inside], expected[..., inside, inside])
+
+
+@torch.no_grad()
+def test_the_steps_may_end_at_stride_8_and_on_wider_maps() -> None:
+    whole, short = DLAUpConfig(), DLAUpConfig(first_level=3, min_channels=8)
+    neck = short.build(CHANNELS).eval()
+    assert neck.channels == 8
+    assert neck(features()).shape == (2, 8, 16, 24)
+    assert [type(layer).__name__ for layer in neck.widen] == ["ConvNorm", "Identity", "Identity"]
+    assert not any(name.startswith("widen") for name in whole.build(CHANNELS).state_dict())
+    c2, *coarser = features()
+    assert torch.equal(neck([c2, *coarser]), neck([torch.zeros_like(c2), *coarser]))
+    for number in range(3):  # every other map counts
+        changed = [x + (level == number) for level, x in enumerate(coarser)]
+        assert not torch.equal(neck([c2, *coarser]), neck([c2, *changed]))

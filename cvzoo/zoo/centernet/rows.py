@@ -126,8 +126,13 @@ def centernet_lite0_320_mini() -> Recipe:
     from cvzoo.nn.pixels import MINUS_ONE_TO_ONE
     from cvzoo.zoo.centernet.model import CenterNetConfig
 
-    model = CenterNetConfig(backbone=settings.lite0(), neck=DLAUpConfig(conv="plain"), pixels=MINUS_ONE_TO_ONE)
-    return settings.lasting(settings.mini("centernet_lite0_320_mini", model), iterations=1150)
+    model = CenterNetConfig(
+        backbone=settings.lite0(),
+        neck=DLAUpConfig(conv="plain", first_level=3, min_channels=64),
+        head_channels=128,
+        pixels=MINUS_ONE_TO_ONE,
+    )
+    return settings.mini("centernet_lite0_320_mini", model)
 
 
 def centernet_r18_shapes() -> Recipe:
@@ -206,7 +211,7 @@ SYSTEM = System(
             schedule="50 epochs of 512 px",
             references=(Reference(name="authors", results={"box_AP": 0.403}, page=AUTHORS),),
         ),
-        Row(recipe=centernet_lite0_320_mini, backbone="EfficientNet-Lite0", data="COCO mini", schedule="1150 it"),
+        Row(recipe=centernet_lite0_320_mini, backbone="EfficientNet-Lite0", data="COCO mini", schedule="1500 it"),
         Row(recipe=centernet_r18_shapes, backbone="R-18, 1/2 width", data="shapes", schedule="1000 it"),
     ),
 )
