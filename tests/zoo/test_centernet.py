@@ -70,6 +70,47 @@ def test_the_authors_files(row: str, conv: Literal["none", "deform"], channels: 
     assert reading.equal_states(again, model)
 
 
+def as_cvpods(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The keys of cvpods' `meta_arch/centernet.py` on its ResNets."""
+    rules = (
+        (r"^neck\.convs\.(\d)\.conv\.offset\.", lambda m: f"upsample.deconv{int(m[1]) + 1}.dcn.offset_mask_conv."),
+        (r"^neck\.convs\.(\d)\.conv\.", lambda m: f"upsample.deconv{int(m[1]) + 1}.dcn.dcnv2."),
+        (r"^neck\.convs\.(\d)\.norm\.", lambda m: f"upsample.deconv{int(m[1]) + 1}.dcn_bn."),
+        (r"^neck\.ups\.(\d)\.conv\.", lambda m: f"upsample.deconv{int(m[1]) + 1}.up_sample."),
+        (r"^neck\.ups\.(\d)\.norm\.", lambda m: f"upsample.deconv{int(m[1]) + 1}.up_bn."),
+        (r"^head\.cls\.", "head.cls_head."),
+        (r"^head\.size\.", "head.wh_head."),
+        (r"^head\.offset\.", "head.reg_head."),
+        (r"_head\.conv\.", "_head.feat_conv."),
+        (r"_head\.out\.", "_head.out_conv."),
+        (r"^backbone\.(conv1|bn1)\.", r"backbone.stem.\1."),
+        (r"^backbone\.layer(\d)\.", lambda m: f"backbone.res{int(m[1]) + 1}."),
+        (r"^(backbone.*)\.downsample\.0\.", r"\1.shortcut."),
+        (r"^(backbone.*)\.downsample\.1\.", r"\1.shortcut.norm."),
+        (r"^(backbone.*)\.bn(\d)\.", r"\1.conv\2.norm."),
+    )
+    return renamed(state, rules)
+
+
+@pytest.mark.parametrize("row", [DCN, "centernet_r50_512"])
+def test_the_files_of_cvpods(row: str) -> None:
+    model = trained(row, "deform", (16, 16, 8))
+    theirs = as_cvpods(model.state_dict())
+    assert {
+        "backbone.stem.conv1.norm.running_mean",
+        "backbone.res3.0.shortcut.norm.weight",
+        "upsample.deconv1.dcn.offset_mask_conv.bias",
+        "upsample.deconv2.dcn_bn.running_var",
+        "upsample.deconv3.up_sample.weight",
+        "head.reg_head.feat_conv.bias",
+    } <= {*theirs}
+    assert reading.readers(theirs) == {("centernet", "cvpods")}
+    state, config = read_state(theirs, narrow(row), "the file")
+    assert (config.pixels.bgr, config.margin, config.clip, config.neck.conv_bias) == (False, 0.25, False, True)
+    load_state(again := config.build(), state, "the file")
+    assert reading.equal_states(again, model)
+
+
 def test_the_authors_deformable_resnet_has_as_many_parameters() -> None:
     config = ROWS[DCN].recipe().model
     with torch.device("meta"):

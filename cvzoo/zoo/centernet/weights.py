@@ -1,7 +1,7 @@
-"""Whose weights CenterNet loads: mmdetection 3 `configs/centernet`; the authors' xingyizhou/CenterNet.
+"""Whose weights CenterNet loads: mmdetection 3 `configs/centernet`; cvpods; the authors' xingyizhou/CenterNet.
 
 The authors' networks with ResNets are `resdcn_*`, with deformable convolutions, and `res_*`, without any 3x3
-convolutions; `dla_34` has deformable ones, too.
+convolutions; `dla_34` has deformable ones, too. cvpods' are `resdcn_*` (`meta_arch/centernet.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ SIZES = ("head_channels", "detections")
 """Options that are the row's."""
 MMDETECTION = CenterNetConfig(frame=Frame(), clip=False)
 """`centernet_r18_8xb16-crop512-140e_coco` and, with a deformable neck, `centernet_r18-dcnv2_...`."""
+CVPODS = CenterNetConfig(
+    gaussian=GaussianConfig(min_overlap=0.7, rule="undivided"),
+    margin=0.25,
+    normaliser="objects",
+    frame=Frame(),
+    clip=False,
+)
+"""`centernet.res50.coco.512size` and `centernet.res18.coco.512size`."""
 AUTHORS = CenterNetConfig(
     pixels=Pixels(
         mean=(104.01362, 114.034221, 119.916599),
@@ -44,8 +52,12 @@ AUTHORS_HOURGLASS = replace(AUTHORS, backbone=HourglassConfig(), neck=None, head
 DECONVOLUTIONS = 3
 UNUSED_IN_DLA = r"^base\.(fc|level[34]\.project)\."
 """The body's classifier, and convolutions whose outputs nobody takes."""
-BRANCHES = {"cls": ("heatmap_head", "hm"), "size": ("wh_head", "wh"), "offset": ("offset_head", "reg")}
-"""Our name, mmdetection's, the authors'."""
+BRANCHES = {
+    "cls": ("heatmap_head", "hm", "cls_head"),
+    "size": ("wh_head", "wh", "wh_head"),
+    "offset": ("offset_head", "reg", "reg_head"),
+}
+"""Our name, mmdetection's, the authors', cvpods'."""
 
 
 def _branches(prefix: str, column: int) -> Rules:
@@ -66,6 +78,27 @@ def from_mmdetection(state: State) -> State:
     ]
     rules = (*layers, (r"^(neck\.\w+\.\d)\.(?:bn|gn)\.", r"\1.norm."), *body.MMDETECTION)
     return renamed(state, (*rules, *_branches(r"bbox_head\.", 0)))
+
+
+def from_cvpods(state: State) -> State:
+    """Layers have names there; the body is detectron2's."""
+    layers = [
+        (rf"^upsample\.deconv{i + 1}\.{theirs}\.", f"neck.{ours}.")
+        for i in range(DECONVOLUTIONS)
+        for theirs, ours in (
+            (r"dcn\.offset_mask_conv", f"convs.{i}.conv.offset"),
+            (r"dcn\.dcnv2", f"convs.{i}.conv"),
+            ("dcn_bn", f"convs.{i}.norm"),
+            ("up_sample", f"ups.{i}.conv"),
+            ("up_bn", f"ups.{i}.norm"),
+        )
+    ]
+    branches = [
+        (rf"^head\.{theirs[2]}\.{part}_conv\.", f"head.{ours}.{name}.")
+        for ours, theirs in BRANCHES.items()
+        for part, name in (("feat", "conv"), ("out", "out"))
+    ]
+    return body.with_detectron2_body(state, (*layers, *branches))
 
 
 def from_authors(state: State) -> State:
@@ -98,7 +131,7 @@ def from_authors_hourglass(state: State) -> State:
     last = max((int(key.split(".")[1]) for key in state if key.startswith("hm.")), default=0)
     branches = [
         (rf"^{theirs}\.{number}\.{place}\.", f"{'head' if number == last else f'earlier.{number}'}.{ours}.{part}.")
-        for ours, (_, theirs) in BRANCHES.items()
+        for ours, (_, theirs, _) in BRANCHES.items()
         for number in range(last + 1)
         for place, part in ((r"0\.conv", "conv"), ("1", "out"))
     ]
@@ -109,6 +142,12 @@ def mmdetection(state: State, row: CenterNetConfig) -> CenterNetConfig:
     assert row.neck is not None
     config = fitted(MMDETECTION, state, row, SIZES)
     return replace(config, neck=replace(row.neck, norm="batch", conv_bias=False))
+
+
+def cvpods(state: State, row: CenterNetConfig) -> CenterNetConfig:
+    assert row.neck is not None
+    config = fitted(CVPODS, state, row, SIZES)
+    return replace(config, neck=replace(row.neck, norm="batch", conv="deform", conv_bias=True))
 
 
 def authors(state: State, row: CenterNetConfig) -> CenterNetConfig:
@@ -154,6 +193,14 @@ SOURCES = (
         marker=Marker(has=(r"^neck\.deconv_layers\.", r"^bbox_head\.heatmap_head\.", r"^bbox_head\.wh_head\.")),
         translate=from_mmdetection,
         config=mmdetection,
+        fits=on_others,
+    ),
+    Source(
+        name="cvpods",
+        what=WHAT,
+        marker=Marker(has=(r"^upsample\.deconv1\.dcn\.dcnv2\.", r"^head\.wh_head\.", r"^head\.reg_head\.")),
+        translate=from_cvpods,
+        config=cvpods,
         fits=on_others,
     ),
     Source(
