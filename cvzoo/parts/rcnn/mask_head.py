@@ -78,7 +78,7 @@ class MaskHead(nn.Module):
         logits_FSS = self(regions_FCSS, torch.cat([s.labels_R[s.foreground_F] for s in sampled])).float()
         truth_FSS = self._targets(sampled, batch, canvas, side=logits_FSS.shape[-1])
         pixels = max(logits_FSS.numel(), logits_FSS.shape[-1] ** 2)
-        normaliser = mean_over_processes(torch.tensor(float(pixels), device=logits_FSS.device))
+        normaliser = mean_over_processes(logits_FSS.new_full((), pixels))
         loss = F.binary_cross_entropy_with_logits(logits_FSS, truth_FSS, reduction="sum")
         return {"loss_mask": self.config.loss_weight * loss / normaliser}
 

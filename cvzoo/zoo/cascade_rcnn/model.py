@@ -19,6 +19,7 @@ from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.boxes import Weights, longer_than
+from cvzoo.ops.transfer import rows_where
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled, class_probabilities
 from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
@@ -125,7 +126,8 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
             if k < len(self.mask_heads):
                 found |= self._mask_losses(k, maps, sampled, batch, canvas)
             losses |= {f"{name}_{k}": stage.loss_weight * loss for name, loss in found.items()}
-            boxes = self.refined(k, outputs, sampled, batch)
+            if k + 1 < len(self.config.stages):
+                boxes = self.refined(k, outputs, sampled, batch)
         return losses
 
     def sample(self, k: int, boxes: list[Tensor], batch: Batch) -> list[Sampled]:
@@ -138,8 +140,10 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
         """What stage k makes of its boxes; without empty ones, and without the truth that the next stage adds anew."""
         refined = self.box_heads[k].refine(outputs.deltas, [s.boxes_R4 for s in sampled], batch.sizes)
         if self.config.resample:
-            return [boxes[~s.is_truth_R] for boxes, s in zip(refined, sampled)]
-        return [boxes[longer_than(boxes, 0.0)] for boxes in refined]
+            rows = rows_where([~s.is_truth_R for s in sampled])
+        else:
+            rows = rows_where([longer_than(boxes, 0.0) for boxes in refined])
+        return [boxes[own] for boxes, own in zip(refined, rows)]
 
     def _mask_losses(
         self, k: int, maps: list[Tensor], sampled: list[Sampled], batch: Batch, canvas: Size
