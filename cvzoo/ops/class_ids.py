@@ -6,7 +6,6 @@ torchvision's detectors have one output per COCO category id, 91 with unused one
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cvzoo.ops.transfer import on_device

@@ -144,7 +144,7 @@ class BoxHead(nn.Module):
 
     @torch.no_grad()
     def sample(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
-        """Label the proposals of each image by IoU and draw those to train on."""
+        """Label the proposals of each image by IoU and draw those to train on. A row of NaN is no proposal."""
         c = self.config
         boxes, matches = proposals, [self._match(*image) for image in zip(proposals, batch.targets)]
         if c.append_truth:
@@ -162,16 +162,23 @@ class BoxHead(nn.Module):
 
     @torch.no_grad()
     def label(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
-        """Label the proposals of each image and train on all of them, as the later stages of a cascade do."""
+        """Label the proposals of each image and train on all of them, as the later stages of a cascade do.
+
+        A row of NaN is no proposal.
+        """
         matches = [self._match(*image) for image in zip(proposals, batch.targets)]
-        foreground = rows_where([match.positive_A for match in matches])
-        none = [torch.zeros_like(match.positive_A) for match in matches]
-        images = zip(proposals, matches, foreground, batch.targets)
-        return [self._labelled(*image, class_ids, nothing) for image, nothing in zip(images, none)]
+        valid = [_is_box(boxes_A4) for boxes_A4 in proposals]
+        rows = rows_where([*valid, *(match.positive_A for match in matches)])
+        labelled = []
+        for n, (rows_R, foreground) in enumerate(zip(rows[: len(valid)], rows[len(valid) :])):
+            foreground_F = (valid[n].cumsum(0) - 1)[foreground]  # among the rows that are left
+            image = proposals[n][rows_R], matches[n].rows(rows_R), foreground_F, batch.targets[n]
+            labelled.append(self._labelled(*image, class_ids, torch.zeros_like(rows_R, dtype=torch.bool)))
+        return labelled
 
     def _match(self, boxes_A4: Tensor, target: Target) -> Match:
-        threshold = self.config.positive_from
-        return match_boxes(boxes_A4, target.boxes, threshold, threshold, self.config.best_match, threshold)
+        threshold, valid_A = self.config.positive_from, _is_box(boxes_A4)
+        return match_boxes(boxes_A4, target.boxes, threshold, threshold, self.config.best_match, threshold, valid_A)
 
     def _labelled(
         self,
@@ -228,3 +235,8 @@ class BoxHead(nn.Module):
             decoded = decode_boxes(self._deltas_of(moves[row], label), boxes[row], c.box_weights, c.clamp_shrinking)
             found.append(suppress(Prediction(decoded, scores[row, label], label), c.detect, size))
         return found
+
+
+def _is_box(boxes_A4: Tensor) -> Tensor:
+    """(A,) bool: rows that hold no NaN."""
+    return ~boxes_A4.isnan().any(dim=1)

@@ -19,7 +19,6 @@ from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.boxes import Weights, longer_than
-from cvzoo.ops.transfer import rows_where
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled, class_probabilities
 from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
@@ -137,13 +136,13 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
 
     @torch.no_grad()
     def refined(self, k: int, outputs: BoxOutput, sampled: list[Sampled], batch: Batch) -> list[Tensor]:
-        """What stage k makes of its boxes; without empty ones, and without the truth that the next stage adds anew."""
+        """What stage k makes of its boxes; NaN for empty ones, or for the truth if the next stage adds it anew."""
         refined = self.box_heads[k].refine(outputs.deltas, [s.boxes_R4 for s in sampled], batch.sizes)
         if self.config.resample:
-            rows = rows_where([~s.is_truth_R for s in sampled])
+            goes = [s.is_truth_R for s in sampled]
         else:
-            rows = rows_where([longer_than(boxes, 0.0) for boxes in refined])
-        return [boxes[own] for boxes, own in zip(refined, rows)]
+            goes = [~longer_than(boxes, 0.0) for boxes in refined]
+        return [boxes.masked_fill(own.unsqueeze(1), torch.nan) for boxes, own in zip(refined, goes)]
 
     def _mask_losses(
         self, k: int, maps: list[Tensor], sampled: list[Sampled], batch: Batch, canvas: Size

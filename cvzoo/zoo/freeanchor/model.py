@@ -149,7 +149,8 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
         image_B, label_B, truth_B4 = self._objects(targets)
         anchors = [anchors_M4.new_zeros(0, size).long()]
         for boxes in truth_B4.split(BOXES_AT_ONCE):
-            anchors.append(pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False).indices)
+            best = pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
+            anchors.append(best.indices)
         return Bags(image_B[:, None], label_B[:, None], truth_B4[:, None], torch.cat(anchors))
 
     def _objects(self, targets: list[Target]) -> tuple[Tensor, Tensor, Tensor]:
