@@ -117,6 +117,7 @@ def learn(recipe: Recipe[Any], torchvision: bool) -> dict[str, float]:
     )
     for batch in batches:
         step(state.model, place(batch, run, device), state, recipe)
+        state.read()
     splits = {"train": train_set} if recipe.data.limit else {"train": train_set, "val": val_set}
     figures = {}
     for name, dataset in splits.items():

@@ -40,7 +40,10 @@ def lr_factor(schedule: Schedule, iteration: int) -> float:
 
 
 def build_optimiser(model: nn.Module, optim: Optim, lr: float) -> torch.optim.Optimizer:
-    """The optimiser of the trainable parameters, in groups: norm or not, backbone or not, each with its `peak_lr`."""
+    """The optimiser of the trainable parameters, in groups: norm or not, backbone or not, each with its `peak_lr`.
+
+    It is fused: few kernels, and no step while its attribute `found_inf`, a number on the device, is 1.
+    """
     # By name, because norm layers share no base class: torch's, timm's and ours are all called ...Norm...
     norm_layers = (module for module in model.modules() if "Norm" in type(module).__name__)
     norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
@@ -58,8 +61,8 @@ def build_optimiser(model: nn.Module, optim: Optim, lr: float) -> torch.optim.Op
         for (is_norm, in_backbone), parameters in groups.items()
     ]
     if optim.name == "sgd":
-        return torch.optim.SGD(settings, lr=lr, momentum=0.9)
-    return torch.optim.AdamW(settings, lr=lr)
+        return torch.optim.SGD(settings, lr=lr, momentum=0.9, fused=True)
+    return torch.optim.AdamW(settings, lr=lr, fused=True)
 
 
 def set_lr(optimiser: torch.optim.Optimizer, factor: float) -> None:
@@ -82,7 +85,7 @@ class EMA:
     def update(self, model: nn.Module, iteration: int) -> None:
         """Take in the weights after 0-based `iteration`."""
         decay = min(self.decay, (1 + iteration) / (10 + iteration))
-        for average, value in zip(self.model.parameters(), model.parameters()):
-            average.lerp_(value, 1 - decay)
+        averages, values = list(self.model.parameters()), list(model.parameters())
+        torch._foreach_lerp_(averages, values, 1 - decay)
         for average, value in zip(self.model.buffers(), model.buffers()):
             average.copy_(value)

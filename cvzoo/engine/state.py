@@ -15,6 +15,7 @@ from torch import nn
 from cvzoo.engine import checkpoint, dist
 from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
 from cvzoo.engine.place import laid_out
+from cvzoo.engine.unread import Unread
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import disagreements, to_json
@@ -28,6 +29,8 @@ class State:
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: EMA | None
+    unread: Unread
+    """Steps whose losses have not been asked for."""
     data: dict[str, Any]
     """What the run learns from: see `cvzoo.data.dataset.identity`."""
     iteration: int = 0
@@ -52,6 +55,7 @@ class State:
             optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule)),
             scaler=torch.amp.GradScaler(device.type, enabled=recipe.run.precision == "fp16"),
             ema=EMA(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None,
+            unread=Unread(torch.zeros((), device=device), overflows=recipe.run.precision == "fp16"),
             data=data or {},
         )
 
@@ -64,11 +68,14 @@ class State:
         """Every parameter that is trained."""
         return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
 
-    def count(self, losses: dict[str, float], seconds: float, waited: float) -> None:
-        """Take in one iteration's losses, its wall time and its share of waiting for data."""
-        self.seconds.append(seconds)
-        for name, value in (losses | {"seconds": seconds, "data_seconds": waited, "count": 1}).items():
-            self.window[name] = self.window.get(name, 0.0) + value
+    def read(self) -> bool:
+        """Take in what came of the latest steps: see `Unread.read`. True if the run is asked to stop."""
+        steps, stopped = self.unread.read()
+        for numbers in steps:
+            self.seconds.append(numbers["seconds"])
+            for name, value in (numbers | {"count": 1}).items():
+                self.window[name] = self.window.get(name, 0.0) + value
+        return stopped
 
     def line(self) -> dict[str, float]:
         """A line of the log: means since the line before. Starts the next one."""
@@ -95,6 +102,8 @@ class State:
         _check_same_recipe(to_json(recipe), saved["recipe"], folder)
         _check_same_data(self.data, saved.get("data") or self.data, folder, recipe.data.root)
         self.model.load_state_dict(saved["model"])
+        for group in saved["optimiser"]["param_groups"]:
+            group["fused"] = True  # not so in the optimisers of runs that began with an older cvzoo
         self.optimiser.load_state_dict(saved["optimiser"])
         self.scaler.load_state_dict(saved["scaler"])
         if self.ema:

@@ -5,7 +5,6 @@ Reading order: `train` says what happens, `learn` is the loop, `step` is one ite
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from cvzoo.engine.place import autocast, place, split
 from cvzoo.engine.prepare import build_model, check_batch, check_classes, in_order_of_weights, open_run
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError
+from cvzoo.engine.unread import Step
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
@@ -84,34 +84,49 @@ def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folde
 def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
     """The loop: from `state.iteration` to the schedule's end."""
     schedule, run = recipe.schedule, recipe.run
-    model = DistributedDataParallel(state.model) if dist.world() > 1 else state.model
+    model: nn.Module = state.model
+    if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
+        model = DistributedDataParallel(state.model, broadcast_buffers=False, gradient_as_bucket_view=True)
     if run.compile:
         model.compile()
     reset_peak_memory(device)
     with _whole_workers(recipe, state, folder), StopSignal() as stop, Log(recipe, folder, state.iteration) as log:
-        batches = _batches(datasets["train"], recipe, state.iteration, device)
+        batches, look_every = _batches(datasets["train"], recipe, state.iteration, device), looks(recipe, device)
+        state.unread.start()
         clock = time.perf_counter()
         for batch in batches:
-            waited = time.perf_counter() - clock
-            losses, stopped = step(model, place(batch, run, device), state, recipe, stop.received)
-            state.count(losses, time.perf_counter() - clock, waited)
+            state.unread.waited += time.perf_counter() - clock
+            step(model, place(batch, run, device), state, recipe, stop.received)
             log.advance(state.iteration)
 
             last = state.iteration == schedule.iterations
-            if last or state.iteration % run.log_every == 0:
+            logs, saves = (last or state.iteration % every == 0 for every in (run.log_every, run.checkpoint_every))
+            evaluates = bool(run.eval_every) and state.iteration % run.eval_every == 0 and not last
+            alone = stop.received and dist.world() == 1  # several processes must look after the same step
+            stopped = False
+            if logs or saves or evaluates or alone or state.iteration % look_every == 0:
+                stopped = state.read()
+            if logs:
                 state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
                 log.write(state.line())
-            if run.eval_every and state.iteration % run.eval_every == 0 and not last:
+            if evaluates:
                 state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
                 stats = evaluate(state.result, datasets["val"], recipe, device).figures.stats
                 reset_peak_memory(device)  # what an evaluation takes is no cost of training
                 log.write({"iteration": state.iteration} | {f"val/{name}": value for name, value in stats.items()})
-            if last or stopped or state.iteration % run.checkpoint_every == 0:
+            if saves or stopped:
                 state.save(recipe, folder)
             if stopped:
                 say(f"stopped and saved at iteration {state.iteration}; the same command continues")
                 raise Interrupted(stop.received or signal.SIGTERM)
+            state.unread.start()
             clock = time.perf_counter()
+
+
+def looks(recipe: Recipe, device: torch.device) -> int:
+    """After how many steps the program asks what came of them: where asking costs nothing, after each."""
+    waits = device.type == "cuda" and recipe.run.precision != "fp16"  # fp16's scaler waits in any case
+    return recipe.run.log_every if waits else 1
 
 
 @contextmanager
@@ -125,6 +140,7 @@ def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
         kept = "the last checkpoint is kept"
         if not state.in_step:
+            state.read()
             state.save(recipe, folder)
             kept = f"the run is saved at iteration {state.iteration}"
         raise TrainingError(
@@ -147,12 +163,10 @@ def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device)
     )
 
 
-def step(
-    model: nn.Module, batch: Batch, state: State, recipe: Recipe, received: int = 0
-) -> tuple[dict[str, float], bool]:
-    """One optimiser step on this process's share of a batch.
+def step(model: nn.Module, batch: Batch, state: State, recipe: Recipe, received: int = 0) -> None:
+    """One optimiser step on this process's share of a batch; what came of it, `state.read()` tells.
 
-    Returns: the losses, averaged over the processes, and whether any of them has `received` a signal.
+    `received` is the signal that this process has got. A step that cannot be used, and those after it, change nothing.
     """
     state.in_step = True
     # The same random numbers on every process and after a resume, without keeping random states.
@@ -162,14 +176,12 @@ def step(
     state.scaler.unscale_(state.optimiser)
     parameters = state.parameters()
     norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    # One transfer and one collective per step carry all that the processes must agree on. The wait for the device costs
-    # nothing to speak of: detection losses wait for it too, when they pick the positive anchors.
-    numbers = dist.mean(torch.stack([*losses.values(), norm, torch.full_like(norm, received)])).tolist()
-    values = dict(zip(losses, numbers))
-    if not _usable(values, numbers[-2], state.scaler):
-        raise TrainingError(_non_finite(values, losses, batch, state.iteration))
+    # one collective per step carries all that the processes must agree on
+    numbers = dist.mean(torch.stack([*losses.values(), norm, torch.full_like(norm, received)]))
+    state.unread.add(Step(state.iteration, losses, numbers, batch.image_ids))
     if recipe.optim.clip_norm:
         clip_grads_with_norm_(parameters, recipe.optim.clip_norm, norm)
+    state.optimiser.found_inf = state.unread.bad  # pyright: ignore[reportAttributeAccessIssue] # as torch's scaler does
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.optimiser.zero_grad()
@@ -177,7 +189,6 @@ def step(
         state.ema.update(state.model, state.iteration)
     state.iteration += 1
     state.in_step = False
-    return values, numbers[-1] > 0
 
 
 def _backward(model: nn.Module, batch: Batch, scaler: torch.amp.GradScaler, recipe: Recipe) -> dict[str, Tensor]:
@@ -200,21 +211,3 @@ def _backward(model: nn.Module, batch: Batch, scaler: torch.amp.GradScaler, reci
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0) + loss.detach()
     return sums
-
-
-def _usable(losses: dict[str, float], gradient_norm: float, scaler: torch.amp.GradScaler) -> bool:
-    """Whether a step may be taken. An overflowing fp16 gradient is the scaler's business: it skips the step."""
-    return math.isfinite(losses["loss"]) and (scaler.is_enabled() or math.isfinite(gradient_norm))
-
-
-def _non_finite(means: dict[str, float], losses: dict[str, Tensor], batch: Batch, iteration: int) -> str:
-    """Why the run stops, with the images of the process where it happened. Every process calls this."""
-    here = [name for name, loss in losses.items() if not loss.isfinite()]
-    image_ids = [i for part in dist.gather(batch.image_ids if here else []) for i in part]
-    names = ", ".join(name for name, value in means.items() if not math.isfinite(value) and name != "loss")
-    return (
-        f"training stopped at iteration {iteration}: {names or 'the gradient'} is not finite"
-        f" (image ids {', '.join(map(str, image_ids or batch.image_ids))}). The last good checkpoint is kept."
-        " Lower --optim.lr, lengthen --schedule.warmup-iterations, set --optim.clip-norm, or check these images with"
-        " `cvzoo data check`"
-    )

@@ -52,9 +52,10 @@ class FixedBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad and not self.weight.requires_grad:
-            # nothing is kept for the backward pass, and with the convolution's output overwritten nothing allocated
-            scale, shift = self.scale_and_shift()
-            return x.mul_(scale[:, None, None]).add_(shift[:, None, None])
+            # nothing is kept for the backward pass, and with the convolution's output overwritten nothing allocated; in
+            # half precision neither the map nor its gradient is ever computed in float32
+            scale, shift = (of_C[:, None, None].to(x.dtype) for of_C in self.scale_and_shift())
+            return x.mul_(scale).add_(shift)
         eps = max(self.eps, SMALLEST_EPS)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=eps)
 
@@ -76,7 +77,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         if processes() == 1:
             return super().forward(x)
         x_wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        count = all_reduce_sum(x_wide.new_tensor(x[:, 0].numel()))
+        count = all_reduce_sum(x_wide.new_full((), x[:, 0].numel()))
         mean = all_reduce_sum(x_wide.sum(dim=(0, 2, 3))) / count
         centred = x_wide - mean[:, None, None]
         var = all_reduce_sum(centred.square().sum(dim=(0, 2, 3))) / count

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cvzoo.fields import Count, Positive
+from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size
 
 
@@ -29,8 +29,7 @@ class Pixels:
         """(N, 3, H', W') float32: normalised; whatever lies outside an image's own size is 0."""
         if self.bgr:
             images_N3HW = images_N3HW.flip(1)
-        mean = torch.tensor(self.mean, device=images_N3HW.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=images_N3HW.device).view(3, 1, 1)
+        mean, std = (on_device(of_rgb, images_N3HW.device).view(3, 1, 1) for of_rgb in (self.mean, self.std))
         x = images_N3HW.float().sub_(mean).div_(std)
         for image, (height, width) in zip(x, sizes):
             image[:, height:] = 0

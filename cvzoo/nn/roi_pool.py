@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from cvzoo.fields import Count, Natural
+from cvzoo.ops.transfer import numbered, rows_where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,7 @@ def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig)
     assert len(maps) == len(config.strides)
     boxes_R4 = torch.cat(boxes)
     device = boxes_R4.device
-    counts = torch.tensor([len(b) for b in boxes], device=device)
-    image_R = torch.repeat_interleave(torch.arange(len(boxes), device=device), counts)
+    image_R = numbered([len(own) for own in boxes], device)
     level_R = roi_levels(boxes_R4, config)
     pool = _pool_bags if device.type == "cpu" else _pool_levels
     return pool(maps, boxes_R4, image_R, level_R, config)
@@ -57,12 +57,10 @@ def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig)
 def _pool_levels(
     maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: Tensor, config: RoIPoolConfig
 ) -> Tensor:
-    """torchvision's kernel, level by level."""
+    """torchvision's kernel, level by level. The program waits for which regions are on which."""
     rois_R5 = torch.cat([image_R.unsqueeze(1).to(boxes_R4.dtype), boxes_R4], dim=1)
-    index, pooled = [], []
-    for level, (x, stride) in enumerate(zip(maps, config.strides)):
-        rows = torch.where(level_R == level)[0]
-        index.append(rows)
+    index, pooled = rows_where([level_R == level for level in range(len(maps))]), []
+    for x, stride, rows in zip(maps, config.strides, index):
         # in float32: a bfloat16 coordinate is off by pixels
         pooled.append(roi_align(x.float(), rois_R5[rows], config.size, 1 / stride, config.sampling, config.aligned))
     return torch.cat(pooled).to(maps[0].dtype).index_select(0, torch.cat(index).argsort())

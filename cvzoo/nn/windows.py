@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm
+from cvzoo.ops.transfer import on_device
 
 
 def tower_at(tower: nn.Sequential, x_NCHW: Tensor, image_P: Tensor, row_P: Tensor, column_P: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def _in_tiles(layer: nn.Module, x_NCHW: Tensor, tiles_NHW: np.ndarray, side: int
     if not len(index):
         return x_NCHW.new_zeros(images, channels, height, width)
     _, rows, columns = tiles_NHW.shape
-    tile_T = torch.from_numpy(index).to(x_NCHW.device)
+    tile_T = on_device(index, x_NCHW.device)
     places = tile_T // (rows * columns), tile_T // columns % rows * side, tile_T % columns * side
     found_TCSS = tower_in([layer], x_NCHW, *places, side)
     cell_TSS = _cells(*places, side, (images, height, width))

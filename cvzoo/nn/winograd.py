@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm
+from cvzoo.ops.transfer import on_device
 
 INPUT = (
     (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
@@ -135,5 +136,5 @@ def _cells(y_NHWO: Tensor) -> Tensor:
 
 def _basis(axis: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
     """The change of basis along both axes."""
-    matrix = like.new_tensor(axis)
+    matrix = on_device(axis, like.device, like.dtype)
     return torch.kron(matrix, matrix)

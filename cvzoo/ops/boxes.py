@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size
 
 MAX_LOG_SCALE = math.log(1000.0 / 16)
@@ -29,10 +30,15 @@ def clip_boxes(boxes: Tensor, size: Size) -> Tensor:
     )
 
 
+def limits_of(sizes: list[Size], device: torch.device) -> Tensor:
+    """(N, 1, 4) float32: how far boxes of images of these sizes may reach."""
+    return on_device([[[width, height, width, height]] for height, width in sizes], device, torch.float32)
+
+
 def scale_boxes(boxes: Tensor, size: Size, to_size: Size) -> Tensor:
     """Boxes in an image of `size`, in the pixels of the same image resized to `to_size`."""
     scale_y, scale_x = to_size[0] / size[0], to_size[1] / size[1]
-    return boxes * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])
+    return boxes * on_device([scale_x, scale_y, scale_x, scale_y], boxes.device, boxes.dtype)
 
 
 def flip_boxes(boxes: Tensor, width: float) -> Tensor:
@@ -47,12 +53,12 @@ def longer_than(boxes: Tensor, side: float) -> Tensor:
 
 
 def pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
-    """(G, M): intersection over union of every box with every other.
+    """(..., G, M): intersection over union of every box with every other, of several images at once if need be.
 
     Equal to torchvision's `box_iou` and 2 to 9 times faster for many boxes: no (G, M, 2) tensors, and in place.
     """
-    x1_G1, y1_G1, x2_G1, y2_G1 = boxes_G4.unsqueeze(2).unbind(1)
-    x1_M, y1_M, x2_M, y2_M = others_M4.T.contiguous()
+    x1_G1, y1_G1, x2_G1, y2_G1 = boxes_G4.unsqueeze(-1).unbind(-2)
+    x1_M, y1_M, x2_M, y2_M = others_M4.transpose(-1, -2).contiguous().unsqueeze(-2).unbind(-3)
     both_GM = torch.minimum(x2_G1, x2_M).sub_(torch.maximum(x1_G1, x1_M)).clamp_(min=0)
     both_GM *= torch.minimum(y2_G1, y2_M).sub_(torch.maximum(y1_G1, y1_M)).clamp_(min=0)
     either_GM = ((x2_G1 - x1_G1) * (y2_G1 - y1_G1)).add((x2_M - x1_M) * (y2_M - y1_M)).sub_(both_GM)
@@ -72,7 +78,7 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1
     anchor_wh = anchors[..., 2:] - anchors[..., :2]
     box_wh = boxes[..., 2:] - boxes[..., :2]
     shift = (boxes[..., :2] + 0.5 * box_wh) - (anchors[..., :2] + 0.5 * anchor_wh)
-    w = boxes.new_tensor(weights)
+    w = on_device(weights, boxes.device, boxes.dtype)
     return torch.cat([w[:2] * shift / anchor_wh, w[2:] * torch.log(box_wh / anchor_wh)], dim=-1)
 
 
@@ -83,7 +89,7 @@ def decode_boxes(
 
     Growth is clamped to `MAX_LOG_SCALE`; with `clamp_shrinking` (mmdetection) shrinking is, too.
     """
-    deltas = deltas.float() / deltas.new_tensor(weights, dtype=torch.float32)
+    deltas = deltas.float() / on_device(weights, deltas.device, torch.float32)
     anchor_wh = anchors[..., 2:] - anchors[..., :2]
     log_scale = deltas[..., 2:].clamp(min=-MAX_LOG_SCALE if clamp_shrinking else None, max=MAX_LOG_SCALE)
     centre = anchors[..., :2] + 0.5 * anchor_wh + deltas[..., :2] * anchor_wh

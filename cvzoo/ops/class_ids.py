@@ -6,21 +6,22 @@ torchvision's detectors have one output per COCO category id, 91 with unused one
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from cvzoo.ops.transfer import on_device
 
 
 def outputs_of(labels_G: Tensor, class_ids: tuple[int, ...]) -> Tensor:
     """The network output of each data-set class."""
     if not class_ids:
         return labels_G
-    outputs = torch.full((max(class_ids) + 1,), -1, device=labels_G.device)
+    outputs = [-1] * (max(class_ids) + 1)
     for output, label in enumerate(class_ids):
         if label >= 0:
             outputs[label] = output
-    return outputs[labels_G]
+    return on_device(outputs, labels_G.device)[labels_G]
 
 
 def classes_of(outputs_D: Tensor, class_ids: tuple[int, ...]) -> Tensor:
     """The data-set class of each network output, -1 for an unused one."""
-    return torch.tensor(class_ids, device=outputs_D.device)[outputs_D] if class_ids else outputs_D
+    return on_device(class_ids, outputs_D.device)[outputs_D] if class_ids else outputs_D

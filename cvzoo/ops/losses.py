@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torchvision.ops import generalized_box_iou_loss
 
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import IGNORED
@@ -23,7 +22,8 @@ class _FocalLoss(torch.autograd.Function):
     """Loss and gradient in one pass over the logits, keeping only the gradient.
 
     Written as autograd would, the loss of 200 000 anchors x 80 classes keeps a dozen tensors of 64 MB each. Here every
-    logit is first treated as background, in place; then the few positive entries are replaced.
+    logit is first treated as background, in place; then one entry of each candidate is looked at, and replaced where
+    the candidate is positive: a GPU need not say which ones these are.
     """
 
     @staticmethod
@@ -34,16 +34,18 @@ class _FocalLoss(torch.autograd.Function):
         softplus = F.softplus(x)
         modulator = p.square() if gamma == 2 else p.pow(gamma)
         modulator *= negative_weight
-        row = torch.where(labels_M >= 0)[0]
-        column = labels_M[row]
-        p_pos = p[row, column]
-        softplus_pos = F.softplus(-x[row, column])
+        positive_M1 = (labels_M >= 0).unsqueeze(1)
+        column_M1 = labels_M.clamp(min=0).unsqueeze(1)
+        p_pos = p.gather(1, column_M1)
+        softplus_pos = F.softplus(-x.gather(1, column_M1))
         # d/dx of w p^g softplus(x) is w p^g (g (1 - p) softplus(x) + p); p's buffer turns into that gradient
         loss_MK = modulator * softplus
         grad_MK = softplus.mul_(gamma).mul_(1 - p).add_(p).mul_(modulator)
         modulator_pos = positive_weight * (1 - p_pos).pow(gamma)
-        loss_MK[row, column] = modulator_pos * softplus_pos
-        grad_MK[row, column] = -modulator_pos * (gamma * p_pos * softplus_pos + 1 - p_pos)
+        grad_pos = -modulator_pos * (gamma * p_pos * softplus_pos + 1 - p_pos)
+        for of_all, of_positives in ((loss_MK, modulator_pos * softplus_pos), (grad_MK, grad_pos)):
+            found_M1 = torch.where(positive_M1, of_positives, of_all.gather(1, column_M1))
+            of_all.scatter_(1, column_M1, found_M1)
         ignored = (labels_M == IGNORED).unsqueeze(1)
         loss_M = loss_MK.masked_fill_(ignored, 0).sum(dim=1)
         ctx.save_for_backward(grad_MK.masked_fill_(ignored, 0).to(logits_MK.dtype))
@@ -109,13 +111,15 @@ def focal_loss_of_levels(
 
 def iou_loss(boxes_P4: Tensor, truth_P4: Tensor, kind: Literal["iou", "giou"]) -> Tensor:
     """(P,): -log IoU (UnitBox, 1608.01471, equation 1) or 1 - GIoU (1902.09630, algorithm 2)."""
-    if kind == "giou":
-        return generalized_box_iou_loss(boxes_P4, truth_P4)
     low = torch.maximum(boxes_P4[:, :2], truth_P4[:, :2])
     high = torch.minimum(boxes_P4[:, 2:], truth_P4[:, 2:])
     both = (high - low).clamp(min=0).prod(dim=1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_P4, truth_P4)]
     union = areas[0] + areas[1] - both
+    if kind == "giou":  # torchvision's generalized_box_iou_loss asks a GPU which boxes meet
+        around = torch.maximum(boxes_P4[:, 2:], truth_P4[:, 2:]) - torch.minimum(boxes_P4[:, :2], truth_P4[:, :2])
+        hull = around.prod(dim=1)
+        return 1 - both / (union + 1e-7) + (hull - union) / (hull + 1e-7)
     return -(both / union.clamp(min=1e-6)).clamp(min=1e-6).log()
 
 

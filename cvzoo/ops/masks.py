@@ -18,7 +18,8 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from cvzoo.ops import rle
-from cvzoo.structures import RLE, Mask, Size
+from cvzoo.ops.transfer import on_device
+from cvzoo.structures import RLE, Mask, Polygons, Size
 
 MaskTarget = Literal["binary", "bitmap", "soft"]
 """How a true mask is resampled under a box; see `mask_targets`."""
@@ -82,42 +83,46 @@ def _mapped(polygon: np.ndarray, factors: tuple[float, float], shifts: tuple[flo
 
 def mask_targets(
     masks: Sequence[Mask],
-    index_F: Tensor,
-    boxes_F4: Tensor,
+    sizes: Sequence[Size],
+    index_F: np.ndarray,
+    boxes_F4: np.ndarray,
     side: int,
-    size: Size,
+    device: torch.device,
     kind: MaskTarget = "binary",
     canvas: Size | None = None,
 ) -> Tensor:
-    """(F, side, side) float32: what a mask head should predict in each box, from mask `index_F` of its image.
+    """(F, side, side) float32: what a mask head should predict in each box, from mask `index_F` of a batch's masks.
 
     `binary` rasterises polygons shifted and scaled to the box, and thresholds bitmaps that RoIAlign has resampled
-    (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the image's `size` to that of the
-    network's input, `canvas` (mmdetection). `soft` keeps RoIAlign's values, half a pixel off (torchvision).
+    (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the size of each mask's image to that
+    of the network's input, `canvas` (mmdetection). `soft` keeps RoIAlign's values, half a pixel off (torchvision).
+    Bitmaps are resampled on the device, one after the other.
     """
-    targets = torch.zeros(len(boxes_F4), side, side)
-    boxes = boxes_F4.detach().float().cpu()
-    index = index_F.cpu().numpy()
-    for number in np.unique(index):
-        mask = masks[number]
-        rows = torch.from_numpy(np.flatnonzero(index == number))
-        if kind == "binary" and not isinstance(mask, dict):
-            for row in rows.tolist():
-                targets[row] = torch.from_numpy(_polygons_in(mask, boxes[row].tolist(), side))
-        else:
-            bitmap = torch.from_numpy(to_bitmap(mask, size)).float()[None, None]
-            if kind == "bitmap" and canvas is not None:
-                bitmap = F.pad(bitmap, (0, canvas[1] - size[1], 0, canvas[0] - size[0]))
-            cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
-            targets[rows] = cropped if kind == "soft" else (cropped >= 0.5).float()
-    return targets.to(boxes_F4.device)
+    outlines = [[] if isinstance(mask, dict) else mask for mask in masks]
+    drawn = kind == "binary" and any(outlines)
+    targets = on_device(_drawn_in(outlines, index_F, boxes_F4, side), device) if drawn else None
+    if targets is None:
+        targets = torch.zeros(len(index_F), side, side, device=device)
+    targets, boxes = targets.float(), on_device(boxes_F4, device, torch.float32)
+    for number in np.unique(index_F):
+        if kind == "binary" and not isinstance(masks[number], dict):
+            continue
+        rows = on_device(np.flatnonzero(index_F == number), device)
+        bitmap = on_device(to_bitmap(masks[number], sizes[number]), device).float()[None, None]
+        if kind == "bitmap" and canvas is not None:
+            height, width = sizes[number]
+            bitmap = F.pad(bitmap, (0, canvas[1] - width, 0, canvas[0] - height))
+        cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
+        targets[rows] = cropped if kind == "soft" else (cropped >= 0.5).float()
+    return targets
 
 
-def _polygons_in(polygons: list[np.ndarray], box: list[float], side: int) -> np.ndarray:
-    x1, y1, x2, y2 = box
-    factors = side / max(x2 - x1, MIN_SIDE), side / max(y2 - y1, MIN_SIDE)
-    moved = [((polygon.reshape(-1, 2) - (x1, y1)) * factors).reshape(-1) for polygon in polygons]
-    return to_bitmap(moved, (side, side))
+def _drawn_in(outlines: Sequence[Polygons], index_F: np.ndarray, boxes_F4: np.ndarray, side: int) -> np.ndarray:
+    """(F, side, side) uint8: the polygons of an object each, shifted and scaled to a box."""
+    from cvzoo.ops.polygons import draw_polygons  # Numba takes a while: only training on masks pays for it
+
+    origin_F2, end_F2 = np.split(boxes_F4.astype(np.float64), 2, axis=1)
+    return draw_polygons(outlines, index_F, origin_F2, side / np.maximum(end_F2 - origin_F2, MIN_SIDE), side)
 
 
 def paste_masks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.fields import Count
+from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size, size_of
 
 Grid = tuple[int, int]
@@ -54,20 +56,35 @@ def points_of(config: PointConfig, maps: list[Tensor], canvas: Size) -> tuple[Te
     return pyramid_points(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
-def per_level(values: tuple[int, ...], levels: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+def per_level(values: tuple[float, ...], levels: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     """(M,): the value of its level for each of the M rows of all levels."""
-    counts = torch.tensor([len(level) for level in levels])
-    return torch.repeat_interleave(torch.tensor(values), counts).to(levels[0].device)
+    device = levels[0].device
+    values_L = on_device(values, device)
+    counts_L = on_device([len(level) for level in levels], device)
+    return torch.repeat_interleave(values_L, counts_L, output_size=sum(map(len, levels)))
 
 
 def cells_of_image(
     strides: tuple[int, ...], grids: tuple[Grid, ...], size: Size, divisor: int, per_cell: int, device: torch.device
 ) -> Tensor:
     """(M,) bool: which candidates belong to cells of an image of `size`, padded to `divisor`, and not to the canvas."""
-    height, width = (side + -side % divisor for side in size)
     levels = []
-    for stride, (rows, columns) in zip(strides, grids):
-        cells = torch.zeros(rows, columns, per_cell, dtype=torch.bool)
-        cells[: math.ceil(height / stride), : math.ceil(width / stride)] = True
+    for (rows, columns), (own_rows, own_columns) in zip(grids, _own_grids(strides, size, divisor)):
+        cells = torch.zeros(rows, columns, per_cell, dtype=torch.bool, device=device)
+        cells[:own_rows, :own_columns] = True
         levels.append(cells.flatten())
-    return torch.cat(levels).to(device)
+    return torch.cat(levels)
+
+
+def cut_to_image(
+    levels: Sequence[Tensor], strides: tuple[int, ...], grids: tuple[Grid, ...], size: Size, divisor: int
+) -> tuple[Tensor, ...]:
+    """Of levels with a row for each candidate of each cell, the rows of the cells that are `cells_of_image`."""
+    cells = (rows.unflatten(0, (*grid, -1)) for rows, grid in zip(levels, grids))
+    return tuple(own[:y, :x].flatten(0, 2) for own, (y, x) in zip(cells, _own_grids(strides, size, divisor)))
+
+
+def _own_grids(strides: tuple[int, ...], size: Size, divisor: int) -> list[Grid]:
+    """Per level the cells of an image of `size`, padded to `divisor`."""
+    height, width = (side + -side % divisor for side in size)
+    return [(math.ceil(height / stride), math.ceil(width / stride)) for stride in strides]

@@ -122,7 +122,8 @@ class Run:
     compile: bool = False
     """Run the model through torch.compile."""
     log_every: Count = 20
-    """Iterations between two lines of metrics.jsonl."""
+    """Iterations between two lines of metrics.jsonl. On a GPU the program asks for the losses no more often, so that a
+    run whose loss is no longer finite stops so much later, with the weights from before."""
     checkpoint_every: Count = 5000
     """Iterations between two checkpoints."""
     eval_every: Natural = 0

@@ -3,17 +3,20 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from engine.tiny import command, losses, tiny
 
-from cvzoo.data.shapes import ShapesDataset
+from cvzoo.data.shapes import ShapesDataset, draw
 from cvzoo.engine import checkpoint
+from cvzoo.engine.state import State
 from cvzoo.engine.stop import TrainingError
-from cvzoo.engine.train import train
+from cvzoo.engine.train import step, train
 from cvzoo.metrics.coco import evaluate_coco
+from cvzoo.structures import Batch
 from cvzoo.tasks.boxes import BoxEvaluation
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -169,6 +172,24 @@ def test_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path
     assert saved["iteration"] == int(message.partition("iteration ")[2].partition(":")[0])
     assert all(tensor.isfinite().all() for tensor in saved["model"].values())
     assert not (folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_losses_that_are_read_late_stop_the_run_with_the_weights_from_before(name: str, tmp_path: Path) -> None:
+    """The second of four steps has a loss that is not finite, and nobody looks before the fourth is done."""
+    recipe = tiny(tmp_path / "runs", optim__name=name, schedule__warmup_iterations=0)
+    state = State.begin(recipe, recipe.model.build(), torch.device("cpu"))
+    samples = [draw(64, 64, objects=3, seed=n) for n in range(8)]
+    after_one: dict[str, torch.Tensor] = {}
+    for number in range(4):
+        batch = Batch.collate([replace(sample, image_id=10 * number + n) for n, sample in enumerate(samples[:2])])
+        if number == 1:
+            batch.targets[0].boxes[0] = torch.tensor([10.0, 10.0, torch.inf, 30.0])
+            after_one = {key: value.clone() for key, value in state.model.state_dict().items()}
+        step(state.model, batch, state, recipe)
+    with pytest.raises(TrainingError, match=r"iteration 1: loss_box is not finite \(image ids 10, 11\)"):
+        state.read()
+    assert all(torch.equal(value, after_one[key]) for key, value in state.model.state_dict().items())
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cvzoo.ops.assigners import BACKGROUND, IGNORED, match_boxes
+from cvzoo.ops.assigners import BACKGROUND, IGNORED, Match, match_boxes
 from cvzoo.ops.boxes import clip_boxes, decode_boxes, encode_boxes, scale_boxes
-from cvzoo.ops.sampling import image_generator, sample_balanced
+from cvzoo.ops.sampling import sample_balanced
 
 coordinate = st.floats(0, 500, width=32)
 side = st.floats(1, 300, width=32)
@@ -63,9 +63,10 @@ def test_every_truth_with_overlap_finds_a_candidate(truth: Tensor, candidates: T
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0]), st.integers(0, 9))
 def test_samples_are_balanced_and_distinct(pos: int, neg: int, count: int, fraction: float, image_id: int) -> None:
-    positive = torch.arange(pos + neg) < pos
-    one = sample_balanced(positive, ~positive, count, fraction, image_generator(image_id))
-    two = sample_balanced(positive, ~positive, count, fraction, image_generator(image_id))
+    positive = torch.randperm(pos + neg) < pos
+    match = Match(torch.zeros_like(positive).long(), positive, ~positive)
+    one, _ = sample_balanced([match, match], [image_id, image_id + 1], count, fraction)
+    (two,) = sample_balanced([match], [image_id], count, fraction)
     chosen = torch.cat(one)
     assert len(one[0]) == min(pos, int(count * fraction))
     assert len(one[1]) == min(neg, count - len(one[0]))

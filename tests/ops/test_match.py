@@ -50,10 +50,10 @@ def test_boxes_of_a_batch_come_in_the_order_of_the_positive_labels(
                 torch.tensor(data.draw(st.lists(st.integers(0, 2), min_size=count, max_size=count)), dtype=torch.int64),
             )
         )
-    labels, truth = targets_of_batch(found, targets, class_ids)
-    image, row = (column.tolist() for column in torch.where(labels >= 0))
+    labels, image, row, truth = targets_of_batch(found, targets, class_ids)
+    assert all(torch.equal(mine, other) for mine, other in zip((image, row), torch.where(labels >= 0)))
     assert len(truth) == len(image) == sum(int(match.positive_A.sum()) for match in found)
-    for n, m, box in zip(image, row, truth):
+    for n, m, box in zip(image.tolist(), row.tolist(), truth):
         owner = found[n].index_A[m]
         assert torch.equal(box, targets[n].boxes[owner])
         wanted = int(targets[n].labels[owner])

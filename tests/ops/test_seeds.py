@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvzoo.ops.sampling import image_generator
+from cvzoo.ops.assigners import Match
+from cvzoo.ops.sampling import sample_balanced
 from cvzoo.ops.seeds import stream_seed
 
 whole = st.integers(0, 2**63)
@@ -20,7 +21,9 @@ def test_every_number_counts(a: int, b: int, c: int) -> None:
 def test_the_samples_of_an_image_depend_on_seed_and_image() -> None:
     def drawn(seed: int, image: int) -> list[int]:
         torch.manual_seed(seed)
-        return torch.randperm(50, generator=image_generator(image)).tolist()
+        nothing = torch.zeros(500, dtype=torch.bool)
+        ((_, rows),) = sample_balanced([Match(nothing.long(), nothing, ~nothing)], [image], 9, 0.5)
+        return rows.tolist()
 
     assert drawn(1, 7) == drawn(1, 7)
     assert drawn(1, 7) != drawn(2, 7)

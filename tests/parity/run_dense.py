@@ -93,9 +93,9 @@ def compare_targets(
     classes: int,
 ) -> None:
     """Labels and boxes of all candidates, level by level."""
-    labels_NM, truth_P4 = targets_of_batch(matches, targets)
+    labels_NM, image_P, row_P, truth_P4 = targets_of_batch(matches, targets)
     boxes_NM4 = torch.zeros(*labels_NM.shape, 4)
-    boxes_NM4[torch.where(labels_NM >= 0)] = truth_P4
+    boxes_NM4[image_P, row_P] = truth_P4
     sizes = [len(level) for level in levels]
     for level, (labels, boxes) in enumerate(zip(labels_NM.split(sizes, 1), boxes_NM4.split(sizes, 1))):
         background = torch.where(labels < 0, classes, labels)

@@ -368,7 +368,8 @@ def test_mask_targets(number: str) -> None:
     of_object = [within(s.inputs, f"gt_polygons.{n}.").values() for n in range(len(boxes))]
     polygons: list[Mask] = [[polygon.numpy() for polygon in found] for found in of_object]
     for name, masks in (("from_polygons", polygons), ("from_bitmaps", codes)):
-        found = mask_targets(masks, torch.arange(len(boxes)), boxes, s.options["side"], shape[1:])
+        where = np.arange(len(boxes)), boxes.numpy(), s.options["side"], boxes.device
+        found = mask_targets(masks, [shape[1:]] * len(boxes), *where)
         s.report.equal(f"{name} of {s.options['picture']}", found, s.expected[name])
     s.finish()
 

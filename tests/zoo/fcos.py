@@ -133,8 +133,8 @@ def compare(report: Report, case: Case, model: FCOS, raw: Any, batch: Batch, can
     for level, stride in enumerate(strides):
         report.close(f"ltrb.{level}", model.distances(raw.deltas[level], stride), case.expected[f"head.ltrb.{level}"])
         report.close(f"centerness.{level}", raw.centreness[level], case.expected[f"head.centerness.{level}"])
-    labels_NM, truth_P4 = targets_of_batch(model.matches(raw, batch.targets, batch.sizes, canvas), batch.targets)
-    image_P, row_P = torch.where(labels_NM >= 0)
+    matches = model.matches(raw, batch.targets, batch.sizes, canvas)
+    labels_NM, image_P, row_P, truth_P4 = targets_of_batch(matches, batch.targets)
     unit_M = per_level(strides, points) if model.config.distance == "relu" else torch.ones(labels_NM.shape[1])
     wanted_NM4 = torch.zeros(*labels_NM.shape, 4)
     wanted_NM4[image_P, row_P] = point_distances(torch.cat(points)[row_P], truth_P4) / unit_M[row_P, None]

@@ -80,9 +80,9 @@ def compare(report: Report, case: Case, model: RepPoints, raw: Any, batch: Batch
     for stage, matches in (("init", first), ("refine", refined)):
         compare_count(report, case, f"target.{stage}", matches)
     sizes = [len(level) for level in points]
-    labels_NM, truth_P4 = targets_of_batch(first, batch.targets)
+    labels_NM, image_P, row_P, truth_P4 = targets_of_batch(first, batch.targets)
     wanted_NM4 = torch.zeros_like(boxes_NM4)
-    wanted_NM4[torch.where(labels_NM >= 0)] = truth_P4
+    wanted_NM4[image_P, row_P] = truth_P4
     for level, (wanted, labels) in enumerate(zip(wanted_NM4.split(sizes, 1), labels_NM.split(sizes, 1))):
         report.close(f"init.boxes.{level}", wanted, case.expected[f"target.init.boxes.{level}"])
         used = (labels >= 0)[..., None].expand_as(wanted)

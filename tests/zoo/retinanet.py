@@ -110,8 +110,7 @@ def compare(report: Report, case: Case, model: RetinaNet, raw: Any, batch: Batch
     """What the anchors learn, level by level."""
     config, anchors = model.config, torch.cat(anchors_of(model.config.anchors, raw.logits, canvas))
     matches = model.matches(raw, batch.targets, batch.sizes, canvas)
-    labels_NM, truth_P4 = targets_of_batch(matches, batch.targets)
-    image_P, anchor_P = torch.where(labels_NM >= 0)
+    labels_NM, image_P, anchor_P, truth_P4 = targets_of_batch(matches, batch.targets)
     wanted_NM4 = torch.zeros(*labels_NM.shape, 4)
     wanted_NM4[image_P, anchor_P] = encode_boxes(truth_P4, anchors[anchor_P], config.box_weights)
     sizes = [per_anchor(x, 4).shape[1] for x in raw.deltas]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cvzoo.fields import Share
 from cvzoo.ops.class_ids import outputs_of
+from cvzoo.ops.transfer import numbered, on_device
 from cvzoo.structures import Size, Target
 
 RadiusRule = Literal["roots", "undivided"]
@@ -107,19 +108,19 @@ def objects_of(
 
     They are clipped to the maps, at the right and bottom to `margin` cells less.
     """
-    counts = torch.tensor([len(target) for target in targets])
     boxes_O4 = torch.cat([target.boxes for target in targets])
     (height, width), (rows, columns) = canvas, size
-    boxes_O4 = boxes_O4 * boxes_O4.new_tensor([columns / width, rows / height] * 2)
-    boxes_O4 = boxes_O4.clamp(min=0).minimum(boxes_O4.new_tensor([columns - margin, rows - margin] * 2))
+    where = boxes_O4.device, boxes_O4.dtype
+    boxes_O4 = boxes_O4 * on_device([columns / width, rows / height] * 2, *where)
+    boxes_O4 = boxes_O4.clamp(min=0).minimum(on_device([columns - margin, rows - margin] * 2, *where))
     labels_O = outputs_of(torch.cat([target.labels for target in targets]), class_ids)
-    image_O = torch.repeat_interleave(counts, output_size=len(boxes_O4))
-    return Objects(image_O.to(boxes_O4.device, non_blocking=True), boxes_O4, labels_O)
+    image_O = numbered([len(target) for target in targets], boxes_O4.device)
+    return Objects(image_O, boxes_O4, labels_O)
 
 
 def cells_of(points_O2: Tensor, size: Size) -> Tensor:
     """(O, 2) int64: the cells (x, y) of maps of `size` that points fall into; the last one has its far side, too."""
-    return points_O2.long().minimum(torch.tensor([size[1] - 1, size[0] - 1], device=points_O2.device))
+    return points_O2.long().minimum(on_device([size[1] - 1, size[0] - 1], points_O2.device))
 
 
 def last_in_cell(image_O: Tensor, cells_O2: Tensor, images: int, size: Size) -> Tensor:

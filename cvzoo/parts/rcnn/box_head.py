@@ -6,6 +6,7 @@ Shape suffixes: R proposals of all images, F foreground proposals, K classes (ba
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,7 +23,8 @@ from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.detect import DetectConfig, suppress
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
-from cvzoo.ops.sampling import image_generator, sample_balanced
+from cvzoo.ops.sampling import sample_balanced
+from cvzoo.ops.transfer import rows_where
 from cvzoo.structures import Batch, Prediction, Size, Target
 
 
@@ -85,6 +87,12 @@ class Sampled(NamedTuple):
     """Ground-truth boxes that were added to the proposals."""
 
 
+def foreground_of(sampled: list[Sampled]) -> Tensor:
+    """(F,): the proposals on an object, among those of all images."""
+    first = [0, *accumulate(len(s.labels_R) for s in sampled[:-1])]
+    return torch.cat([s.foreground_F + start for s, start in zip(sampled, first)])
+
+
 class BoxOutput(NamedTuple):
     """Raw outputs for the proposals of all images."""
 
@@ -136,38 +144,51 @@ class BoxHead(nn.Module):
 
     @torch.no_grad()
     def sample(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
-        """Label the proposals of each image by IoU and draw those to train on."""
+        """Label the proposals of each image by IoU and draw those to train on. A row of NaN is no proposal."""
         c = self.config
+        boxes, matches = proposals, [self._match(*image) for image in zip(proposals, batch.targets)]
+        if c.append_truth:
+            boxes = [torch.cat([boxes_A4, target.boxes]) for boxes_A4, target in zip(proposals, batch.targets)]
+            matches = [m.joined(self._match(t.boxes, t)) for m, t in zip(matches, batch.targets)]
+        chosen = sample_balanced(matches, batch.image_ids, c.samples, c.positive_fraction)
         sampled = []
-        for boxes_A4, target, image_id in zip(proposals, batch.targets, batch.image_ids):
-            own = len(boxes_A4)
-            match = self._match(boxes_A4, target)
-            if c.append_truth:
-                boxes_A4 = torch.cat([boxes_A4, target.boxes])
-                match = match.joined(self._match(target.boxes, target))
-            generator = image_generator(image_id)
-            chosen = sample_balanced(match.positive_A, match.negative_A, c.samples, c.positive_fraction, generator)
-            rows_R = torch.cat(chosen)
-            sampled.append(self._labelled(boxes_A4[rows_R], match.rows(rows_R), target, class_ids, rows_R >= own))
+        for n, (positive_F, negative) in enumerate(chosen):
+            rows_R = torch.cat([positive_F, negative])
+            foreground_F = torch.arange(len(positive_F), device=rows_R.device)
+            match, is_truth_R = matches[n].rows(rows_R), rows_R >= len(proposals[n])
+            image = boxes[n][rows_R], match, foreground_F, batch.targets[n]
+            sampled.append(self._labelled(*image, class_ids, is_truth_R))
         return sampled
 
     @torch.no_grad()
     def label(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
-        """Label the proposals of each image and train on all of them, as the later stages of a cascade do."""
-        sampled = []
-        for boxes_R4, target in zip(proposals, batch.targets):
-            match = self._match(boxes_R4, target)
-            sampled.append(self._labelled(boxes_R4, match, target, class_ids, torch.zeros_like(match.positive_A)))
-        return sampled
+        """Label the proposals of each image and train on all of them, as the later stages of a cascade do.
+
+        A row of NaN is no proposal.
+        """
+        matches = [self._match(*image) for image in zip(proposals, batch.targets)]
+        valid = [_is_box(boxes_A4) for boxes_A4 in proposals]
+        rows = rows_where([*valid, *(match.positive_A for match in matches)])
+        labelled = []
+        for n, (rows_R, foreground) in enumerate(zip(rows[: len(valid)], rows[len(valid) :])):
+            foreground_F = (valid[n].cumsum(0) - 1)[foreground]  # among the rows that are left
+            image = proposals[n][rows_R], matches[n].rows(rows_R), foreground_F, batch.targets[n]
+            labelled.append(self._labelled(*image, class_ids, torch.zeros_like(rows_R, dtype=torch.bool)))
+        return labelled
 
     def _match(self, boxes_A4: Tensor, target: Target) -> Match:
-        threshold = self.config.positive_from
-        return match_boxes(boxes_A4, target.boxes, threshold, threshold, self.config.best_match, threshold)
+        threshold, valid_A = self.config.positive_from, _is_box(boxes_A4)
+        return match_boxes(boxes_A4, target.boxes, threshold, threshold, self.config.best_match, threshold, valid_A)
 
     def _labelled(
-        self, boxes_R4: Tensor, match: Match, target: Target, class_ids: tuple[int, ...], is_truth_R: Tensor
+        self,
+        boxes_R4: Tensor,
+        match: Match,
+        foreground_F: Tensor,
+        target: Target,
+        class_ids: tuple[int, ...],
+        is_truth_R: Tensor,
     ) -> Sampled:
-        foreground_F = torch.where(match.positive_A)[0]
         index_F = match.index_A[foreground_F]
         labels_R = torch.full_like(match.index_A, self.num_classes)
         labels_R[foreground_F] = outputs_of(target.labels, class_ids)[index_F]
@@ -179,8 +200,8 @@ class BoxHead(nn.Module):
         labels_R = torch.cat([s.labels_R for s in sampled])
         proposals_R4 = torch.cat([s.boxes_R4 for s in sampled])
         truth_F4 = torch.cat([s.truth_F4 for s in sampled])
-        normaliser = mean_over_processes(torch.tensor(float(max(len(labels_R), 1)), device=labels_R.device))
-        foreground_F = torch.where(labels_R < self.num_classes)[0]
+        normaliser = mean_over_processes(proposals_R4.new_full((), max(len(labels_R), 1)))
+        foreground_F = foreground_of(sampled)
         deltas_F4 = self._deltas_of(raw.deltas[foreground_F], labels_R[foreground_F])
         proposals_F4 = proposals_R4[foreground_F]
         cls = F.cross_entropy(raw.logits.float(), labels_R, reduction="sum")
@@ -214,3 +235,8 @@ class BoxHead(nn.Module):
             decoded = decode_boxes(self._deltas_of(moves[row], label), boxes[row], c.box_weights, c.clamp_shrinking)
             found.append(suppress(Prediction(decoded, scores[row, label], label), c.detect, size))
         return found
+
+
+def _is_box(boxes_A4: Tensor) -> Tensor:
+    """(A,) bool: rows that hold no NaN."""
+    return ~boxes_A4.isnan().any(dim=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,19 +79,24 @@ class MaskHead(nn.Module):
         logits_FSS = self(regions_FCSS, torch.cat([s.labels_R[s.foreground_F] for s in sampled])).float()
         truth_FSS = self._targets(sampled, batch, canvas, side=logits_FSS.shape[-1])
         pixels = max(logits_FSS.numel(), logits_FSS.shape[-1] ** 2)
-        normaliser = mean_over_processes(torch.tensor(float(pixels), device=logits_FSS.device))
+        normaliser = mean_over_processes(logits_FSS.new_full((), pixels))
         loss = F.binary_cross_entropy_with_logits(logits_FSS, truth_FSS, reduction="sum")
         return {"loss_mask": self.config.loss_weight * loss / normaliser}
 
     def _targets(self, sampled: list[Sampled], batch: Batch, canvas: Size, side: int) -> Tensor:
-        targets = []
+        """(F, side, side). The program waits for where the regions are."""
+        masks, sizes, places = [], [], []
         for s, target, size in zip(sampled, batch.targets, batch.sizes):
             if target.masks is None:
                 raise ValueError("the objects have no masks, which a mask head learns from; set --data.masks")
-            boxes_F4 = s.boxes_R4[s.foreground_F]
-            kind = self.config.target
-            targets.append(mask_targets(target.masks, s.index_F, boxes_F4, side, size, kind, canvas))
-        return torch.cat(targets)
+            boxes_F4, index_F1 = s.boxes_R4[s.foreground_F], (len(masks) + s.index_F).unsqueeze(1)
+            places.append(torch.cat([boxes_F4, index_F1], dim=1))
+            masks += target.masks
+            sizes += [size] * len(target.masks)
+        device = places[0].device
+        boxes_F4, index_F1 = np.split(torch.cat(places).cpu().numpy(), [4], axis=1)
+        where = index_F1[:, 0].astype(np.int64), boxes_F4
+        return mask_targets(masks, sizes, *where, side, device, self.config.target, canvas)
 
     @torch.no_grad()
     def probabilities(self, regions_DCSS: Tensor, found: list[Prediction]) -> list[Tensor]:

@@ -11,18 +11,19 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from cvzoo.fields import Count, Natural, NotNegative, Share
 from cvzoo.nn.towers import init_normal, tower
 from cvzoo.nn.windows import tower_at
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.assigners import Match, match_boxes
-from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes, longer_than
+from cvzoo.ops.boxes import Weights, decode_boxes, limits_of, longer_than
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
+from cvzoo.ops.nms import suppress_levels
 from cvzoo.ops.points import cells_of_image
-from cvzoo.ops.sampling import image_generator, sample_balanced
+from cvzoo.ops.sampling import sample_balanced
+from cvzoo.ops.transfer import numbered, on_device, rows_where
 from cvzoo.structures import Batch, Size, Target, size_of
 
 
@@ -120,18 +121,17 @@ class RPN(nn.Module):
         """Logits (P,) and deltas (P, 4) of single anchors, each an index into all M anchors of an image."""
         per_cell = self.config.anchors.per_cell()
         sizes = [per_cell * x.shape[-2] * x.shape[-1] for x in features]
-        ends = torch.tensor(sizes, device=anchor_P.device).cumsum(0)
+        ends = on_device(sizes, anchor_P.device).cumsum(0)
         level_P = torch.bucketize(anchor_P, ends, right=True)
-        place, logits, deltas = [], [], []
-        for level, x in enumerate(features):
-            on_level = torch.where(level_P == level)[0]
+        place = rows_where([level_P == level for level in range(len(features))])
+        logits, deltas = [], []
+        for level, (x, on_level) in enumerate(zip(features, place)):
             index = anchor_P[on_level] - (ends[level] - sizes[level])
             cell = index // per_cell
             kind = (index % per_cell).unsqueeze(1)
             hidden_PC = tower_at(self.tower, x, image_P[on_level], cell // x.shape[-1], cell % x.shape[-1])
             logits_PA = F.linear(hidden_PC, self.objectness.weight.flatten(1), self.objectness.bias)
             deltas_PA4 = F.linear(hidden_PC, self.deltas.weight.flatten(1), self.deltas.bias).unflatten(1, (-1, 4))
-            place.append(on_level)
             logits.append(logits_PA.gather(1, kind).squeeze(1))
             deltas.append(deltas_PA4.gather(1, kind.unsqueeze(-1).expand(-1, -1, 4)).squeeze(1))
         order = torch.cat(place).argsort()
@@ -145,7 +145,7 @@ class RPN(nn.Module):
             cells = c.valid_divisor, c.anchors.per_cell(), anchors_M4.device
             valid_M = cells_of_image(c.anchors.strides, grids, size, *cells)
         if c.inside_only:
-            limit = torch.tensor([size[1], size[0]], device=anchors_M4.device)
+            limit = on_device([size[1], size[0]], anchors_M4.device)
             inside_M = ((anchors_M4[:, :2] >= 0) & (anchors_M4[:, 2:] < limit)).all(dim=1)
             valid_M = inside_M if valid_M is None else inside_M & valid_M
         thresholds = c.negative_below, c.positive_from
@@ -159,25 +159,20 @@ class RPN(nn.Module):
         c = self.config
         anchors_M4 = torch.cat(anchors_of(c.anchors, features, canvas))
         grids = tuple(size_of(x) for x in features)
-        images, sampled, is_object, truths = [], [], [], []
-        for n, (target, size, image_id) in enumerate(zip(batch.targets, batch.sizes, batch.image_ids)):
-            match = self.assign(anchors_M4, target, size, grids)
-            positive, negative = sample_balanced(
-                match.positive_A, match.negative_A, c.samples, c.positive_fraction, image_generator(image_id)
-            )
-            sampled += [positive, negative]
-            is_object += [torch.ones_like(positive), torch.zeros_like(negative)]
-            images.append(torch.full((len(positive) + len(negative),), n, device=anchors_M4.device))
-            truths.append(target.boxes[match.index_A[positive]])
-        anchor_P = torch.cat(sampled)
-        is_object_P = torch.cat(is_object).bool()
-        logits_P, deltas_P4 = self.at(features, torch.cat(images), anchor_P)
-        cls = F.binary_cross_entropy_with_logits(logits_P.float(), is_object_P.float(), reduction="sum")
-        anchors_P4 = anchors_M4[anchor_P[is_object_P]]
+        matches = [self.assign(anchors_M4, *image, grids) for image in zip(batch.targets, batch.sizes)]
+        sampled = sample_balanced(matches, batch.image_ids, c.samples, c.positive_fraction)
+        positives, negatives = zip(*sampled)
+        anchor_P = torch.cat([*positives, *negatives])  # the positives of all images first
+        image_P = numbered([len(rows) for rows in (*positives, *negatives)], anchor_P.device) % len(batch)
+        logits_P, deltas_P4 = self.at(features, image_P, anchor_P)
+        objects = sum(map(len, positives))
+        is_object_P = (torch.arange(len(anchor_P), device=anchor_P.device) < objects).float()
+        cls = F.binary_cross_entropy_with_logits(logits_P.float(), is_object_P, reduction="sum")
+        truths = [t.boxes[match.index_A[rows]] for t, match, rows in zip(batch.targets, matches, positives)]
+        anchors_F4 = anchors_M4[anchor_P[:objects]]
         kind, weights, beta = c.box_loss, c.box_weights, c.smooth_l1_beta
-        box = box_loss(deltas_P4[is_object_P], anchors_P4, torch.cat(truths), kind, weights, beta).sum()
-        count = float(self._count(len(anchor_P), truths))
-        normaliser = mean_over_processes(torch.tensor(count, device=anchors_M4.device))
+        box = box_loss(deltas_P4[:objects], anchors_F4, torch.cat(truths), kind, weights, beta).sum()
+        normaliser = mean_over_processes(anchors_M4.new_full((), self._count(len(anchor_P), truths)))
         return {
             "loss_rpn_cls": c.loss_weight * cls / normaliser,
             "loss_rpn_box": c.loss_weight * c.box_loss_weight * box / normaliser,
@@ -200,26 +195,33 @@ class RPN(nn.Module):
 
     @torch.no_grad()
     def propose(self, raw: RPNOutput, sizes: list[Size], canvas: Size) -> list[Proposals]:
-        """The best boxes of each image after NMS within each level; no gradient flows through them."""
+        """The best boxes of each image after NMS within each level; no gradient flows through them.
+
+        The program waits for the NMS, and for how many boxes there are.
+        """
         c = self.config
+        boxes, logits = self._best(raw, sizes, canvas)
+        valid = [longer_than(boxes_NP4, c.min_side) & boxes_NP4.isfinite().all(dim=-1) for boxes_NP4 in boxes]
+        kept_NM = torch.cat(suppress_levels(boxes, valid, c.nms_threshold), dim=1)
+        most = min(c.post_nms_train if self.training else c.post_nms_test, kept_NM.shape[1])
+        logits_NM = torch.cat(logits, dim=1).masked_fill(~kept_NM, -torch.inf)
+        logits_NP, index_NP = logits_NM.topk(most, dim=1)
+        boxes_NP4 = torch.cat(boxes, dim=1).gather(1, index_NP.unsqueeze(-1).expand(-1, -1, 4))
+        counts = kept_NM.sum(dim=1).clamp(max=most).tolist()
+        return [Proposals(b[:count], x[:count]) for b, x, count in zip(boxes_NP4, logits_NP, counts)]
+
+    def _best(self, raw: RPNOutput, sizes: list[Size], canvas: Size) -> tuple[list[Tensor], list[Tensor]]:
+        """Per level the best boxes (N, P, 4), clipped to their images, and logits (N, P), before NMS, best first."""
+        c = self.config
+        limits_N14 = limits_of(sizes, raw.logits[0].device)
         count = c.pre_nms_train if self.training else c.pre_nms_test
-        boxes, logits, levels = [], [], []
+        boxes, logits = [], []
         for level, anchors_M4 in enumerate(anchors_of(c.anchors, raw.logits, canvas)):
             logits_NM = per_anchor(raw.logits[level], 1).squeeze(-1).float()
             best_NP, index_NP = logits_NM.topk(min(count, logits_NM.shape[1]), dim=1)
             deltas_NM4 = per_anchor(raw.deltas[level], 4)
             deltas_NP4 = deltas_NM4.gather(1, index_NP.unsqueeze(-1).expand(-1, -1, 4))
-            boxes.append(decode_boxes(deltas_NP4, anchors_M4[index_NP], c.box_weights, c.clamp_shrinking))
+            decoded_NP4 = decode_boxes(deltas_NP4, anchors_M4[index_NP], c.box_weights, c.clamp_shrinking)
+            boxes.append(decoded_NP4.clamp(min=0).minimum(limits_N14))
             logits.append(best_NP)
-            levels.append(torch.full_like(best_NP[0], level, dtype=torch.int64))
-        parts = zip(torch.cat(boxes, dim=1), torch.cat(logits, dim=1), sizes)
-        return [self._suppress(boxes_P4, logits_P, torch.cat(levels), size) for boxes_P4, logits_P, size in parts]
-
-    def _suppress(self, boxes_P4: Tensor, logits_P: Tensor, levels_P: Tensor, size: Size) -> Proposals:
-        c = self.config
-        boxes_P4 = clip_boxes(boxes_P4, size)
-        valid = torch.where(longer_than(boxes_P4, c.min_side) & boxes_P4.isfinite().all(dim=1))[0]
-        boxes_P4, logits_P, levels_P = boxes_P4[valid], logits_P[valid], levels_P[valid]
-        keep = batched_nms(boxes_P4, logits_P, levels_P, c.nms_threshold)
-        keep = keep[: c.post_nms_train if self.training else c.post_nms_test]
-        return Proposals(boxes_P4[keep], logits_P[keep])
+        return boxes, logits

@@ -56,12 +56,13 @@ def pixel_loss(logits_NKHW: Tensor, labels_NHW: Tensor, config: PixelLossConfig)
     The hardest pixels are those of this process' share of the batch, as in the reference.
     """
     loss_P = F.cross_entropy(logits_NKHW, labels_NHW.long(), ignore_index=IGNORE, reduction="none").flatten()
-    if not config.count_ignored:
-        loss_P = loss_P[labels_NHW.flatten() != IGNORE]
+    labelled_P = labels_NHW.flatten() != IGNORE
+    count = loss_P.new_full((), len(loss_P)) if config.count_ignored else labelled_P.sum().float()
     if config.hardest < 1:
+        loss_P = loss_P if config.count_ignored else loss_P[labelled_P]
         loss_P = loss_P.topk(int(config.hardest * len(loss_P))).values
-    count = mean_over_processes(torch.tensor(float(len(loss_P)), device=loss_P.device))
-    return loss_P.sum() / count.clamp(min=1)
+        count = loss_P.new_full((), len(loss_P))
+    return loss_P.sum() / mean_over_processes(count).clamp(min=1)
 
 
 def semantic_losses(

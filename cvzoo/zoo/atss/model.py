@@ -27,7 +27,7 @@ from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
-from cvzoo.ops.points import cells_of_image
+from cvzoo.ops.points import cut_to_image
 from cvzoo.parts.dense.detections import detections_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
@@ -105,21 +105,20 @@ class ATSS(DenseDetector[ATSSConfig, DenseOutput]):
         c = self.config
         anchors = anchors_of(self.config.anchors, raw.logits, canvas)
         grids = tuple(size_of(x) for x in raw.logits)
+        total = sum(map(len, anchors))
+        rows = torch.arange(total, device=anchors[0].device).split([len(level) for level in anchors])
         matches = []
         for target, size in zip(targets, sizes):
-            valid_M = cells_of_image(c.anchors.strides, grids, size, c.pixels.divisor, 1, anchors[0].device)
-            valid = valid_M.split([len(level) for level in anchors])
-            own = tuple(level[inside] for level, inside in zip(anchors, valid))
-            match = match_adaptive(own, target.boxes, c.nearest)
-            matches.append(match.spread(torch.where(valid_M)[0], len(valid_M)))
+            cells = c.anchors.strides, grids, size, c.pixels.divisor
+            match = match_adaptive(cut_to_image(anchors, *cells), target.boxes, c.nearest)
+            matches.append(match.spread(torch.cat(cut_to_image(rows, *cells)), total))
         return matches
 
     def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_cls` over all anchors of the images, `loss_box` and `loss_centreness` over the positive ones."""
         c = self.config
         matches = self.matches(raw, targets, sizes, canvas)
-        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
-        image_P, anchor_P = torch.where(labels_NM >= 0)
+        labels_NM, image_P, anchor_P, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         anchors_P4 = torch.cat(anchors_of(c.anchors, raw.logits, canvas))[anchor_P]
         deltas_P4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)[image_P, anchor_P]
         centreness_P = torch.cat([x.flatten(1) for x in raw.centreness], dim=1)[image_P, anchor_P]

@@ -125,7 +125,8 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
             if k < len(self.mask_heads):
                 found |= self._mask_losses(k, maps, sampled, batch, canvas)
             losses |= {f"{name}_{k}": stage.loss_weight * loss for name, loss in found.items()}
-            boxes = self.refined(k, outputs, sampled, batch)
+            if k + 1 < len(self.config.stages):
+                boxes = self.refined(k, outputs, sampled, batch)
         return losses
 
     def sample(self, k: int, boxes: list[Tensor], batch: Batch) -> list[Sampled]:
@@ -135,11 +136,13 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
 
     @torch.no_grad()
     def refined(self, k: int, outputs: BoxOutput, sampled: list[Sampled], batch: Batch) -> list[Tensor]:
-        """What stage k makes of its boxes; without empty ones, and without the truth that the next stage adds anew."""
+        """What stage k makes of its boxes; NaN for empty ones, or for the truth if the next stage adds it anew."""
         refined = self.box_heads[k].refine(outputs.deltas, [s.boxes_R4 for s in sampled], batch.sizes)
         if self.config.resample:
-            return [boxes[~s.is_truth_R] for boxes, s in zip(refined, sampled)]
-        return [boxes[longer_than(boxes, 0.0)] for boxes in refined]
+            goes = [s.is_truth_R for s in sampled]
+        else:
+            goes = [~longer_than(boxes, 0.0) for boxes in refined]
+        return [boxes.masked_fill(own.unsqueeze(1), torch.nan) for boxes, own in zip(refined, goes)]
 
     def _mask_losses(
         self, k: int, maps: list[Tensor], sampled: list[Sampled], batch: Batch, canvas: Size

@@ -28,7 +28,7 @@ def surface_losses(raw: SurfaceOutput, matched: Matched, config: SurfaceHeadConf
     place_RP2, inside_RP = places_of_points(points_RP2, frame_R4, boxes_R4, side, config.half_cells)
     part_RP = surfaces.part_OP[person_R]
     learnt_RP = (inside_RP & (part_RP > 0)).float()
-    images = mean_over_processes(torch.tensor(float(len(matched.boxes)), device=boxes_R4.device))
+    images = mean_over_processes(boxes_R4.new_full((), len(matched.boxes)))
     uv_weight = config.uv_loss_weight * config.uv_images / images
     uv = _uv_losses(raw, config, place_RP2, part_RP, surfaces.uv_OP2[person_R])
     coarse = _coarse_loss(raw.coarse, matched, coarse_targets(surfaces, person_R, boxes_R4, side, config.half_cells))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.ops.boxes import paired_iou
+from cvzoo.ops.transfer import on_device, rows_where
 from cvzoo.parts.rcnn.box_head import Sampled
 from cvzoo.structures import Surface, Target
 
@@ -54,12 +55,8 @@ def match_surfaces(sampled: list[Sampled], targets: list[Target], above: float) 
     boxes = [s.boxes_R4[s.foreground_F] for s in sampled]
     person = [row_G[s.index_F] for row_G, s in zip(rows, sampled)]
     near_F = paired_iou(torch.cat(boxes), torch.cat([s.truth_F4 for s in sampled])) > above
-    keep = (near_F & (torch.cat(person) >= 0)).tolist()
-    chosen, start = [], 0
-    for box_F4 in boxes:
-        own = keep[start : start + len(box_F4)]
-        chosen.append(torch.tensor([i for i, kept in enumerate(own) if kept], dtype=torch.int64, device=device))
-        start += len(box_F4)
+    keep_F = near_F & (torch.cat(person) >= 0)
+    chosen = rows_where(keep_F.split([len(box_F4) for box_F4 in boxes]))
     person_R = torch.cat([person_F[index] for person_F, index in zip(person, chosen)])
     return Matched([box_F4[index] for box_F4, index in zip(boxes, chosen)], person_R, surfaces)
 
@@ -81,7 +78,7 @@ def _pad(targets: list[Target], device: torch.device) -> tuple[Surfaces, list[Te
             else:
                 row.append(len(people))
                 people.append(surface)
-        rows.append(torch.tensor(row, dtype=torch.int64, device=device))
+        rows.append(on_device(row, device, torch.int64))
     return Surfaces(*(tensor.to(device, non_blocking=True) for tensor in _stacked(people))), rows
 
 

@@ -128,9 +128,8 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
         """What each location of each image learns."""
         c = self.config
         points = points_of(self.config.points, raw.logits, canvas)
-        bounds = torch.tensor([0.0, *c.ranges, torch.inf], device=points[0].device)
-        level_M = per_level(tuple(range(len(points))), points)
-        range_M2 = torch.stack([bounds[level_M], bounds[level_M + 1]], dim=1)
+        bounds = (0.0, *c.ranges, torch.inf)
+        range_M2 = torch.stack([per_level(bounds[:-1], points), per_level(bounds[1:], points)], dim=1)
         where = torch.cat(points), per_level(c.points.strides, points), range_M2
         return [match_locations(*where, target.boxes, c.centre_radius, c.closed_ranges) for target in targets]
 
@@ -139,18 +138,15 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
         c = self.config
         points = points_of(self.config.points, raw.logits, canvas)
         matches = self.matches(raw, targets, sizes, canvas)
-        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
-        image_P, row_P = torch.where(labels_NM >= 0)
-        truth_P4 = point_distances(torch.cat(points)[row_P], truth_P4)
+        labels_NM, image_P, row_P, boxes_P4 = targets_of_batch(matches, targets, c.class_ids)
+        truth_P4 = point_distances(torch.cat(points)[row_P], boxes_P4)
         deltas_P4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)[image_P, row_P]
         distances_P4 = self.distances(deltas_P4, per_level(c.points.strides, points)[row_P, None])
         centreness_P = torch.cat([x.flatten(1) for x in raw.centreness], dim=1)[image_P, row_P]
         true_centreness_P = centreness_of(truth_P4)
         count, box_count = self._normalisers(true_centreness_P)
         cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
-        # around the location as the origin, distances to the left and top are coordinates but for their sign
-        sign = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=truth_P4.device)
-        box_P = iou_loss(distances_P4 * sign, truth_P4 * sign, c.box_loss)
+        box_P = iou_loss(_around_origin(distances_P4), _around_origin(truth_P4), c.box_loss)
         box_P = box_P * true_centreness_P if c.central_boxes else box_P
         centreness = F.binary_cross_entropy_with_logits(centreness_P.float(), true_centreness_P, reduction="sum")
         return {
@@ -161,7 +157,7 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
 
     def _normalisers(self, centreness_P: Tensor) -> tuple[Tensor, Tensor]:
         """What the losses are divided by: the number of positives and, for the box loss, the sum of its weights."""
-        count = torch.tensor(float(len(centreness_P)), device=centreness_P.device)
+        count = centreness_P.new_full((), len(centreness_P))
         if self.config.normaliser == "moving":
             count = moving_count(self.positives, count, update=self.training)
         else:
@@ -181,3 +177,9 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
             return torch.cat([points[level][row_P] - left_top, points[level][row_P] + right_bottom], dim=1)
 
         return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes, c.score)
+
+
+def _around_origin(distances_P4: Tensor) -> Tensor:
+    """The boxes whose sides are so far from the origin."""
+    left_top_P2, right_bottom_P2 = distances_P4.split(2, dim=1)
+    return torch.cat([-left_top_P2, right_bottom_P2], dim=1)

@@ -25,11 +25,12 @@ from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, octave_sizes, per_anchor
 from cvzoo.ops.assigners import BACKGROUND
-from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes, pairwise_iou
+from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes, paired_iou, pairwise_iou
 from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
+from cvzoo.ops.transfer import numbered, rows_where
 from cvzoo.parts.dense.detections import detections_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
@@ -120,9 +121,10 @@ def _logits_at(raw: DenseOutput, classes: int, image: Tensor, anchor: Tensor, la
     start = 0
     for x in raw.logits:
         logits_NMK = per_anchor(x, classes)
-        here = torch.where((anchor >= start) & (anchor < start + logits_NMK.shape[1]))
-        found = found.index_put(here, logits_NMK[image[here], anchor[here] - start, label[here]])
-        start += logits_NMK.shape[1]
+        end = start + logits_NMK.shape[1]
+        here = (anchor >= start) & (anchor < end)
+        found = torch.where(here, logits_NMK[image, (anchor - start).clamp(0, end - start - 1), label], found)
+        start = end
     return found
 
 
@@ -144,39 +146,55 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
     def bags(self, anchors_M4: Tensor, targets: list[Target]) -> Bags:
         """The anchors with the highest IoU of each object."""
         size = min(self.config.bag, len(anchors_M4))
-        images = [anchors_M4.new_zeros(0, 1).long()]
+        image_B, label_B, truth_B4 = self._objects(targets)
         anchors = [anchors_M4.new_zeros(0, size).long()]
-        for n, target in enumerate(targets):
-            for boxes in target.boxes.split(BOXES_AT_ONCE):
-                best = pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
-                images.append(torch.full_like(best.indices[:, :1], n))
-                anchors.append(best.indices)
-        labels_B = outputs_of(torch.cat([target.labels for target in targets]), self.config.class_ids)
-        truth_B4 = torch.cat([target.boxes for target in targets])
-        return Bags(torch.cat(images), labels_B[:, None], truth_B4[:, None], torch.cat(anchors))
+        for boxes in truth_B4.split(BOXES_AT_ONCE):
+            best = pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
+            anchors.append(best.indices)
+        return Bags(image_B[:, None], label_B[:, None], truth_B4[:, None], torch.cat(anchors))
+
+    def _objects(self, targets: list[Target]) -> tuple[Tensor, Tensor, Tensor]:
+        """Image (B,), network output (B,) and box (B, 4) of all objects."""
+        labels_B, boxes_B4 = (torch.cat([getattr(target, name) for target in targets]) for name in ("labels", "boxes"))
+        image_B = numbered([len(target) for target in targets], labels_B.device)
+        return image_B, outputs_of(labels_B, self.config.class_ids), boxes_B4
 
     @torch.no_grad()
     def localised(self, anchors_M4: Tensor, deltas_NM4: Tensor, targets: list[Target]) -> Localised:
-        """Where predicted boxes meet objects (section 3.3); of several objects of a class the highest probability."""
-        c = self.config
-        nothing = torch.zeros(0, dtype=torch.int64, device=anchors_M4.device)
-        keys = [nothing]
-        probabilities = [anchors_M4.new_zeros(0)]
-        for n, (deltas_M4, target) in enumerate(zip(deltas_NM4, targets)):
-            predicted_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
-            labels_G = outputs_of(target.labels, c.class_ids)
-            for boxes, labels in zip(target.boxes.split(BOXES_AT_ONCE), labels_G.split(BOXES_AT_ONCE)):
-                iou_GM = pairwise_iou(boxes, predicted_M4)
-                box, anchor = torch.where(iou_GM > c.localised_from)
-                top_G = iou_GM.amax(dim=1).clamp(min=c.localised_from + torch.finfo(iou_GM.dtype).eps)
-                excess = (iou_GM[box, anchor] - c.localised_from) / (top_G[box] - c.localised_from)
-                keys.append((n * len(anchors_M4) + anchor) * c.num_classes + labels[box])
-                probabilities.append(excess.clamp(max=1))
-        key_S, index = torch.cat(keys).unique(return_inverse=True)
-        p_S = anchors_M4.new_zeros(len(key_S)).scatter_reduce(0, index, torch.cat(probabilities), "amax")
+        """Where predicted boxes meet objects (section 3.3); of several objects of a class the highest probability.
+
+        The program waits for where they do, and for how many pairs of anchor and class there are.
+        """
+        c, count = self.config, len(anchors_M4)
+        image_B, label_B, boxes_B4 = self._objects(targets)
+        code = c.box_weights, c.clamp_shrinking
+        object_M, anchor_M, top_B = self._meetings(anchors_M4, deltas_NM4, targets)
+        predicted_M4 = decode_boxes(deltas_NM4[image_B[object_M], anchor_M], anchors_M4[anchor_M], *code)
+        excess_M = paired_iou(boxes_B4[object_M], predicted_M4) - c.localised_from
+        p_M = (excess_M / (top_B[object_M] - c.localised_from)).clamp(max=1)
+        key_M = (image_B[object_M] * count + anchor_M) * c.num_classes + label_B[object_M]
+        key_S, index_M = key_M.unique(return_inverse=True)
+        p_S = anchors_M4.new_zeros(len(key_S)).scatter_reduce(0, index_M, p_M, "amax")
         row_S = key_S // c.num_classes
-        label_S = key_S % c.num_classes
-        return Localised(row_S // len(anchors_M4), row_S % len(anchors_M4), label_S, p_S)
+        return Localised(row_S // count, row_S % count, key_S % c.num_classes, p_S)
+
+    def _meetings(self, anchors_M4: Tensor, deltas_NM4: Tensor, targets: list[Target]) -> tuple[Tensor, Tensor, Tensor]:
+        """The pairs of object and anchor whose predicted box is the object's; and of each object the highest IoU."""
+        c, masks, tops = self.config, [], [anchors_M4.new_zeros(0)]
+        for deltas_M4, target in zip(deltas_NM4, targets):
+            predicted_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
+            for boxes in target.boxes.split(BOXES_AT_ONCE):
+                iou_GM = pairwise_iou(boxes, predicted_M4)
+                masks.append((iou_GM > c.localised_from).flatten())
+                tops.append(iou_GM.amax(dim=1))
+        found = [torch.zeros(0, dtype=torch.int64, device=anchors_M4.device)]
+        first = 0
+        for rows, mask in zip(rows_where(masks), masks):
+            found.append(first * len(anchors_M4) + rows)
+            first += len(mask) // len(anchors_M4)
+        place = torch.cat(found)
+        top_B = torch.cat(tops).clamp(min=c.localised_from + torch.finfo(anchors_M4.dtype).eps)
+        return place // len(anchors_M4), place % len(anchors_M4), top_B
 
     def losses(self, raw: DenseOutput, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """`loss_bag` over the objects, `loss_background` over all pairs of anchor and class (equation 10)."""
@@ -185,7 +203,7 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
         deltas_NM4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)
         bag = self._bag_loss(raw, deltas_NM4, anchors_M4, self.bags(anchors_M4, targets))
         background = self._background_loss(raw, self.localised(anchors_M4, deltas_NM4, targets))
-        count = mean_over_processes(torch.tensor(float(sum(map(len, targets))), device=anchors_M4.device))
+        count = mean_over_processes(anchors_M4.new_full((), sum(map(len, targets))))
         return {
             "loss_bag": c.alpha * bag / count.clamp(min=1),
             "loss_background": (1 - c.alpha) * background / (c.bag * count).clamp(min=1),

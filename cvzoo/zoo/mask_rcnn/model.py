@@ -17,7 +17,7 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
+from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, foreground_of
 from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
 from cvzoo.parts.rcnn.regions import build_body, check_body
@@ -76,7 +76,7 @@ class MaskRCNN(TwoStage[MaskRCNNConfig]):
         sampled = self.box_head.sample(proposals, batch, c.class_ids)
         regions = self.regions(maps, [s.boxes_R4 for s in sampled], c.box_head.pool)
         if self.neck is None:  # boxes and masks share the features of their regions
-            of_masks = regions[torch.cat([s.labels_R for s in sampled]) < c.num_classes]
+            of_masks = regions[foreground_of(sampled)]
         else:
             of_masks = self.regions(maps, [s.boxes_R4[s.foreground_F] for s in sampled], c.mask_head.pool)
         losses = self.rpn.losses(maps, batch, canvas) | self.box_head.losses(self.box_head(regions), sampled)

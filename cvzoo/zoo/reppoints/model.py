@@ -194,9 +194,7 @@ class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):
         first, refined = [], []
         for target, size, boxes_M4 in zip(targets, sizes, boxes_NM4):
             valid_M = cells_of_image(c.points.strides, grids, size, c.pixels.divisor, 1, points_M2.device)
-            row = torch.where(valid_M)[0]
-            nearest = match_nearest(points_M2[row], stride_M[row], target.boxes, c.base_scale)
-            first.append(nearest.spread(row, len(valid_M)))
+            first.append(match_nearest(points_M2, stride_M, target.boxes, c.base_scale, valid_M))
             rule = c.negative_below, c.positive_from, "truth"
             refined.append(match_boxes(boxes_M4, target.boxes, *rule, valid_A=valid_M))
         return first, refined
@@ -222,8 +220,7 @@ class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):
         """
         c = self.config
         points = points_of(c.points, maps, canvas)
-        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
-        image_P, row_P = torch.where(labels_NM >= 0)
+        labels_NM, image_P, row_P, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         stride_P1 = per_level(c.points.strides, points)[row_P, None]
         points_PD = torch.cat([per_anchor(x, 2 * POINTS) for x in maps], dim=1)[image_P, row_P]
         boxes_P4 = torch.cat(points)[row_P].repeat(1, 2) + stride_P1 * self.boxes(points_PD)

@@ -133,8 +133,7 @@ class RetinaNet(DenseDetector[RetinaNetConfig, DenseOutput]):
         c = self.config
         anchors_M4 = torch.cat(anchors_of(c.anchors, raw.logits, canvas))
         matches = self.matches(raw, targets, sizes, canvas)
-        labels_NM, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
-        image_P, anchor_P = torch.where(labels_NM >= 0)
+        labels_NM, image_P, anchor_P, truth_P4 = targets_of_batch(matches, targets, c.class_ids)
         normaliser_N = self._normalisers(torch.stack([match.positive_A.sum() for match in matches]))
         cls_N = focal_loss_of_levels(raw.logits, labels_NM, c.num_classes, c.focal_alpha, c.focal_gamma)
         deltas_P4 = torch.cat([per_anchor(x, 4) for x in raw.deltas], dim=1)[image_P, anchor_P]

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from cvzoo.nn.layers import ConvNorm
 from cvzoo.nn.towers import init_normal, logit
 from cvzoo.nn.windows import grown, tower_in_tiles
 from cvzoo.ops.swap_align2nat import swap_align2nat_at
+from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size, size_of
 from cvzoo.zoo.tensormask.windows import Windows, covered
 
@@ -119,7 +119,7 @@ class TensorMaskHead(nn.Module):
     def _read(self, x_NCHW: Tensor, windows: Windows, rows: np.ndarray, level: int) -> Tensor:
         """(P, S, S): the masks of windows of one kind, from what its layer puts out."""
         places = (windows.image[rows], windows.row[rows], windows.column[rows])
-        image_P, row_P, column_P = torch.from_numpy(np.stack(places)).to(x_NCHW.device)
+        image_P, row_P, column_P = on_device(np.stack(places), x_NCHW.device)
         if self.representation != "natural":
             return swap_align2nat_at(x_NCHW, image_P, row_P, column_P, self._scale(level), self.pad)
         side = round(x_NCHW.shape[1] ** 0.5)

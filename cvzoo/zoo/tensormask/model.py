@@ -32,7 +32,7 @@ from cvzoo.ops.distributed import processes, sum_over_processes
 from cvzoo.ops.losses import box_loss, focal_loss_of_levels, focal_star_loss
 from cvzoo.ops.masks import mask_targets
 from cvzoo.parts.dense.detector import DenseDetector
-from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Mask, Prediction, Size, Target, size_of
 from cvzoo.zoo.tensormask.head import Representation, TensorMaskHead, TensorMaskOutput
 from cvzoo.zoo.tensormask.windows import Windows, match_windows
 
@@ -157,21 +157,25 @@ class TensorMask(DenseDetector[TensorMaskConfig, TensorMaskOutput]):
         learnt = match_windows(c.windows, windows_of_levels, grids, targets, c.class_ids)
         image_F, index_F = torch.where(learnt.labels_NM >= 0)
         object_F = learnt.index_NM[image_F, index_F]
-        image, index, objects = torch.stack([image_F, index_F, object_F]).cpu().numpy()
+        windows_F4 = torch.cat(windows_of_levels)[index_F]
+        numbers = torch.stack([image_F, index_F, object_F], dim=1).double()  # as exact as they are
+        on_host = torch.cat([numbers, windows_F4], dim=1).cpu().numpy()
+        image, index, objects = on_host[:, :3].T.astype(np.int64)
         windows = Windows.of(image, index, grids, c.windows.per_cell())
-        count = torch.tensor(float(len(windows)), device=image_F.device)
+        count = windows_F4.new_full((), len(windows))
         normaliser = sum_over_processes(count).clamp(min=1) / processes()
 
         focal = c.num_classes, c.focal_alpha, c.focal_gamma, focal_star_loss
         cls = focal_loss_of_levels(raw.logits, learnt.labels_NM, *focal).sum()
         deltas_F4 = self._deltas(raw.features, windows)[image_F, index_F]
-        windows_F4, truth_F4 = torch.cat(windows_of_levels)[index_F], learnt.boxes_NG4[image_F, object_F]
+        truth_F4 = learnt.boxes_NG4[image_F, object_F]
         box = box_loss(deltas_F4, windows_F4, truth_F4, "smooth_l1", c.box_weights, 0.0).sum()
+        masks, sizes_of_masks, first = _masks(targets, sizes)
         mask = cls.new_zeros(())
         for rows, logits_PSS in self.head.masks(raw.features, windows):
-            places = windows.image[rows], objects[rows], windows_F4.cpu()[torch.from_numpy(rows)]
-            truth_PSS = _mask_targets(targets, sizes, *places, logits_PSS.shape[-1]).to(logits_PSS.device)
-            weight = logits_PSS.new_tensor(c.mask_positive_weight)
+            places = first[image[rows]] + objects[rows], on_host[rows, 3:]
+            truth_PSS = mask_targets(masks, sizes_of_masks, *places, logits_PSS.shape[-1], logits_PSS.device)
+            weight = logits_PSS.new_full((), c.mask_positive_weight)
             loss = F.binary_cross_entropy_with_logits(logits_PSS, truth_PSS, reduction="sum", pos_weight=weight)
             mask = mask + loss / logits_PSS.shape[-1] ** 2
         unused = sum(parameter.sum() for parameter in self.head.parameters()) * 0  # all have a gradient in every step
@@ -236,13 +240,8 @@ def _windows(of_image: list[Tensor], grids: list[Size], config: AnchorConfig) ->
     return Windows.of(image_P, torch.cat(of_image).cpu().numpy(), grids, config.per_cell())
 
 
-def _mask_targets(
-    targets: list[Target], sizes: list[Size], image_P: np.ndarray, object_P: np.ndarray, windows_P4: Tensor, side: int
-) -> Tensor:
-    """(P, S, S) on the CPU: the masks of objects in windows, which come image by image."""
-    found = []
-    for n in np.unique(image_P):
-        masks, rows = targets[n].masks, np.flatnonzero(image_P == n)
-        assert masks is not None
-        found.append(mask_targets(masks, torch.from_numpy(object_P[rows]), windows_P4[rows], side, sizes[n]))
-    return torch.cat(found)
+def _masks(targets: list[Target], sizes: list[Size]) -> tuple[list[Mask], list[Size], np.ndarray]:
+    """The masks of all images, the size of each one's image, and which is the first of each image."""
+    masks = [target.masks or [] for target in targets]
+    of_masks = [size for own, size in zip(masks, sizes) for _ in own]
+    return [mask for own in masks for mask in own], of_masks, np.cumsum([0, *map(len, masks[:-1])])

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.assigners import BACKGROUND
 from cvzoo.ops.class_ids import outputs_of
+from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size, Target
 
 MAX_SCALE = 2.0
@@ -53,7 +54,7 @@ def match_windows(
     if not boxes_NG4.shape[1]:
         boxes_NG4, labels_NG = boxes_NG4.new_zeros(len(targets), 1, 4), labels_NG.new_zeros(len(targets), 1)
     number_G = torch.arange(boxes_NG4.shape[1], device=boxes_NG4.device)
-    count_N1 = torch.tensor([[len(target)] for target in targets], device=boxes_NG4.device)
+    count_N1 = on_device([[len(target)] for target in targets], boxes_NG4.device)
     found = []
     start = 0
     for level, grid in enumerate(grids):
@@ -77,7 +78,7 @@ def _near(config: AnchorConfig, level: int, windows_M4: Tensor, grid: Size, boxe
     shift = torch.arange(-1, 2, device=boxes_NG4.device)
     shift_K2 = torch.cartesian_prod(shift, shift)
     cell_NGK2 = (centre_NG2 / stride - config.offset).round().long().unsqueeze(2) + shift_K2
-    limit_2 = torch.tensor([grid[1], grid[0]], device=boxes_NG4.device)
+    limit_2 = on_device([grid[1], grid[0]], boxes_NG4.device)
     in_grid_NGK = ((cell_NGK2 >= 0) & (cell_NGK2 < limit_2)).all(dim=-1)
     column_NGK, row_NGK = torch.minimum(cell_NGK2.clamp(min=0), limit_2 - 1).unbind(-1)
     kind_A = torch.arange(len(config.sizes[level]), device=boxes_NG4.device)

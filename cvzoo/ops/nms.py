@@ -1,0 +1,56 @@
+"""Non-maximum suppression of many groups of boxes at once: of boxes that overlap, the best one stays.
+
+Shape suffixes: N images, P boxes of one level of each, best first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+from cvzoo.ops.boxes import pairwise_iou
+
+ROUNDS_AT_ONCE = 8
+"""Rounds between two looks at whether anything still changes; chains of boxes that depend on each other are short."""
+
+
+def suppress_levels(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold: float) -> list[Tensor]:
+    """Per level (N, P) bool: which boxes stay, of levels of (N, P, 4) boxes whose rows come by falling score.
+
+    Of two boxes of an image and level with a higher IoU than `threshold` the later goes. Boxes that are not `valid`
+    take no part. On a CPU box after box; elsewhere all at once, and the program waits once in a few rounds.
+    """
+    if boxes[0].device.type == "cpu":
+        return [_one_by_one(*level, threshold) for level in zip(boxes, valid)]
+    return _at_once(boxes, valid, threshold)
+
+
+def _one_by_one(boxes_NP4: Tensor, valid_NP: Tensor, threshold: float) -> Tensor:
+    kept_NP = torch.zeros_like(valid_NP)
+    for kept_P, boxes_P4, valid_P in zip(kept_NP, boxes_NP4, valid_NP):
+        rows = torch.where(valid_P)[0]
+        falling = torch.arange(len(rows), 0, -1, dtype=boxes_P4.dtype)
+        kept_P[rows[nms(boxes_P4[rows], falling, threshold)]] = True
+    return kept_NP
+
+
+def _at_once(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold: float) -> list[Tensor]:
+    """A box stays that no staying box before it overlaps.
+
+    Begun with all boxes, that rule is right for the first box after one round, for those that depend on it after two,
+    and so on; what no longer changes is right.
+    """
+    overlaps = [(pairwise_iou(boxes_NP4, boxes_NP4) > threshold).triu_(1) for boxes_NP4 in boxes]
+    kept = list(valid)
+    while True:
+        for _ in range(ROUNDS_AT_ONCE):
+            before, kept = kept, [_round(*level) for level in zip(kept, valid, overlaps)]
+        if not torch.stack([(now != then).any() for now, then in zip(kept, before)]).any():
+            return kept
+
+
+def _round(kept_NP: Tensor, valid_NP: Tensor, overlaps_NPP: Tensor) -> Tensor:
+    return valid_NP & ~(overlaps_NPP & kept_NP.unsqueeze(2)).any(dim=1)
