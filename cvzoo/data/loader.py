@@ -7,12 +7,12 @@ nor on interruptions. The image at global position p = step * batch + i is augme
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from torch import Generator
+import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -41,7 +41,7 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
 
     def __getitem__(self, key: Key) -> Sample | DataError:
         position, index = key
-        generator = Generator().manual_seed(stream_seed(self.seed, position))
+        generator = torch.Generator().manual_seed(stream_seed(self.seed, position))
         try:
             sample = self._load(index) if self.cached is None else self.cached[index]
         except DataError as error:
@@ -53,7 +53,7 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
     def _load(self, index: int) -> Sample:
         """The part of the work that is the same every time an image is shown."""
         sample = self.dataset[index]
-        return train_resize(sample, self.data, Generator()) if self.resized_alike else sample
+        return train_resize(sample, self.data, torch.Generator()) if self.resized_alike else sample
 
 
 class _EvaluationImages(TorchDataset["Sample | DataError"]):
@@ -80,8 +80,9 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     pin: bool = False,
-) -> Iterator[Batch]:
-    """This process's share of the batches of steps `start_step`, ..., `steps` - 1 of a run.
+) -> Generator[Batch, None, None]:
+    """This process's share of the batches of steps `start_step`, ..., `steps` - 1 of a run. To be closed: that ends the
+    workers, which an exception's traceback would keep.
 
     Args:
         batch: images per step over all processes; process `rank` of `world` takes the rank-th contiguous part.
@@ -106,7 +107,7 @@ def training_batches(
 
 def evaluation_batches(
     dataset: Dataset, data: Data, *, batch: int = 1, rank: int = 0, world: int = 1, pin: bool = False
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Every image of the data set once, in order; process `rank` of `world` takes the rank-th contiguous part.
 
     Raises: DataError naming the file when an image cannot be decoded.
@@ -131,7 +132,7 @@ def _loader(
         pin_memory=pin,
         prefetch_factor=4 if data.workers else None,
         worker_init_fn=_leave_signals_to_the_loop,
-        generator=Generator(),  # of its own, or starting workers would draw from the run's random numbers
+        generator=torch.Generator(),  # of its own, or starting workers would draw from the run's random numbers
     )
 
 
@@ -148,7 +149,7 @@ def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Batch | 
     return Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas)
 
 
-def _raising(loader: DataLoader[Any]) -> Iterator[Batch]:
+def _raising(loader: DataLoader[Any]) -> Generator[Batch, None, None]:
     for batch in loader:
         if isinstance(batch, DataError):
             raise batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 
 class TrainingError(ValueError):
     """Training cannot go on for a reason the user can do something about."""
+
+
+class ElsewhereError(ValueError):
+    """Another process has failed, and tells the user why."""
 
 
 class Interrupted(SystemExit):
@@ -19,7 +24,11 @@ class Interrupted(SystemExit):
 
 
 class StopSignal:
-    """While entered, remembers the first SIGTERM or SIGINT in `received`; a second one acts as if nobody listened."""
+    """While entered, remembers a SIGTERM or SIGINT in `received`.
+
+    A second SIGINT acts as if nobody listened, for who is in a hurry at a terminal; not under torchrun, which passes on
+    to its processes what they have all got already.
+    """
 
     received: int = 0
 
@@ -33,4 +42,5 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        signal.signal(number, self._before[number])
+        if number == signal.SIGINT and "RANK" not in os.environ:
+            signal.signal(number, self._before[number])

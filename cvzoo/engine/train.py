@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,8 +48,7 @@ def train(recipe: Recipe) -> Result:
         TrainingError: a loss is no longer finite, or the disk is full; the last good checkpoint is kept.
         Interrupted: SIGTERM or SIGINT came; the run has saved.
     """
-    device = dist.start(recipe.run)
-    try:
+    with dist.joined(recipe.run) as device:
         check_batch(recipe, dist.world())
         task_of(recipe).check(recipe)
         train_set, val_set = build_datasets(recipe.data)
@@ -67,8 +66,6 @@ def train(recipe: Recipe) -> Result:
             _introduce(recipe, state, datasets, folder, device)
             learn(recipe, state, datasets, folder, device)
             return finish(recipe, state, datasets, folder, device)
-    finally:
-        dist.stop()
 
 
 def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
@@ -88,8 +85,12 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
     if run.compile:
         model.compile()
     reset_peak_memory(device)
-    with _whole_workers(recipe, state, folder), StopSignal() as stop, Log(recipe, folder, state.iteration) as log:
-        batches = _batches(datasets["train"], recipe, state.iteration, device)
+    with (
+        _whole_workers(recipe, state, folder),
+        StopSignal() as stop,
+        Log(recipe, folder, state.iteration) as log,
+        closing(_batches(datasets["train"], recipe, state.iteration, device)) as batches,
+    ):
         clock = time.perf_counter()
         for batch in batches:
             waited = time.perf_counter() - clock
@@ -124,7 +125,7 @@ def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]
             raise
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
         kept = "the last checkpoint is kept"
-        if not state.in_step:
+        if not state.in_step and dist.world() == 1:  # others are not here to agree on it
             state.save(recipe, folder)
             kept = f"the run is saved at iteration {state.iteration}"
         raise TrainingError(
@@ -133,7 +134,7 @@ def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]
         ) from error
 
 
-def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Iterator[Batch]:
+def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Generator[Batch, None, None]:
     return training_batches(
         dataset,
         recipe.data,
