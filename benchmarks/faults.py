@@ -13,6 +13,7 @@ then repeated until it ends well; whoever is told of a damaged file first puts i
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,8 +93,8 @@ class Trial:
         for line in said.splitlines():
             if ": iteration " in line:
                 self.repeated += max(self.done - int(line.split(": iteration ")[1].split()[0]), 0)
-            if line.startswith("["):
-                self.done = int(line[1:].split("/")[0])
+            if logged := re.match(r"\[(\d+)/", line):
+                self.done = int(logged[1])
 
     def at_random_moment(self, act: Callable[[Started], object]) -> Callable[[Started], None]:
         """Act after a random iteration, the last one included, or before the first."""

@@ -45,7 +45,7 @@ class Result:
     datasets: dict[str, Dataset]
     """By split, those that were evaluated."""
     evaluations: dict[str, Evaluation]
-    """By split."""
+    """By split; in the main process only."""
     row_file: Path | None = None
     """In the main process only."""
 
@@ -92,9 +92,12 @@ def evaluate_row(recipe: Recipe) -> Result:
         with open_run(recipe, folder, device):
             say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
             result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
-            digest = hashlib.sha256(loaded.file.read_bytes()).hexdigest() if loaded.file else None
-            result.row_file = dist.in_main(lambda: _record(result, device, weights_sha256=digest))
+            result.row_file = dist.in_main(lambda: _record(result, device, weights_sha256=_digest(loaded.file)))
             return result
+
+
+def _digest(file: Path | None) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else None
 
 
 def with_weights(recipe: Recipe) -> Recipe:
@@ -121,7 +124,8 @@ def read_run(folder: Path, recipe: Recipe) -> Result:
 
 def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
     """Evaluate each split; write the predictions of each, and metrics.json with the figures of all."""
-    evaluations = {split: evaluate(model, dataset, recipe, device) for split, dataset in datasets.items()}
+    scored = {split: evaluate(model, dataset, recipe, device, folder) for split, dataset in datasets.items()}
+    evaluations = {split: found for split, found in scored.items() if found is not None}
 
     def write() -> None:
         for split, evaluation in evaluations.items():

@@ -22,7 +22,7 @@ from cvzoo.data.build import build_datasets
 from cvzoo.data.dataset import Dataset, identity
 from cvzoo.data.loader import training_batches
 from cvzoo.engine import dist
-from cvzoo.engine.evaluate import evaluate
+from cvzoo.engine.evaluate import Evaluator
 from cvzoo.engine.finish import Result, finish
 from cvzoo.engine.log import Log, say
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
@@ -90,6 +90,7 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
         StopSignal() as stop,
         Log(recipe, folder, state.iteration) as log,
         closing(_batches(datasets["train"], recipe, state.iteration, device)) as batches,
+        closing(Evaluator(datasets["val"], recipe, device, folder)) as evaluate,
     ):
         clock = time.perf_counter()
         for batch in batches:
@@ -104,8 +105,9 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
                 log.write(state.line())
             if run.eval_every and state.iteration % run.eval_every == 0 and not last:
                 state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
-                stats = evaluate(state.result, datasets["val"], recipe, device).figures.stats
+                found = evaluate(state.result)
                 reset_peak_memory(device)  # what an evaluation takes is no cost of training
+                stats = found.figures.stats if found else {}  # the main process has them, which logs
                 log.write({"iteration": state.iteration} | {f"val/{name}": value for name, value in stats.items()})
             if last or stopped or state.iteration % run.checkpoint_every == 0:
                 state.save(recipe, folder)
