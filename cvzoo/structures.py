@@ -184,8 +184,8 @@ class Prediction:
 def _prediction(
     boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, masks: list[RLE] | None, surfaces: list[Any] | None
 ) -> Prediction:
-    arrays = (torch.from_numpy(array) for array in (boxes, scores, labels))
-    return Prediction(*arrays, masks, None if surfaces is None else [torch.from_numpy(one) for one in surfaces])
+    maps = None if surfaces is None else [torch.from_numpy(one) for one in surfaces]
+    return Prediction(torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(labels), masks, maps)
 
 
 class View(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import _get_default_store
+from torch.distributed.distributed_c10d import Store, _get_default_store
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from cvzoo.engine.stop import ElsewhereError
@@ -80,7 +80,7 @@ def _ended_by(error: Exception) -> Exception:
     return error
 
 
-def _wait_until_heard(store: dist.Store, count: int) -> None:
+def _wait_until_heard(store: Store, count: int) -> None:
     """Keep the store, which may be this process's, until all know how they have ended; those that hang never will."""
     deadline = time.monotonic() + PATIENCE
     with suppress(RuntimeError):

@@ -20,6 +20,7 @@ from cvzoo.engine.log import read_metrics, say
 from cvzoo.engine.measure import machine, parameters_m, precision
 from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
 from cvzoo.engine.state import State
+from cvzoo.engine.stop import whole_workers
 from cvzoo.files import write_json
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
@@ -124,7 +125,8 @@ def read_run(folder: Path, recipe: Recipe) -> Result:
 
 def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
     """Evaluate each split; write the predictions of each, and metrics.json with the figures of all."""
-    scored = {split: evaluate(model, dataset, recipe, device, folder) for split, dataset in datasets.items()}
+    with whole_workers():
+        scored = {split: evaluate(model, dataset, recipe, device, folder) for split, dataset in datasets.items()}
     evaluations = {split: found for split, found in scored.items() if found is not None}
 
     def write() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -44,3 +46,21 @@ class StopSignal:
         self.received = number
         if number == signal.SIGINT and "RANK" not in os.environ:
             signal.signal(number, self._before[number])
+
+
+@contextmanager
+def whole_workers(save: Callable[[], str] = lambda: "what was saved is kept") -> Iterator[None]:
+    """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not.
+
+    `save` keeps what it can of the work so far, and says what.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
+        raise TrainingError(
+            f"a loader worker was killed, most likely for want of memory; {save()}, and the same command continues."
+            " Lower --data.workers or --schedule.batch, or close what else needs memory"
+        ) from error

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Generator
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
 from cvzoo.engine.place import autocast, place, split
 from cvzoo.engine.prepare import build_model, check_batch, check_classes, in_order_of_weights, open_run
 from cvzoo.engine.state import State
-from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError
+from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError, whole_workers
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
@@ -86,7 +87,7 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
         model.compile()
     reset_peak_memory(device)
     with (
-        _whole_workers(recipe, state, folder),
+        whole_workers(partial(_saved, recipe, state, folder)),
         StopSignal() as stop,
         Log(recipe, folder, state.iteration) as log,
         closing(_batches(datasets["train"], recipe, state.iteration, device)) as batches,
@@ -117,23 +118,12 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
             clock = time.perf_counter()
 
 
-@contextmanager
-def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]:
-    """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not."""
-    try:
-        yield
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
-        kept = "the last checkpoint is kept"
-        if not state.in_step and dist.world() == 1:  # others are not here to agree on it
-            state.save(recipe, folder)
-            kept = f"the run is saved at iteration {state.iteration}"
-        raise TrainingError(
-            f"a loader worker was killed, most likely for want of memory; {kept}, and the same command continues."
-            " Lower --data.workers or --schedule.batch, or close what else needs memory"
-        ) from error
+def _saved(recipe: Recipe, state: State, folder: Path) -> str:
+    """Save what can be saved when a loader worker has died, and say what is."""
+    if state.in_step or dist.world() > 1:  # others are not here to agree on it
+        return "the last checkpoint is kept"
+    state.save(recipe, folder)
+    return f"the run is saved at iteration {state.iteration}"
 
 
 def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Generator[Batch, None, None]:

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from engine.on_files import on_files, write
 from engine.processes import Started, start, train
+from engine.tiny import tiny
 
+from cvzoo.data.shapes import ShapesDataset
 from cvzoo.engine import checkpoint
+from cvzoo.engine.evaluate import evaluate
+from cvzoo.engine.stop import TrainingError, whole_workers
 from cvzoo.files import alone_in
 from cvzoo.recipes import Recipe
+from cvzoo.structures import Sample
 
 
 def prepared(folder: Path, **changed: Any) -> Recipe[Any]:
@@ -104,3 +110,18 @@ def test_a_signal_that_comes_twice_still_saves(tmp_path: Path) -> None:
     os.killpg(started.group, signal.SIGTERM)
     assert started.wait() == [128 + signal.SIGTERM] * 2
     assert "stopped and saved at iteration" in started.said()[0]
+
+
+class Deadly(ShapesDataset):
+    """Ends whoever asks for an image."""
+
+    def __getitem__(self, index: int) -> Sample:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_worker_that_is_killed_in_an_evaluation_is_told(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path, data__workers=1)
+    with pytest.raises(TrainingError, match=r"a loader worker was killed.*what was saved is kept"), whole_workers():
+        evaluate(recipe.model.build(), Deadly(recipe.data.shapes, "val"), recipe, torch.device("cpu"), tmp_path)
+    assert not list(tmp_path.iterdir())
