@@ -20,13 +20,13 @@ from cvzoo.recipes import Run
 
 Found = TypeVar("Found")
 LOST = (
-    "another process has ended without a word: it was killed, perhaps for want of memory, or its machine is out of"
+    "another process has ended: it says why, or it was killed, perhaps for want of memory, or its machine is out of"
     " reach. Repeat the command; a training continues from its last checkpoint"
 )
 FIRST_ERROR, HEARD = "cvzoo/first_error", "cvzoo/heard"
 """Keys of the processes' store: the first error, with the number of its process, and how many know of one."""
 PATIENCE = 3
-"""Seconds."""
+"""Seconds that a process which has failed keeps the store for the others. Those that notice later cannot know why."""
 
 
 @contextmanager
