@@ -10,6 +10,7 @@ AP50 on the training images and, without --limit, on the validation images.
 from __future__ import annotations
 
 import statistics
+import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -121,7 +122,10 @@ def learn(recipe: Recipe[Any], torchvision: bool) -> dict[str, float]:
     splits = {"train": train_set} if recipe.data.limit else {"train": train_set, "val": val_set}
     figures = {}
     for name, dataset in splits.items():
-        stats = evaluate(state.result, dataset, recipe, device).figures.stats
+        with tempfile.TemporaryDirectory() as folder:
+            evaluation = evaluate(state.result, dataset, recipe, device, Path(folder))
+        assert evaluation
+        stats = evaluation.figures.stats
         figures |= {f"{name}_AP": stats["box_AP"], f"{name}_AP50": stats["box_AP50"]}
     return figures
 

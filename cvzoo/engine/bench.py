@@ -52,7 +52,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
     Returns: the figures, and the row file. Training figures of a real run on this machine, which include the loading of
         data, stay in the file: only where there are none do those measured here stand in for them.
     """
-    device = dist.start(recipe.run)
+    device = dist.device_of(recipe.run)
     iterations = iterations or (50 if device.type == "cuda" else 5)
     warmup = 10 if device.type == "cuda" else 2
     # Backbone weights do not change the speed; nothing needs to be downloaded for them.

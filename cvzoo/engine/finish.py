@@ -20,6 +20,7 @@ from cvzoo.engine.log import read_metrics, say
 from cvzoo.engine.measure import machine, parameters_m, precision
 from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
 from cvzoo.engine.state import State
+from cvzoo.engine.stop import whole_workers
 from cvzoo.files import write_json
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
@@ -45,7 +46,7 @@ class Result:
     datasets: dict[str, Dataset]
     """By split, those that were evaluated."""
     evaluations: dict[str, Evaluation]
-    """By split."""
+    """By split; in the main process only."""
     row_file: Path | None = None
     """In the main process only."""
 
@@ -61,15 +62,16 @@ def finish(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: P
     """Publish the weights, evaluate them and record what was learnt and what it cost. Every process calls this."""
     dist.same_buffers(state.result)
     metadata = {"row": recipe.row, "recipe": to_json(recipe)} | state.data
-    digest = save_weights(folder, state.result.state_dict(), metadata) if dist.is_main() else None
+    digest = dist.in_main(lambda: save_weights(folder, state.result.state_dict(), metadata))
     evaluated = {"val": datasets["val"]}
     if len(datasets["train"]) <= SMALL and recipe.data.limit is None:
         evaluated["train"] = datasets["train"]
     memory_gb = max(dist.gather(state.memory_gb))
     result = _evaluate(recipe, state.result, evaluated, folder, device)
-    if dist.is_main():
-        cost = _cost(recipe, state, memory_gb, device)
-        result.row_file = _record(result, device, cost=cost, weights_sha256=digest, log=read_metrics(folder))
+    cost = _cost(recipe, state, memory_gb, device)
+    result.row_file = dist.in_main(
+        lambda: _record(result, device, cost=cost, weights_sha256=digest, log=read_metrics(folder))
+    )
     return result
 
 
@@ -78,8 +80,7 @@ def evaluate_row(recipe: Recipe) -> Result:
 
     Raises: ValueError when there are no weights, or when they do not fit the model or the data.
     """
-    device = dist.start(recipe.run)
-    try:
+    with dist.joined(recipe.run) as device:
         recipe = with_weights(recipe)
         task_of(recipe).check(recipe)
         val = build_dataset(recipe.data, "val")
@@ -92,12 +93,12 @@ def evaluate_row(recipe: Recipe) -> Result:
         with open_run(recipe, folder, device):
             say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
             result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
-            if dist.is_main():
-                digest = hashlib.sha256(loaded.file.read_bytes()).hexdigest() if loaded.file else None
-                result.row_file = _record(result, device, weights_sha256=digest)
+            result.row_file = dist.in_main(lambda: _record(result, device, weights_sha256=_digest(loaded.file)))
             return result
-    finally:
-        dist.stop()
+
+
+def _digest(file: Path | None) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else None
 
 
 def with_weights(recipe: Recipe) -> Recipe:
@@ -124,11 +125,16 @@ def read_run(folder: Path, recipe: Recipe) -> Result:
 
 def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
     """Evaluate each split; write the predictions of each, and metrics.json with the figures of all."""
-    evaluations = {split: evaluate(model, dataset, recipe, device) for split, dataset in datasets.items()}
-    if dist.is_main():
+    with whole_workers():
+        scored = {split: evaluate(model, dataset, recipe, device, folder) for split, dataset in datasets.items()}
+    evaluations = {split: found for split, found in scored.items() if found is not None}
+
+    def write() -> None:
         for split, evaluation in evaluations.items():
             evaluation.write(folder, split)
         write_json(folder / "metrics.json", {split: found.figures.to_json() for split, found in evaluations.items()})
+
+    dist.in_main(write)
     return Result(folder, recipe, datasets, evaluations)
 
 

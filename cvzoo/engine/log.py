@@ -41,15 +41,13 @@ class Log:
         self.iterations = recipe.schedule.iterations
         self._stack = ExitStack()
         self._progress = self._file = self._board = self._wandb = None
-        if not dist.is_main():
-            return
+        dist.in_main(lambda: self._open(recipe, folder, start))
+
+    def _open(self, recipe: Recipe, folder: Path, start: int) -> None:
         kept = [line for line in read_metrics(folder) if line["iteration"] <= start]
         with atomic(folder / METRICS) as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self._file = self._stack.enter_context((folder / METRICS).open("a"))
-        self._open_writers(recipe, folder, start)
-
-    def _open_writers(self, recipe: Recipe, folder: Path, start: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # a second to import: only a training run pays for it
 
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
@@ -75,9 +73,11 @@ class Log:
             self._progress.update(self._task, completed=iteration)
 
     def write(self, line: dict[str, Any]) -> None:
-        """Record one line, which has `iteration` and any other named numbers."""
-        if not self._file:
-            return
+        """Record one line, which has `iteration` and any other named numbers. Every process calls this."""
+        dist.in_main(lambda: self._write(line))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        assert self._file
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         numbers = {name: value for name, value in line.items() if name != "iteration"}

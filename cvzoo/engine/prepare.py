@@ -97,11 +97,13 @@ def open_run(recipe: Recipe, folder: Path, device: torch.device) -> Iterator[Non
 
     ValueError when another one does.
     """
+
+    def claim() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(alone_in(folder))
+        write_json(folder / "recipe.json", to_json(recipe))
+        write_json(folder / "env.json", environment(device))
+
     with ExitStack() as stack:
-        if dist.is_main():
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(alone_in(folder))
-            write_json(folder / "recipe.json", to_json(recipe))
-            write_json(folder / "env.json", environment(device))
-        dist.barrier()
+        dist.in_main(claim)
         yield

@@ -87,9 +87,8 @@ class State:
 
     def save(self, recipe: Recipe, folder: Path) -> None:
         """Write the checkpoint atomically, once for all processes."""
-        if dist.is_main():
-            checkpoint.save(folder, self._tensors() | self._numbers() | {"recipe": to_json(recipe), "data": self.data})
-        dist.barrier()
+        kept = {"recipe": to_json(recipe), "data": self.data}
+        dist.in_main(lambda: checkpoint.save(folder, self._tensors() | self._numbers() | kept))
 
     def resume(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         """Continue from the folder's checkpoint, if there is one.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 
 class TrainingError(ValueError):
     """Training cannot go on for a reason the user can do something about."""
+
+
+class ElsewhereError(ValueError):
+    """Another process has failed, and tells the user why."""
 
 
 class Interrupted(SystemExit):
@@ -19,7 +26,11 @@ class Interrupted(SystemExit):
 
 
 class StopSignal:
-    """While entered, remembers the first SIGTERM or SIGINT in `received`; a second one acts as if nobody listened."""
+    """While entered, remembers a SIGTERM or SIGINT in `received`.
+
+    A second SIGINT acts as if nobody listened, for who is in a hurry at a terminal; not under torchrun, which passes on
+    to its processes what they have all got already.
+    """
 
     received: int = 0
 
@@ -33,4 +44,23 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        signal.signal(number, self._before[number])
+        if number == signal.SIGINT and "RANK" not in os.environ:
+            signal.signal(number, self._before[number])
+
+
+@contextmanager
+def whole_workers(save: Callable[[], str] = lambda: "what was saved is kept") -> Iterator[None]:
+    """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not.
+
+    `save` keeps what it can of the work so far, and says what.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
+        raise TrainingError(
+            f"a loader worker was killed, most likely for want of memory; {save()}, and the same command continues."
+            " Lower --data.workers or --schedule.batch, or close what else needs memory"
+        ) from error

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from cvzoo.data.build import build_datasets
 from cvzoo.data.dataset import Dataset, identity
 from cvzoo.data.loader import training_batches
 from cvzoo.engine import dist
-from cvzoo.engine.evaluate import evaluate
+from cvzoo.engine.evaluate import Evaluator
 from cvzoo.engine.finish import Result, finish
 from cvzoo.engine.log import Log, say
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
@@ -29,7 +31,7 @@ from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
 from cvzoo.engine.place import autocast, place, split
 from cvzoo.engine.prepare import build_model, check_batch, check_classes, in_order_of_weights, open_run
 from cvzoo.engine.state import State
-from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError
+from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError, whole_workers
 from cvzoo.engine.unread import Step
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
@@ -48,8 +50,7 @@ def train(recipe: Recipe) -> Result:
         TrainingError: a loss is no longer finite, or the disk is full; the last good checkpoint is kept.
         Interrupted: SIGTERM or SIGINT came; the run has saved.
     """
-    device = dist.start(recipe.run)
-    try:
+    with dist.joined(recipe.run) as device:
         check_batch(recipe, dist.world())
         task_of(recipe).check(recipe)
         train_set, val_set = build_datasets(recipe.data)
@@ -67,8 +68,6 @@ def train(recipe: Recipe) -> Result:
             _introduce(recipe, state, datasets, folder, device)
             learn(recipe, state, datasets, folder, device)
             return finish(recipe, state, datasets, folder, device)
-    finally:
-        dist.stop()
 
 
 def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
@@ -83,38 +82,37 @@ def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folde
 
 def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
     """The loop: from `state.iteration` to the schedule's end."""
-    schedule, run = recipe.schedule, recipe.run
+    run, look_every = recipe.run, looks(recipe, device)
     model: nn.Module = state.model
     if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
         model = DistributedDataParallel(state.model, broadcast_buffers=False, gradient_as_bucket_view=True)
     if run.compile:
         model.compile()
     reset_peak_memory(device)
-    with _whole_workers(recipe, state, folder), StopSignal() as stop, Log(recipe, folder, state.iteration) as log:
-        batches, look_every = _batches(datasets["train"], recipe, state.iteration, device), looks(recipe, device)
+    with (
+        whole_workers(partial(_saved, recipe, state, folder)),
+        StopSignal() as stop,
+        Log(recipe, folder, state.iteration) as log,
+        closing(_batches(datasets["train"], recipe, state.iteration, device)) as batches,
+        closing(Evaluator(datasets["val"], recipe, device, folder)) as evaluate,
+    ):
         state.unread.start()
         clock = time.perf_counter()
         for batch in batches:
             state.unread.waited += time.perf_counter() - clock
             step(model, place(batch, run, device), state, recipe, stop.received)
             log.advance(state.iteration)
-
-            last = state.iteration == schedule.iterations
-            logs, saves = (last or state.iteration % every == 0 for every in (run.log_every, run.checkpoint_every))
-            evaluates = bool(run.eval_every) and state.iteration % run.eval_every == 0 and not last
+            due = _due(recipe, state.iteration)
             alone = stop.received and dist.world() == 1  # several processes must look after the same step
-            stopped = False
-            if logs or saves or evaluates or alone or state.iteration % look_every == 0:
-                stopped = state.read()
-            if logs:
+            looked = any(due) or alone or state.iteration % look_every == 0
+            stopped = looked and state.read()
+            if any(due):
                 state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
+            if due.logs:
                 log.write(state.line())
-            if evaluates:
-                state.memory_gb = max(state.memory_gb, peak_memory_gb(device))
-                stats = evaluate(state.result, datasets["val"], recipe, device).figures.stats
-                reset_peak_memory(device)  # what an evaluation takes is no cost of training
-                log.write({"iteration": state.iteration} | {f"val/{name}": value for name, value in stats.items()})
-            if saves or stopped:
+            if due.evaluates:
+                log.write({"iteration": state.iteration} | _validation(evaluate, state, device))
+            if due.saves or stopped:
                 state.save(recipe, folder)
             if stopped:
                 say(f"stopped and saved at iteration {state.iteration}; the same command continues")
@@ -123,33 +121,43 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
             clock = time.perf_counter()
 
 
+class Due(NamedTuple):
+    """What comes after an iteration."""
+
+    logs: bool
+    saves: bool
+    evaluates: bool
+
+
+def _due(recipe: Recipe, iteration: int) -> Due:
+    run, last = recipe.run, iteration == recipe.schedule.iterations
+    evaluates = bool(run.eval_every) and iteration % run.eval_every == 0 and not last  # `finish` does after the last
+    return Due(last or iteration % run.log_every == 0, last or iteration % run.checkpoint_every == 0, evaluates)
+
+
+def _validation(evaluate: Evaluator, state: State, device: torch.device) -> dict[str, float]:
+    """The figures of the weights as they are, for the log of the main process, which alone has them."""
+    found = evaluate(state.result)
+    reset_peak_memory(device)  # what an evaluation takes is no cost of training
+    return {f"val/{name}": value for name, value in found.figures.stats.items()} if found else {}
+
+
 def looks(recipe: Recipe, device: torch.device) -> int:
     """After how many steps the program asks what came of them: where asking costs nothing, after each."""
     waits = device.type == "cuda" and recipe.run.precision != "fp16"  # fp16's scaler waits in any case
     return recipe.run.log_every if waits else 1
 
 
-@contextmanager
-def _whole_workers(recipe: Recipe, state: State, folder: Path) -> Iterator[None]:
-    """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not."""
-    try:
-        yield
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch says it again while the loader is taken down
-        kept = "the last checkpoint is kept"
-        if not state.in_step:
-            state.read()
-            state.save(recipe, folder)
-            kept = f"the run is saved at iteration {state.iteration}"
-        raise TrainingError(
-            f"a loader worker was killed, most likely for want of memory; {kept}, and the same command continues."
-            " Lower --data.workers or --schedule.batch, or close what else needs memory"
-        ) from error
+def _saved(recipe: Recipe, state: State, folder: Path) -> str:
+    """Save what can be saved when a loader worker has died, and say what is."""
+    if state.in_step or dist.world() > 1:  # others are not here to agree on it
+        return "the last checkpoint is kept"
+    state.read()
+    state.save(recipe, folder)
+    return f"the run is saved at iteration {state.iteration}"
 
 
-def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Iterator[Batch]:
+def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Generator[Batch, None, None]:
     return training_batches(
         dataset,
         recipe.data,

@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from cvzoo.metrics.predictions import FlatBoxes
+
 Kind = Literal["box", "mask"]
 Measure = Literal["box", "mask", "gps", "gpsm"]
 """What average precision is measured of; gps.py does the last two."""
@@ -86,7 +88,28 @@ def evaluate_coco(
     _check(truth, detections, kind)
     found = [_mask_result(detection) for detection in detections] if kind == "mask" else detections
     curves = (_hotcoco if backend == "hotcoco" else _pycocotools)(truth, found, IOU_TYPES[kind])
-    names = [category["name"] for category in sorted(truth["categories"], key=lambda category: category["id"])]
+    return _result(curves, truth["categories"], kind)
+
+
+def evaluate_boxes(ground_truth: Mapping[str, Any], detections: FlatBoxes) -> CocoResult:
+    """What `evaluate_coco` gives for boxes, in a few arrays: 80 000 images with 100 detections each fit in 8 GB.
+
+    Raises: ValueError for unknown images or categories, and for values that are not finite.
+    """
+    image_ids, category_ids = (np.array(sorted(one["id"] for one in ground_truth[n])) for n in ("images", "categories"))
+    _check_flat(detections, image_ids, category_ids)
+    truth = _truth_of(ground_truth, image_ids, category_ids)
+    # numbered by position: ids of more than 53 bits would not survive as floats
+    images, labels = (
+        np.searchsorted(known, own)[:, None]
+        for known, own in ((image_ids, detections.image_ids), (category_ids, detections.category_ids))
+    )
+    table = np.concatenate([images, detections.boxes, detections.scores[:, None], labels], axis=1)
+    return _result(_accumulated(truth, truth.load_res(table), "bbox"), ground_truth["categories"], "box")
+
+
+def _result(curves: _Curves, categories: Sequence[Mapping[str, Any]], kind: Kind) -> CocoResult:
+    names = [category["name"] for category in sorted(categories, key=lambda category: category["id"])]
     return CocoResult(
         stats={f"{kind}_{name}": value for name, value in _summary(curves).items()},
         per_class={kind: {name: _mean(curves.precision[:, :, k, 0, -1]) for k, name in enumerate(names)}},
@@ -98,7 +121,31 @@ def _hotcoco(truth: dict[str, Any], detections: Results, iou_type: IouType) -> _
     import hotcoco
 
     dataset = hotcoco.COCO(truth)
-    evaluation = hotcoco.COCOeval(dataset, dataset.load_res(list(detections)), iou_type)
+    return _accumulated(dataset, dataset.load_res(list(detections)), iou_type)
+
+
+def _truth_of(ground_truth: Mapping[str, Any], image_ids: np.ndarray, category_ids: np.ndarray) -> Any:
+    """The boxes of a data set, its images and categories numbered by their places among the sorted ids."""
+    import hotcoco
+
+    annotations = ground_truth["annotations"]
+    boxes_G4 = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
+    areas = boxes_G4[:, 2] * boxes_G4[:, 3]
+    return hotcoco.COCO.from_arrays(
+        [{"id": number, "width": 0, "height": 0} for number in range(len(image_ids))],
+        [{"id": number, "name": str(number)} for number in range(len(category_ids))],
+        np.searchsorted(image_ids, [annotation["image_id"] for annotation in annotations]),
+        np.searchsorted(category_ids, [annotation["category_id"] for annotation in annotations]),
+        boxes_G4,
+        area=np.array([a.get("area", area) for a, area in zip(annotations, areas)], np.float64),
+        iscrowd=np.array([annotation.get("iscrowd", 0) for annotation in annotations], np.int64),
+    )
+
+
+def _accumulated(truth: Any, detections: Any, iou_type: IouType) -> _Curves:
+    import hotcoco
+
+    evaluation = hotcoco.COCOeval(truth, detections, iou_type)
     evaluation.evaluate()
     evaluation.accumulate()
     assert evaluation.eval
@@ -172,6 +219,21 @@ def _check(truth: dict[str, Any], detections: Results, kind: Kind) -> None:
     broken = {d["image_id"] for d in detections if not math.isfinite(d["score"] + sum(d.get("bbox", ())))}
     if broken:
         problems.append(f"scores or boxes are not finite in images {', '.join(map(str, sorted(broken)[:5]))}")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _check_flat(detections: FlatBoxes, image_ids: np.ndarray, category_ids: np.ndarray) -> None:
+    problems = []
+    known = (("image_id", detections.image_ids, image_ids), ("category_id", detections.category_ids, category_ids))
+    for field, own, ids in known:
+        if len(unknown := np.setdiff1d(own, ids)):
+            sample = ", ".join(map(str, unknown[:5].tolist()))
+            problems.append(f"{len(unknown)} {field}s of the detections are not in the ground truth: {sample}")
+    finite = np.isfinite(detections.boxes).all(axis=1) & np.isfinite(detections.scores)
+    if not finite.all():
+        broken = np.unique(detections.image_ids[~finite])[:5].tolist()
+        problems.append(f"scores or boxes are not finite in images {', '.join(map(str, broken))}")
     if problems:
         raise ValueError("; ".join(problems))
 

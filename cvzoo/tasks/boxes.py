@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from cvzoo.data.class_names import COCO
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.files import write_json
-from cvzoo.metrics.coco import CocoResult, evaluate_coco
-from cvzoo.metrics.predictions import from_coco, to_coco
+from cvzoo.metrics.coco import CocoResult, evaluate_boxes, evaluate_coco
+from cvzoo.metrics.predictions import flat_boxes, from_coco, to_coco, write_results
 from cvzoo.nn.model import Model
 from cvzoo.ops import rle
 from cvzoo.parts.heatmap.detector import HeatmapDetector
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch, Prediction, Target, View, size_of
+from cvzoo.structures import Prediction, Target, View, size_of
 from cvzoo.tasks.charts import class_chart, precision_recall_chart
 from cvzoo.tasks.draw_boxes import draw
 from cvzoo.tasks.draw_heatmaps import draw_heatmaps
@@ -63,7 +63,7 @@ def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
 
 @dataclass
 class BoxEvaluation:
-    """The figures of one split and the detections they were computed from; the same in every process."""
+    """The figures of one split and the detections they were computed from."""
 
     figures: CocoResult
     """Of boxes and, with `data.masks`, of masks; of surfaces, where they are found."""
@@ -78,8 +78,12 @@ class BoxEvaluation:
 
     def write(self, folder: Path, split: str) -> None:
         """predictions_<split>.json in COCO's results format."""
-        detections = to_coco(list(self.predictions.values()), list(self.predictions), self.category_ids)
-        write_json(folder / f"predictions_{split}.json", detections)
+        records = (
+            record
+            for image_id, prediction in self.predictions.items()
+            for record in to_coco([prediction], [image_id], self.category_ids)
+        )
+        write_results(folder / f"predictions_{split}.json", records)
 
 
 def read(folder: Path, split: str, dataset: ObjectDataset, figures: dict[str, Any]) -> BoxEvaluation:
@@ -89,20 +93,23 @@ def read(folder: Path, split: str, dataset: ObjectDataset, figures: dict[str, An
     return BoxEvaluation(CocoResult(**figures), predictions, dataset.category_ids)
 
 
-def part(answers: Iterator[tuple[Batch, Prediction]], dataset: ObjectDataset) -> dict[int, Prediction]:
-    """The detections by image id."""
-    return {batch.image_ids[0]: found.to("cpu") for batch, found in answers}
+Kept = tuple[int, Prediction]
+"""The detections in an image, and its id."""
 
 
-def score(parts: list[dict[int, Prediction]], dataset: ObjectDataset, recipe: Recipe[Any]) -> BoxEvaluation:
+def kept(image_id: int, target: Target, answer: Prediction, dataset: ObjectDataset) -> Kept:
+    return image_id, answer.to("cpu")
+
+
+def score(kept: Iterable[Kept], dataset: ObjectDataset, recipe: Recipe[Any]) -> BoxEvaluation:
     """COCO's figures of boxes, and of masks if asked for."""
-    merged = {image_id: prediction for own in parts for image_id, prediction in own.items()}
-    predictions = {image_id: merged[image_id] for image_id in dataset.image_ids.tolist()}
+    found = dict(kept)
+    predictions = {image_id: found[image_id] for image_id in dataset.image_ids.tolist()}
     if recipe.data.masks and any(prediction.masks is None for prediction in predictions.values()):
         raise ValueError(f"{recipe.row} predicts boxes without masks; leave masks out with --data.no-masks")
-    detections = to_coco(list(predictions.values()), list(predictions), dataset.category_ids)
-    figures = evaluate_coco(dataset.ground_truth, detections)
+    figures = evaluate_boxes(dataset.ground_truth, flat_boxes(predictions, dataset.category_ids))
     if recipe.data.masks:
+        detections = to_coco(list(predictions.values()), list(predictions), dataset.category_ids)
         figures |= evaluate_coco(dataset.ground_truth, detections, "mask")
     return BoxEvaluation(figures, predictions, dataset.category_ids)
 

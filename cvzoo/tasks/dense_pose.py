@@ -6,7 +6,7 @@ results format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from cvzoo.ops import rle
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Prediction
 from cvzoo.tasks import boxes
-from cvzoo.tasks.boxes import BoxEvaluation, BoxWriter, charts, check_model, part, predict_views, read
+from cvzoo.tasks.boxes import BoxEvaluation, BoxWriter, Kept, charts, check_model, kept, predict_views, read
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_surfaces import checkerboard, draw_surfaces, draw_texture, read_atlas, seen_parts
 from cvzoo.tasks.task import Gallery, Look, Metrics, Show, Shown, no_look
 
-__all__ = ["charts", "check_model", "part", "predict_views", "read"]
+__all__ = ["charts", "check_model", "kept", "predict_views", "read"]
 HEADLINE = ("box_AP", "gps_AP", "gps_AP50", "gps_AP75", "gpsm_AP", "point_accuracy", "point_uv_error")
 
 
@@ -61,9 +61,9 @@ def views(data: Data) -> list[Data]:
     return []
 
 
-def score(parts: list[dict[int, Prediction]], dataset: ObjectDataset, recipe: Recipe[Any]) -> BoxEvaluation:
+def score(kept: Iterable[Kept], dataset: ObjectDataset, recipe: Recipe[Any]) -> BoxEvaluation:
     """COCO's figures of boxes, and the DensePose task's of surfaces."""
-    evaluation = boxes.score(parts, dataset, recipe)
+    evaluation = boxes.score(kept, dataset, recipe)
     if any(prediction.surfaces is None for prediction in evaluation.predictions.values()):
         raise ValueError(f"{recipe.row} predicts boxes without surfaces; choose a row of dense pose")
     found = [

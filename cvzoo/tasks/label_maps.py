@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
 from cvzoo.nn.model import Model
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
-from cvzoo.structures import IGNORE, Batch, Segmentation, Size, View
+from cvzoo.structures import IGNORE, Batch, Segmentation, Size, Target, View
 from cvzoo.tasks.charts import class_chart, confusion_chart
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_label_maps import draw_labels, label_image, occurring
@@ -63,7 +63,7 @@ def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
 
 @dataclass
 class LabelMapEvaluation:
-    """The figures of one split and the label maps they were computed from; the same in every process."""
+    """The figures of one split and the label maps they were computed from."""
 
     figures: SemanticResult
     pngs: dict[int, bytes]
@@ -94,29 +94,36 @@ def read(folder: Path, split: str, dataset: LabelMapImages, figures: dict[str, A
     return LabelMapEvaluation(SemanticResult(**figures), pngs, dataset.names)
 
 
-Part = tuple[Tensor, dict[int, bytes]]
-"""(K, K) pixels by true and predicted class, and the predicted maps as PNG by image id."""
+class Kept(NamedTuple):
+    """Of one image."""
+
+    image_id: int
+    places: np.ndarray
+    """Of a confusion matrix that is 0 elsewhere, row by row ..."""
+    counts: np.ndarray
+    """... and the pixels counted there."""
+    png: bytes
+    """The predicted label map."""
 
 
-def part(answers: Iterator[tuple[Batch, Segmentation]], dataset: LabelMapImages) -> Part:
-    """The pixels counted, and the maps."""
-    classes = len(dataset.classes)
-    counts_KK = torch.zeros(classes, classes, dtype=torch.int64)
-    pngs = {}
-    for batch, found in answers:
-        truth_HW = batch.targets[0].label_map
-        labels_HW = found.labels.cpu()
-        assert truth_HW is not None, "a data set of label maps"
-        counts_KK += confusion(labels_HW, truth_HW.cpu(), classes)
-        pngs[batch.image_ids[0]] = _png(labels_HW)
-    return counts_KK, pngs
+def kept(image_id: int, target: Target, answer: Segmentation, dataset: LabelMapImages) -> Kept:
+    """The pixels counted, and the map."""
+    assert target.label_map is not None, "a data set of label maps"
+    labels_HW = answer.labels.cpu()
+    counts = confusion(labels_HW, target.label_map, len(dataset.classes)).flatten().numpy()
+    places = np.flatnonzero(counts)
+    return Kept(image_id, places, counts[places], _png(labels_HW))
 
 
-def score(parts: list[Part], dataset: LabelMapImages, recipe: Recipe[Any]) -> LabelMapEvaluation:
+def score(kept: Iterable[Kept], dataset: LabelMapImages, recipe: Recipe[Any]) -> LabelMapEvaluation:
     """The figures of all pixels together."""
-    merged = {image_id: png for _, own in parts for image_id, png in own.items()}
-    figures = evaluate_semantic(torch.stack([counts for counts, _ in parts]).sum(dim=0), dataset.classes)
-    return LabelMapEvaluation(figures, {i: merged[i] for i in dataset.image_ids.tolist()}, dataset.names)
+    classes, pngs = len(dataset.classes), {}
+    counts = np.zeros(classes**2, np.int64)
+    for image in kept:
+        counts[image.places] += image.counts
+        pngs[image.image_id] = image.png
+    figures = evaluate_semantic(torch.from_numpy(counts).reshape(classes, classes), dataset.classes)
+    return LabelMapEvaluation(figures, {i: pngs[i] for i in dataset.image_ids.tolist()}, dataset.names)
 
 
 def views(data: Data) -> list[Data]:

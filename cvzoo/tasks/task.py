@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -40,7 +40,7 @@ class Figures(Protocol):
 
 
 class Evaluation(Protocol):
-    """The figures of one split and the answers they were computed from; the same in every process."""
+    """The figures of one split and the answers they were computed from."""
 
     @property
     def figures(self) -> Figures: ...
@@ -126,12 +126,12 @@ class Task(Protocol):
         """One answer from several views of an image."""
         ...
 
-    def part(self, answers: Iterator[tuple[Batch, Any]], dataset: Any) -> Any:
-        """What this process keeps of the answers to its share of the images; it is pickled."""
+    def kept(self, image_id: int, target: Target, answer: Any, dataset: Any) -> Any:
+        """What is kept of the answer to an image until all are scored; it is pickled."""
         ...
 
-    def score(self, parts: list[Any], dataset: Any, recipe: Recipe[Any]) -> Evaluation:
-        """The evaluation from the parts of all processes. ValueError when an answer lacks what is to be scored."""
+    def score(self, kept: Iterable[Any], dataset: Any, recipe: Recipe[Any]) -> Evaluation:
+        """The evaluation, from what was kept of each image. ValueError when an answer lacks what is to be scored."""
         ...
 
     def read(self, folder: Path, split: str, dataset: Any, figures: dict[str, Any]) -> Evaluation:

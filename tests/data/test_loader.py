@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 
 from cvzoo.data.build import build_dataset
 from cvzoo.data.config import Data, Shapes
-from cvzoo.data.loader import evaluation_batches, training_batches
-from cvzoo.structures import Batch
+from cvzoo.data.loader import EvaluationBatches, training_batches
+from cvzoo.data.shapes import ShapesDataset
+from cvzoo.structures import Batch, Sample
 
 DATA = Data(
     source="shapes",
@@ -103,7 +105,7 @@ def test_augmentation_differs_by_position_and_seed() -> None:
 def test_the_runs_random_numbers_are_untouched() -> None:
     state = torch.get_rng_state()
     run(change(DATA, workers=1))
-    list(evaluation_batches(build_dataset(DATA, "val"), change(DATA, workers=1)))
+    list(EvaluationBatches(build_dataset(DATA, "val"), [change(DATA, workers=1)]))
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -111,8 +113,40 @@ def test_the_runs_random_numbers_are_untouched() -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_evaluation_sees_each_image_once_in_order(world: int, batch: int) -> None:
     dataset = build_dataset(DATA, "val")
-    parts = [evaluation_batches(dataset, DATA, batch=batch, rank=rank, world=world) for rank in range(world)]
-    assert list(chain(*(b.image_ids for part in parts for b in part))) == dataset.image_ids.tolist()
+    parts = [EvaluationBatches(dataset, [DATA], batch=batch, rank=rank, world=world) for rank in range(world)]
+    assert list(chain(*(b.image_ids for part in parts for (b,) in part))) == dataset.image_ids.tolist()
+
+
+class Decoding(ShapesDataset):
+    """Notes which images it gives."""
+
+    given: list[int]
+
+    def __getitem__(self, index: int) -> Sample:
+        self.given.append(index)
+        return super().__getitem__(index)
+
+
+def test_evaluation_decodes_once_for_all_scales_and_batches_one_size() -> None:
+    dataset = Decoding(Shapes(size=48, val_images=5), "val")
+    dataset.given = []
+    dataset.sizes[1::2] = 50  # as far as is known before they are drawn
+    scales = [change(DATA, test_short_side=side, canvas=None, workers=0) for side in (32, 64)]
+    seen = list(EvaluationBatches(dataset, scales, batch=2))
+    assert dataset.given == [0, 2, 4, 1, 3]
+    assert [small.image_ids for small, _ in seen] == [large.image_ids for _, large in seen] == [[0, 2], [4], [1, 3]]
+    assert [tuple(batch.images.shape[2:]) for batch in seen[0]] == [(32, 32), (64, 64)]
+
+
+def test_workers_are_kept_until_the_end() -> None:
+    batches = EvaluationBatches(build_dataset(DATA, "val"), [change(DATA, workers=1)])
+    before = set(active_children())
+    (first, second) = ([b.image_ids for (b,) in batches] for _ in range(2))
+    (worker,) = set(active_children()) - before
+    assert first == second
+    batches.close()
+    worker.join(10)
+    assert not worker.is_alive()
 
 
 def test_real_images(real_coco: Data) -> None:

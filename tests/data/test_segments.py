@@ -24,7 +24,7 @@ from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.check import check
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data
-from cvzoo.data.loader import evaluation_batches, training_batches
+from cvzoo.data.loader import EvaluationBatches, training_batches
 from cvzoo.data.problems import DataError
 from cvzoo.data.segments import decompress, pack
 from cvzoo.metrics.coco import evaluate_coco
@@ -239,7 +239,7 @@ def test_loaders_pass_masks(folder: Any, workers: int, cache: bool) -> None:
         assert len(target.masks) == len(target) == 2
         for mask in target.masks:
             assert to_bitmap(mask, size).any()
-    (plain_batch,) = evaluation_batches(dataset.select(np.array([0])), data)  # pyright: ignore
+    ((plain_batch,),) = EvaluationBatches(dataset.select(np.array([0])), [data])
     flipped = batch.targets[batch.image_ids.index(1)].masks
     straight = plain_batch.targets[0].masks
     assert flipped is not None

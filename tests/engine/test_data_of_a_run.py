@@ -11,47 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engine.on_files import NAMES, on_files, write
 from engine.tiny import tiny
-from PIL import Image
 
 import cvzoo
 from cvzoo.data.build import build_dataset
 from cvzoo.data.coco import CocoDataset
-from cvzoo.data.config import Split
 from cvzoo.data.label_maps import LabelMapDataset
 from cvzoo.engine.finish import evaluate_row
 from cvzoo.engine.train import train
 from cvzoo.files import alone_in
-from cvzoo.recipes import Recipe
 
 pytestmark = pytest.mark.usefixtures("inside")
-NAMES = {1: "cat", 2: "dog", 3: "bird"}
-
-
-def write(root: Path, names: dict[int, str] = NAMES, boxes: int = 0) -> None:
-    """Four 64 x 64 images with a box each of the first three names; `boxes` moves them."""
-    for split in ("train", "val"):
-        (root / split).mkdir(parents=True, exist_ok=True)
-        ids = {name: number for number, name in names.items()}
-        labels = [sorted(ids)[i % 3] for i in range(4)]
-        content: dict[str, Any] = {
-            "images": [{"id": i, "file_name": f"{i}.png", "height": 64, "width": 64} for i in range(4)],
-            "categories": [{"id": number, "name": name} for number, name in names.items()],
-            "annotations": [
-                {"id": i + 1, "image_id": i, "category_id": ids[name], "bbox": [8 + boxes, 8, 30, 30 + i], "area": 900}
-                for i, name in enumerate(labels)
-            ],
-        }
-        (root / f"{split}.json").write_text(json.dumps(content))
-        for i in range(4):
-            pixels = np.random.default_rng(i).integers(0, 255, (64, 64, 3), np.uint8)
-            Image.fromarray(pixels).save(root / split / f"{i}.png")
-
-
-def recipe(tmp_path: Path, **changed: Any) -> Recipe[Any]:
-    splits = {f"data__{s}": Split(images=s, annotations=f"{s}.json") for s in ("train", "val")}
-    own = {"data__source": "coco", "data__root": tmp_path / "data", "data__workers": 0, "schedule__iterations": 2}
-    return tiny(tmp_path / "runs", **(own | splits | changed))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        train(recipe(folder))
+        train(on_files(folder))
     return folder
 
 
@@ -77,19 +48,19 @@ def test_a_run_continues_on_its_own_data_alone(run: Path) -> None:
     before = (run / "runs/retinanet_r18_fpn_shapes/model.safetensors").read_bytes()
     write(run / "data", boxes=1)
     with pytest.raises(ValueError, match=r"another data set than there is in .*annotations are not those"):
-        train(recipe(run))
+        train(on_files(run))
     write(run / "data", {1: "cat", 2: "horse", 3: "bird"})
     with pytest.raises(ValueError, match=r"its classes were cat, dog, bird, now they are cat, horse, bird"):
-        train(recipe(run))
+        train(on_files(run))
     assert (run / "runs/retinanet_r18_fpn_shapes/model.safetensors").read_bytes() == before
     write(run / "data")
-    assert train(recipe(run)).evaluations["val"].figures.stats
+    assert train(on_files(run)).evaluations["val"].figures.stats
 
 
 def test_classes_are_matched_by_name(run: Path, trained: Path) -> None:
-    own = evaluate_row(recipe(trained)).evaluations["val"]
+    own = evaluate_row(on_files(trained)).evaluations["val"]
     write(run / "data", {20: "cat", 3: "dog", 7: "bird"})
-    found = evaluate_row(recipe(run)).evaluations["val"]
+    found = evaluate_row(on_files(run)).evaluations["val"]
     assert found.figures.stats == own.figures.stats
     labels = {c["name"]: c["id"] for c in json.loads((run / "data/val.json").read_text())["categories"]}
     predicted = json.loads((run / "runs/retinanet_r18_fpn_shapes-eval/predictions_val.json").read_text())
@@ -98,13 +69,13 @@ def test_classes_are_matched_by_name(run: Path, trained: Path) -> None:
 
     write(run / "data", {1: "cat", 2: "dog", 3: "fish"})
     with pytest.raises(ValueError, match=r"\(cat, dog, bird\) are not those of the data set \(cat, dog, fish\)"):
-        evaluate_row(recipe(run))
+        evaluate_row(on_files(run))
 
 
 def test_weights_train_on_with_their_order_of_classes(run: Path) -> None:
     weights = run / "runs/retinanet_r18_fpn_shapes/model.safetensors"
     write(run / "data", {20: "cat", 3: "dog", 7: "bird"})
-    result = train(recipe(run, weights=str(weights), run__name="second", schedule__iterations=1))
+    result = train(on_files(run, weights=str(weights), run__name="second", schedule__iterations=1))
     assert result.datasets["val"].classes == ["cat", "dog", "bird"]
     assert result.datasets["val"].category_ids == [20, 3, 7]
     assert result.folder == run / "runs/second"
@@ -136,7 +107,7 @@ def test_a_folder_that_was_moved_brings_its_weights(run: Path, tmp_path: Path, m
 
 def test_a_row_of_ones_own(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run)
-    result = train(replace(recipe(run), row="my_detector"))
+    result = train(replace(on_files(run), row="my_detector"))
     assert result.row_file == run / "runs/rows" / result.row_file.name  # type: ignore[union-attr]
     assert cvzoo.recipe("runs/my_detector").row == "my_detector"
     assert cvzoo.load("runs/my_detector", device="cpu").classes == ["cat", "dog", "bird"]
@@ -146,13 +117,13 @@ def test_two_runs_cannot_share_a_folder(run: Path) -> None:
     folder = run / "runs/retinanet_r18_fpn_shapes"
     recipe_before = (folder / "recipe.json").read_bytes()
     with alone_in(folder), pytest.raises(ValueError, match=r"another command is at work in .*retinanet"):
-        train(recipe(run))
+        train(on_files(run))
     assert (folder / "recipe.json").read_bytes() == recipe_before
-    train(recipe(run))
+    train(on_files(run))
 
 
 def test_epochs_take_as_many_iterations_as_there_are_images(run: Path) -> None:
-    result = train(recipe(run, schedule__epochs=3.0, schedule__batch=2, run__name="epochs"))
+    result = train(on_files(run, schedule__epochs=3.0, schedule__batch=2, run__name="epochs"))
     assert result.recipe.schedule.iterations == 6  # 3 x 4 / 2
 
 
@@ -176,7 +147,7 @@ def test_a_dense_detector_merges_views(tmp_path: Path) -> None:
 
 def test_order_and_digest_of_objects(run: Path) -> None:
     write(run / "data", {20: "cat", 3: "dog", 7: "bird"})
-    dataset = build_dataset(recipe(run).data, "val")
+    dataset = build_dataset(on_files(run).data, "val")
     assert isinstance(dataset, CocoDataset)
     assert dataset.classes == ["dog", "bird", "cat"]
     ordered = dataset.in_order(["cat", "dog", "bird"])
@@ -184,9 +155,9 @@ def test_order_and_digest_of_objects(run: Path) -> None:
     for i in range(4):
         names = [dataset.classes[label] for label in dataset.labels(i)]
         assert [ordered.classes[label] for label in ordered.target(i).labels] == names
-    assert dataset.digest == build_dataset(recipe(run).data, "val").digest
+    assert dataset.digest == build_dataset(on_files(run).data, "val").digest
     write(run / "data", {20: "cat", 3: "dog", 7: "bird"}, boxes=1)
-    assert dataset.digest != build_dataset(recipe(run).data, "val").digest
+    assert dataset.digest != build_dataset(on_files(run).data, "val").digest
 
 
 def test_order_of_label_maps() -> None:

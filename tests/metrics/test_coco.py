@@ -13,7 +13,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from cvzoo.metrics.coco import evaluate_coco
+from cvzoo.metrics.coco import evaluate_boxes, evaluate_coco
+from cvzoo.metrics.predictions import FlatBoxes
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
@@ -42,6 +43,36 @@ def test_boxes_equal_pycocotools(coco):
     assert 0.1 < expected["AP"] < 0.9
     for backend in ("hotcoco", "pycocotools"):
         assert_equal(evaluate_coco(coco, detections, backend=backend), expected, "box")
+
+
+def flat(detections):
+    columns = [[detection[name] for detection in detections] for name in ("image_id", "category_id", "bbox", "score")]
+    kinds = (np.int64, np.int64, np.float64, np.float64)
+    return FlatBoxes(*(np.array(column, kind) for column, kind in zip(columns, kinds)))
+
+
+def test_boxes_in_arrays_are_scored_as_records_are(coco):
+    """Also with ids that no float holds, and where annotations have no area and do not say what a crowd is."""
+    detections = perturbed_boxes(coco)
+    assert evaluate_boxes(coco, flat(detections)) == evaluate_coco(coco, detections)
+    far = 2**62 + 1
+    moved = copy.deepcopy(coco)
+    for record in [*moved["images"], *moved["annotations"]]:
+        record["id" if "height" in record else "image_id"] += far
+    for annotation in moved["annotations"]:
+        del annotation["area"]
+    found = [{**detection, "image_id": detection["image_id"] + far} for detection in detections]
+    bare = {**coco, "annotations": [{k: v for k, v in a.items() if k != "area"} for a in coco["annotations"]]}
+    assert evaluate_boxes(moved, flat(found)) == evaluate_coco(bare, detections)
+
+
+def test_wrong_arrays_are_refused_as_records_are(tiny):
+    good = {"image_id": 1, "category_id": 3, "bbox": [10.0, 10.0, 20.0, 20.0], "score": 0.9}
+    bad = [{**good, "image_id": 99}, {**good, "category_id": 98}, {**good, "score": math.nan}]
+    message = r"1 image_ids .*: 99; 1 category_ids .*: 98; .* not finite in images 1$"
+    for evaluate, detections in ((evaluate_boxes, flat([good, *bad])), (evaluate_coco, [good, *bad])):
+        with pytest.raises(ValueError, match=message):
+            evaluate(tiny, detections)
 
 
 def test_masks_equal_pycocotools(coco, masks):

@@ -94,7 +94,7 @@ def test_masks_of_two_views_are_averaged() -> None:
 def test_evaluation_at_several_scales_and_flipped(tmp_path: Path, row: str) -> None:
     more = {"data__test_scales": (48, 64), "data__test_flip": True}
     recipe = tiny(tmp_path, row, **more, data__masks="mask" in row)
-    evaluation = evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU)
+    evaluation = evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU, tmp_path)
     assert isinstance(evaluation, boxes.BoxEvaluation)
     assert len(evaluation.predictions) == 4
     assert ("mask_AP" in evaluation.figures.stats) == ("mask" in row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from cvzoo.predict import predict_files
 from cvzoo.recipes.codec import to_json
 from cvzoo.recipes.data_sets import FIGURES
 from cvzoo.report.run_report import write_report
-from cvzoo.structures import Batch, Prediction
+from cvzoo.structures import Batch, Prediction, Target
 from cvzoo.tasks import boxes, dense_pose, task_of
 from cvzoo.tasks.boxes import BoxEvaluation
 
@@ -37,7 +38,7 @@ from cvzoo.tasks.boxes import BoxEvaluation
 @pytest.fixture(scope="module")
 def evaluation() -> BoxEvaluation:
     dataset = people()
-    return dense_pose.score([answers(dataset)], dataset, recipe())
+    return dense_pose.score(answers(dataset).items(), dataset, recipe())
 
 
 def perturbed(found: dict[int, Prediction], **noise: float) -> dict[int, Prediction]:
@@ -68,7 +69,7 @@ def test_worse_answers_score_less(evaluation: BoxEvaluation) -> None:
     dataset = people()
     exact = answers(dataset)
     shifted, wrong = (
-        dense_pose.score([perturbed(exact, **noise)], dataset, recipe()).figures.stats
+        dense_pose.score(perturbed(exact, **noise).items(), dataset, recipe()).figures.stats
         for noise in ({"shift": 0.1}, {"wrong": 0.3})
     )
     for stats in (shifted, wrong):
@@ -92,19 +93,16 @@ def test_masks_of_answers_decide_gpsm(evaluation: BoxEvaluation) -> None:
     for index, (image_id, prediction) in enumerate(exact.items()):
         painting = dataset.painting(index)
         own[image_id] = replace(prediction, masks=[encode(painting.owner == number) for number in painting.shown()])
-    stats_full, stats_own = (dense_pose.score([p], dataset, recipe()).figures.stats for p in (full, own))
+    stats_full, stats_own = (dense_pose.score(p.items(), dataset, recipe()).figures.stats for p in (full, own))
     assert stats_full["gps_AP"] == stats_own["gps_AP"] == evaluation.figures.stats["gps_AP"]
     assert stats_own["gpsm_AP"] == pytest.approx(1)
     assert stats_full["gpsm_AP"] < 0.9
 
 
-def test_parts_of_several_processes_are_put_together(evaluation: BoxEvaluation) -> None:
+def test_what_is_kept_of_an_answer_survives_the_disk(evaluation: BoxEvaluation) -> None:
     dataset = people()
-    ids = dataset.image_ids.tolist()
-    batches = [Batch([], [], [], [], [image_id]) for image_id in ids]  # type: ignore[arg-type]
-    seen = zip(batches, answers(dataset).values())
-    parts = [dense_pose.part(iter(half), dataset) for half in ([*seen],)]
-    assert dense_pose.score(parts, dataset, recipe()).figures == evaluation.figures
+    kept = [dense_pose.kept(i, Target.empty(), answer, dataset) for i, answer in answers(dataset).items()]
+    assert dense_pose.score(pickle.loads(pickle.dumps(kept)), dataset, recipe()).figures == evaluation.figures
 
 
 def test_a_run_folder_keeps_everything(evaluation: BoxEvaluation, tmp_path: Path) -> None:
@@ -127,7 +125,7 @@ def test_answers_without_surfaces_are_refused() -> None:
     dataset = people()
     bare = {image_id: replace(prediction, surfaces=None) for image_id, prediction in answers(dataset).items()}
     with pytest.raises(ValueError, match="predicts boxes without surfaces"):
-        dense_pose.score([bare], dataset, recipe())
+        dense_pose.score(bare.items(), dataset, recipe())
 
 
 def test_the_body_decides_distances(tmp_path: Path) -> None:
@@ -135,7 +133,7 @@ def test_the_body_decides_distances(tmp_path: Path) -> None:
     write_body(tmp_path)
     dataset = people(2)
     data = replace(recipe().data, source="coco", charts="smpl", smpl=tmp_path)
-    stats = dense_pose.score([answers(dataset)], dataset, replace(recipe(), data=data)).figures.stats
+    stats = dense_pose.score(answers(dataset).items(), dataset, replace(recipe(), data=data)).figures.stats
     assert stats["gps_AP"] == pytest.approx(1)
 
 
@@ -191,9 +189,10 @@ class Config:
     num_classes = 1
 
 
-def test_the_engine_evaluates_it(evaluation: BoxEvaluation) -> None:
+def test_the_engine_evaluates_it(evaluation: BoxEvaluation, tmp_path: Path) -> None:
     recipe = stubbed()
-    found = evaluate(Stub(), build_dataset(recipe.data, "val"), recipe, torch.device("cpu"))  # type: ignore[arg-type]
+    found = evaluate(Stub(), build_dataset(recipe.data, "val"), recipe, torch.device("cpu"), tmp_path)  # type: ignore[arg-type]
+    assert found
     assert found.figures.stats == evaluation.figures.stats
 
 

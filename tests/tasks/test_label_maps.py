@@ -171,7 +171,8 @@ def test_a_bound_grows_with_the_scale() -> None:
 )
 def test_evaluation_through_windows_and_views(tmp_path: Path, options: dict[str, Any]) -> None:
     recipe = tiny(tmp_path, ROW, **options)
-    evaluation = evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU)
+    evaluation = evaluate(recipe.model.build(), build_dataset(recipe.data, "val"), recipe, CPU, tmp_path)
+    assert evaluation
     assert 0 <= evaluation.figures.stats["mIoU"] <= 1
     assert [evaluation.prediction(number).labels.shape for number in range(4)] == [(64, 64)] * 4
 

@@ -6,13 +6,14 @@ Such a module has
   pixels), so that the model builds in a tenth of a second and yet has all its parts;
 - `PARAMETERS`: row to the parameters that the reference counts for it;
 - `GOLDEN`: folder of golden cases to `Golden`, the reference's name and how such a case is compared;
+- `BY_PREDICTIONS`, if any: the losses whose normaliser counts what is near a predicted box, not only a true one;
 - `MANIFESTS`: path of a manifest (`detectron2/...`) to `Fits`, the row whose model has those keys and shapes.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
@@ -21,7 +22,7 @@ from parity.golden import Case, Report
 from torch import Tensor
 
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Batch
+from cvzoo.structures import Batch, Prediction
 from cvzoo.zoo import ROWS, SYSTEMS, system_of
 
 
@@ -85,6 +86,27 @@ def overfits(config: Any, batch: Batch) -> None:
         if max(losses[-5:]) < 0.5 * losses[0]:
             return
     raise AssertionError(f"the loss fell from {losses[0]:.3g} to no less than {min(losses):.3g} in {len(losses)} steps")
+
+
+def same_detections(ours: Prediction, theirs: Prediction, tolerance: float = 1e-3) -> None:
+    """Each side has the other's detections: of one class, within a twentieth of a pixel and the tolerance of scores.
+
+    Their order may differ where scores are nearly equal, and one in a hundred may have been suppressed by another one.
+    """
+    assert len(theirs) > 0
+    ours, theirs = ours.to("cpu"), theirs.to("cpu")
+    far = (ours.boxes[:, None] - theirs.boxes).abs().amax(-1) > 0.05
+    far |= (ours.scores[:, None] - theirs.scores).abs() > tolerance
+    far |= ours.labels[:, None] != theirs.labels
+    strays = len(theirs) // 100
+    assert abs(len(ours) - len(theirs)) <= strays
+    assert far.all(0).sum() <= strays
+    assert far.all(1).sum() <= strays
+
+
+def trained_by(parameters: Iterable[Tensor]) -> bool:
+    """Whether all that learns has got a finite gradient: what has none keeps the other processes waiting."""
+    return all(p.grad is not None and bool(p.grad.isfinite().all()) for p in parameters if p.requires_grad)
 
 
 def narrow(row: str, **options: Any) -> Recipe[Any]:
