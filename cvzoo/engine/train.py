@@ -31,7 +31,7 @@ from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
 from cvzoo.engine.place import autocast, place, split
 from cvzoo.engine.prepare import build_model, check_batch, check_classes, in_order_of_weights, open_run
 from cvzoo.engine.state import State
-from cvzoo.engine.stop import Interrupted, StopSignal, TrainingError, whole_workers
+from cvzoo.engine.stop import Interrupted, StopSignal, whole_workers
 from cvzoo.engine.unread import Step
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
