@@ -6,7 +6,7 @@ import math
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Optim, Schedule
@@ -85,7 +85,8 @@ class EMA:
     def update(self, model: nn.Module, iteration: int) -> None:
         """Take in the weights after 0-based `iteration`."""
         decay = min(self.decay, (1 + iteration) / (10 + iteration))
-        averages, values = list(self.model.parameters()), list(model.parameters())
-        torch._foreach_lerp_(averages, values, 1 - decay)
+        averages: list[Tensor] = list(self.model.parameters())
+        values: list[Tensor] = list(model.parameters())
+        torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
         for average, value in zip(self.model.buffers(), model.buffers()):
             average.copy_(value)

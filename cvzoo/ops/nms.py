@@ -44,7 +44,7 @@ def _at_once(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold: float)
     and so on; what no longer changes is right.
     """
     overlaps = [(pairwise_iou(boxes_NP4, boxes_NP4) > threshold).triu_(1) for boxes_NP4 in boxes]
-    kept = list(valid)
+    before = kept = list(valid)
     while True:
         for _ in range(ROUNDS_AT_ONCE):
             before, kept = kept, [_round(*level) for level in zip(kept, valid, overlaps)]

@@ -19,6 +19,7 @@ from cvzoo.data.config import Data, Shapes, Split
 from cvzoo.data.figures import POINTS
 from cvzoo.data.shapes import ShapesDataset, draw, draw_for, paint
 from cvzoo.data.surfaces import SIDE
+from cvzoo.ops.boxes import pairwise_iou
 from cvzoo.recipes.data_sets import FIGURES
 
 BACK = {1, 7, 8, 11, 12, 17, 18, 21, 22}
@@ -152,3 +153,13 @@ def test_drawing_takes_a_few_milliseconds() -> None:
     for seed in range(20):
         draw(128, 128, 1, seed, surfaces=True)
     assert (time.process_time() - start) / 20 < 0.04  # 5 to 8 ms on a free core
+
+
+def test_figures_keep_apart_as_far_as_they_can() -> None:
+    """So that NMS with a threshold of a half loses few of them."""
+    overlaps = []
+    for seed in range(100):
+        boxes = draw(128, 128, objects=2, seed=seed, figures=True).target.boxes
+        overlaps.append(float(pairwise_iou(boxes, boxes).fill_diagonal_(0).max()))
+    assert np.mean(np.array(overlaps) > 0.5) < 0.06
+    assert np.mean(np.array(overlaps) > 0) > 0.3  # they do hide each other
