@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -44,7 +44,7 @@ class Place(NamedTuple):
     found: Stored | None
     """What lies there."""
     file: Path | None
-    """None where nothing can be written."""
+    """None where nothing can be written, or nothing is missing."""
     sources: dict[Path, list[int]] = {}  # noqa: RUF012  (never changed)
     """What it is made from, each with its state when it was hashed."""
 
@@ -83,11 +83,11 @@ def place_for(kind: str, *sources: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def place_named(kind: str, *names: str) -> Iterator[Place]:
-    """The place of what bears these names; one process at a time is shown that it is empty."""
+def place_named(kind: str, *names: str, complete: Callable[[Stored], bool] = lambda _: True) -> Iterator[Place]:
+    """The place of what bears these names; one process at a time is shown that it is empty, or not complete."""
     name = hashlib.sha256(json.dumps([kind, _makers(), *names]).encode()).hexdigest()[:32]
     file = cache_folder() / f"{kind}-{name}.safetensors"
-    if (found := stored(file)) is not None:
+    if (found := stored(file)) is not None and complete(found):
         yield Place(found, None)
         return
     with _turn(file) as may_write:

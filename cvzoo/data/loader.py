@@ -20,6 +20,7 @@ from cvzoo.data.charts import charts_of
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.order import global_batches
+from cvzoo.data.parcel import Parcel, pack
 from cvzoo.data.problems import DataError
 from cvzoo.data.transforms import eval_resize, train_augment, train_resize
 from cvzoo.ops.seeds import stream_seed
@@ -141,15 +142,15 @@ def _leave_signals_to_the_loop(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Batch | DataError:
+def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Parcel | DataError:
     errors = [sample for sample in samples if isinstance(sample, DataError)]
     if errors:
         return DataError([problem for error in errors for problem in error.problems])
-    return Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas)
+    return pack(Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas))
 
 
 def _raising(loader: DataLoader[Any]) -> Iterator[Batch]:
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    for parcel in loader:
+        if isinstance(parcel, DataError):
+            raise parcel
+        yield parcel.unpack()
