@@ -27,7 +27,7 @@ from cvzoo.data.coco_objects import Frames, ObjectReader, Objects
 from cvzoo.data.coco_records import sound_records, value_of
 from cvzoo.data.index import Index, index_of
 from cvzoo.data.problems import Findings, Problem
-from cvzoo.data.ragged import ragged_text
+from cvzoo.data.ragged import ragged_text, texts
 from cvzoo.data.segments import join
 from cvzoo.data.surfaces import pack_surfaces
 
@@ -128,6 +128,8 @@ def _read_file(file: Path, findings: Findings, masks: bool, surfaces: bool) -> _
         return None
     categories = {c["id"]: c["name"] for c in sound_records("categories", content.categories, file, findings)}
     frames = _read_images(content.images, file, findings)
+    content.images.clear()  # a record that is left keeps the whole file in memory
+    content.categories.clear()
     objects = ObjectReader(file, frames, categories, masks, surfaces).read(content.annotations, findings)
     return _File(categories, frames, objects)
 
@@ -267,8 +269,9 @@ def _check_images(index: Index, rows: np.ndarray, folder: Path, findings: Findin
         findings.errors.append(Problem(folder, "the folder of the images is missing", "put the images there"))
         return
     listed: dict[str, set[str]] = {}
+    names = texts(index.names)
     for row in rows.tolist():
-        name = index.file_name(row)
+        name = names[row]
         parent, _, own = name.rpartition("/")
         if parent not in listed:
             path = folder / parent

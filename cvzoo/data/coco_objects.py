@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from itertools import chain
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,9 @@ class ObjectReader:
     def read(self, records: list[Any], findings: Findings) -> Objects:
         """The sound objects sorted by image, else in the order of the file, crowds left out; empties `records`."""
         for start in range(0, len(records), CHUNK):
-            chunk = records[start : start + CHUNK]
-            if len(odd := self._read_plain(start, chunk)):
-                self._read_singly(start, chunk, odd)
+            self._read_chunk(start, records[start : start + CHUNK])
         repeats = np.zeros(0, np.int64) if self.surfaces else self._refuse_repeats(records)
-        records.clear()  # by far the largest thing in memory, and what follows needs room
+        records.clear()  # with them the file leaves the memory, and what follows needs room
         findings.errors += _in_order(self.errors)
         findings.warnings += _in_order(self.warnings)
         if not findings.errors and not self.totals.boxes:
@@ -133,6 +132,10 @@ class ObjectReader:
             findings.warnings += doubts(self.totals, self.categories.values(), self.file)
         return self._sorted(repeats)
 
+    def _read_chunk(self, start: int, chunk: list[Any]) -> None:
+        if len(odd := self._read_plain(start, chunk)):
+            self._read_singly(start, chunk, odd)
+
     def _read_plain(self, start: int, chunk: list[Any]) -> np.ndarray:
         """Read what is plain of a chunk that begins at position `start`; the places in it of all other records."""
         records = None if self.surfaces else _decoded(chunk, OUTLINED if self.masks else PLAIN)
@@ -140,21 +143,23 @@ class ObjectReader:
             return np.arange(len(chunk))
         try:
             ids, image_ids, category_ids, crowds = (
-                np.array([getattr(record, name) for record in records], np.int64)
+                np.fromiter(map(attrgetter(name), records), np.int64, len(records))
                 for name in ("id", "image_id", "category_id", "iscrowd")
             )
         except OverflowError:
             return np.arange(len(chunk))
         rows, numbers = self.row_of(image_ids), self.number_of(category_ids)
-        xywh_N4 = np.array([record.bbox for record in records], np.float64)
-        areas = np.array([record.area for record in records], np.float64)
+        numbers_4N = chain.from_iterable(map(attrgetter("bbox"), records))
+        xywh_N4 = np.fromiter(numbers_4N, np.float64, 4 * len(records)).reshape(-1, 4)
+        areas = np.fromiter(map(attrgetter("area"), records), np.float64, len(records))
         sizes_N2 = self.frames.sizes[rows]
         boxes_N4, plain = _clipped(xywh_N4, sizes_N2)
         plain &= (rows >= 0) & (numbers >= 0) & ((crowds == 0) | (crowds == 1)) & (areas >= 0) & (areas < EXACT)
         kept = np.flatnonzero(plain & (crowds == 0))
         segments = None
         if self.masks:
-            outlines = [_polygons(records[place].segmentation) for place in kept.tolist()]
+            masks = (records[place].segmentation for place in kept.tolist())
+            outlines = [mask if isinstance(mask, list) else [] for mask in masks]
             segments, sound = plain_outlines(outlines, sizes_N2[kept])
             if not sound.all():
                 plain[kept[~sound]] = False
@@ -248,9 +253,16 @@ class ObjectReader:
             rows[order],
             self._column("numbers")[order],
             self._column("boxes")[order],
-            join([part.segments for part in self.parts if part.segments]).take(order) if self.masks else None,
+            self._joined_segments().take(order) if self.masks else None,
             [surfaces[place] for place in order.tolist()] if self.surfaces else None,
         )
+
+    def _joined_segments(self) -> Segments:
+        """Of all parts, which lose them: twice they might not fit into memory."""
+        segments = join([part.segments for part in self.parts if part.segments is not None])
+        for part in self.parts:
+            part.segments = None
+        return segments
 
     def _column(self, name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in self.parts])
@@ -276,10 +288,6 @@ def _clipped(xywh_N4: np.ndarray, sizes_N2: np.ndarray) -> tuple[np.ndarray, np.
     inside = np.where(starts < 0, 0.0, starts), np.where(limits < ends, limits, ends)
     plain = (abs(xywh_N4) < EXACT).all(1) & (sides >= 0).all(1) & (starts < limits).all(1) & (ends >= 0).all(1)
     return np.concatenate(inside, 1), plain & ((inside[1] - inside[0]).min(1) > MIN_SIDE)
-
-
-def _polygons(segmentation: Any) -> list[list[float]]:
-    return segmentation if isinstance(segmentation, list) else []
 
 
 def _in_order(found: list[tuple[int, Problem]]) -> list[Problem]:

@@ -12,7 +12,7 @@ import numpy as np
 from cvzoo.data.annotation_cache import Stored, stored
 from cvzoo.data.dataset import digest_of
 from cvzoo.data.problems import DataError, Problem
-from cvzoo.data.ragged import Ragged, text
+from cvzoo.data.ragged import Ragged, text, texts
 from cvzoo.data.segments import Segments
 from cvzoo.data.surfaces import Surfaces
 
@@ -76,7 +76,7 @@ class Index:
         """See `Dataset`; hashed once, however many data sets show parts of the index."""
         if self.noted_digest is not None:
             return self.noted_digest
-        names = [self.classes, self.category_ids, [self.file_name(row) for row in range(len(self.names))]]
+        names = [self.classes, self.category_ids, texts(self.names)]
         return digest_of(names, self.image_ids, self.sizes, self.boxes, self.labels(slice(None)), self.offsets)
 
     def arrays(self) -> dict[str, np.ndarray]:

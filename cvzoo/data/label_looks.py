@@ -20,7 +20,7 @@ from cvzoo.data.annotation_cache import Stored, is_settled, place_named, state_o
 from cvzoo.data.images import read_numbers, read_size
 from cvzoo.data.pairs import Pair
 from cvzoo.data.problems import DataError, Problem
-from cvzoo.data.ragged import Ragged, ragged, ragged_text, text
+from cvzoo.data.ragged import Ragged, ragged, ragged_text, texts
 from cvzoo.structures import Size
 
 Read = TypeVar("Read")
@@ -139,8 +139,8 @@ def _flat(lasting: Iterator[tuple[str, _States, Look]]) -> dict[str, np.ndarray]
 def _recalled(found: Stored, pairs: Sequence[Pair], states: Sequence[_States | None]) -> list[Look | None]:
     """The look at each pair, None where there is none at the files as they are now."""
     arrays = found.arrays
-    names = Ragged(arrays["names.values"], arrays["names.edges"])
-    rows = {text(names[row]): row for row in range(len(names))}
+    names = texts(Ragged(arrays["names.values"], arrays["names.edges"]))
+    rows = {name: row for row, name in enumerate(names)}
     numbers, counts = (Ragged(arrays[name], arrays["edges"]) for name in ("numbers", "counts"))
     looks: list[Look | None] = []
     for pair, state in zip(pairs, states):

@@ -7,7 +7,7 @@ nor on interruptions. The image at global position p = step * batch + i is augme
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -142,7 +142,7 @@ def _leave_signals_to_the_loop(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Parcel | DataError:
+def _collate(samples: Sequence[Sample | DataError], canvas: Size | None) -> Parcel | DataError:
     errors = [sample for sample in samples if isinstance(sample, DataError)]
     if errors:
         return DataError([problem for error in errors for problem in error.problems])

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+
+BLOCK = 100_000
+"""Rows that are moved at a time, so that their places need little memory."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,15 @@ class Ragged:
 
     def take(self, rows: np.ndarray) -> Ragged:
         """These rows, in this order."""
-        spans = zip(self.edges[rows].tolist(), self.edges[rows + 1].tolist())
-        values = np.concatenate([self.values[:0], *(self.values[start:end] for start, end in spans)])
-        return Ragged(values, edges_of(np.diff(self.edges)[rows]))
+        lengths = np.diff(self.edges)[rows]
+        edges = edges_of(lengths)
+        values = np.empty(edges[-1], self.values.dtype)
+        for start in range(0, len(rows), BLOCK):
+            end = min(start + BLOCK, len(rows))
+            shifts = self.edges[rows[start:end]] - edges[start:end]
+            places = np.arange(edges[start], edges[end]) + np.repeat(shifts, lengths[start:end])
+            values[edges[start] : edges[end]] = self.values[places]
+        return Ragged(values, edges)
 
 
 def edges_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -53,6 +63,12 @@ def ragged_bytes(rows: Sequence[bytes]) -> Ragged:
 def text(row: np.ndarray) -> str:
     """What `ragged_text` has packed."""
     return row.tobytes().decode(errors="surrogatepass")
+
+
+def texts(rows: Ragged) -> list[str]:
+    """All that `ragged_text` has packed."""
+    content, edges = rows.values.tobytes(), rows.edges.tolist()
+    return [content[start:end].decode(errors="surrogatepass") for start, end in pairwise(edges)]
 
 
 def joined(parts: Sequence[Ragged]) -> Ragged:

@@ -88,11 +88,12 @@ def plain_outlines(outlines: Sequence[list[list[float]]], sizes_N2: np.ndarray) 
     polygons = Ragged(np.fromiter(chain.from_iterable(every), np.float64, int(lengths.sum())), edges_of(lengths))
     counts = np.fromiter(map(len, outlines), np.int64, len(outlines))
     objects = np.repeat(np.arange(len(outlines)), counts)
-    side = sizes_N2.max(1, initial=0)[np.repeat(objects, lengths)]
-    far = (polygons.values < -FAR * side) | (polygons.values > (FAR + 1) * side)
+    side = sizes_N2.max(1, initial=0).astype(np.float64)[objects]
+    padded = np.append(polygons.values, 0.0)  # never far, and a place for polygons without points at the end
+    low, high = (extreme.reduceat(padded, polygons.edges[:-1]) for extreme in (np.minimum, np.maximum))
+    far = (low < -FAR * side) | (high > (FAR + 1) * side)
     sound = counts > 0
-    sound[objects[(lengths < 6) | (lengths % 2 == 1)]] = False
-    sound[np.repeat(objects, lengths)[far]] = False
+    sound[objects[(lengths < 6) | (lengths % 2 == 1) | far]] = False
     return outlined(polygons, edges_of(counts)), sound
 
 
