@@ -42,6 +42,14 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time; the others wait. OSError where `path` cannot be written."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes that ask for the same out of a folder; however this one ends, it is free again then.
 

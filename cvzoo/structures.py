@@ -126,11 +126,6 @@ class Batch:
             image_ids=self.image_ids,
         )
 
-    def pin_memory(self) -> Batch:
-        """Called by torch's DataLoader when it pins; the targets are small and stay pageable."""
-        self.images = self.images.pin_memory()
-        return self
-
     @staticmethod
     def collate(samples: Sequence[Sample], canvas: Size | None = None) -> Batch:
         """Stack samples top-left on `canvas`, or on the smallest canvas that holds them all."""

@@ -98,7 +98,7 @@ def _check_coco(data: Data, split: Split, report: Report) -> Dataset | None:
             report.errors += problems
     report.summary.append(
         f"{data.root / split.annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
-        f"{len(index.labels)} objects, {len(index.classes)} classes"
+        f"{len(index.numbers)} objects, {len(index.classes)} classes"
         + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
     return dataset

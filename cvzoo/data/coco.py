@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from cvzoo.data.coco_json import Index, read_index
+from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Split
 from cvzoo.data.images import read_image
+from cvzoo.data.index import Index
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.segments import evaluated_mask
 from cvzoo.ops.masks import mask_json, to_bitmap
-from cvzoo.structures import Sample, Target
+from cvzoo.structures import Sample, Size, Target
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +37,6 @@ class CocoDataset:
         self.category_ids = index.category_ids
         self._rows = np.arange(len(index.image_ids)) if rows is None else rows
         """Rows of the index that this data set shows."""
-        self.image_ids = index.image_ids[self._rows]
-        self.sizes = index.sizes[self._rows]
-        self.counts = np.diff(index.offsets)[self._rows]
-        """(N,) int64 number of objects of each image, crowds left out."""
         self._ground_truth: dict[str, Any] | None = None
 
     @staticmethod
@@ -60,6 +57,32 @@ class CocoDataset:
             log.warning("%d warnings about the data:\n%s", len(findings.warnings), listing(findings.warnings))
         return CocoDataset(index, [annotations for annotations, _ in files])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the annotations by itself, and is sent a bit for each image."""
+        shown = np.zeros(len(self._index.image_ids), bool)
+        shown[self._rows] = True
+        if not np.array_equal(np.flatnonzero(shown), self._rows):  # another order, or one twice
+            return CocoDataset, (self._index, self._annotations, self._rows)
+        return _unpacked, (self._index, self._annotations, np.packbits(shown))
+
+    @cached_property
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        index, rows = self._index, self._rows
+        return index.image_ids[rows], index.sizes[rows], np.diff(index.offsets)[rows]
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        return self._columns[0]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return self._columns[1]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(N,) int64 number of objects of each image, crowds left out."""
+        return self._columns[2]
+
     def select(self, rows: np.ndarray) -> CocoDataset:
         """The data set of these positions only."""
         return CocoDataset(self._index, self._annotations, self._rows[rows])
@@ -72,48 +95,44 @@ class CocoDataset:
 
         Raises: DataError if the image cannot be decoded or is not of the size its annotations are for.
         """
-        image = read_image(self.path(index))
-        height, width = (int(side) for side in self.sizes[index])
+        row = self._rows[index]
+        image, image_id = read_image(self.path(index)), int(self._index.image_ids[row])
+        height, width = self._index.sizes[row].tolist()
         size = (image.shape[1], image.shape[2])
         if size != (height, width):
             reason = f"is {size[1]} x {size[0]} pixels once upright, its annotations are for {width} x {height}"
             remedy = "correct width and height, and the boxes, to the upright image"
-            raise DataError([Problem(self.path(index), reason, remedy, int(self.image_ids[index]))])
-        return Sample(image, self.target(index), int(self.image_ids[index]), size)
+            raise DataError([Problem(self.path(index), reason, remedy, image_id)])
+        return Sample(image, self.target(index), image_id, size)
 
     @property
     def digest(self) -> str:
         return self._index.digest
 
     def in_order(self, classes: list[str]) -> CocoDataset:
-        before = [self.classes.index(name) for name in classes]
-        index = replace(
-            self._index,
-            classes=classes,
-            category_ids=[self.category_ids[label] for label in before],
-            labels=np.argsort(before)[self._index.labels],
-        )
-        return CocoDataset(index, self._annotations, self._rows)
+        return CocoDataset(self._index.in_order(classes), self._annotations, self._rows)
 
     def path(self, index: int) -> Path:
         """The image's file."""
         row = self._rows[index]
-        return self._index.folders[self._index.folder_of[row]] / str(self._index.file_names[row])
+        return self._index.folders[self._index.folder_of[row]] / self._index.file_name(row)
 
     def target(self, index: int) -> Target:
         """The objects of an image, without decoding it."""
         span = self._span(index)
         segments, surfaces = self._index.segments, self._index.surfaces
+        size: Size = tuple(self._index.sizes[self._rows[index]].tolist())
+        numbers = range(span.start, span.stop)
         return Target(
             boxes=torch.from_numpy(self._index.boxes[span].copy()),
             labels=torch.from_numpy(self.labels(index).copy()),
-            masks=None if segments is None else [segments[number] for number in range(span.start, span.stop)],
-            surfaces=None if surfaces is None else [surfaces[number] for number in range(span.start, span.stop)],
+            masks=None if segments is None else [segments.mask(number, size) for number in numbers],
+            surfaces=None if surfaces is None else [surfaces[number] for number in numbers],
         )
 
     def labels(self, index: int) -> np.ndarray:
         """(G,) int64 labels of the objects of an image."""
-        return self._index.labels[self._span(index)]
+        return self._index.labels(self._span(index))
 
     def with_surfaces(self) -> CocoDataset:
         """The images on which at least one person has a surface, of a data set that was opened with them."""
@@ -154,6 +173,11 @@ class CocoDataset:
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
         return {"images": list(images.values()), "annotations": annotations, "categories": contents[0]["categories"]}
+
+
+def _unpacked(index: Index, annotations: Sequence[Path], shown: np.ndarray) -> CocoDataset:
+    rows = np.flatnonzero(np.unpackbits(shown, count=len(index.image_ids)))
+    return CocoDataset(index, annotations, rows)
 
 
 def coco_files(root: Path, split: Split) -> list[tuple[Path, Path]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,29 +22,47 @@ ENOUGH = 10
 """Objects, before a share of them says anything."""
 
 
-def doubts(
-    annotations: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]], names: Collection[str], file: Path
-) -> list[Problem]:
-    """Of a COCO-format file with sound annotations, each in an image of (height, width) `sizes`."""
+@dataclass
+class Totals:
+    """What all sound annotations of a COCO-format file show together."""
+
+    boxes: int = 0
+    beyond: int = 0
+    """Boxes that reach out of their image."""
+    corners: bool = True
+    """All could be two corners."""
+    largest: float = -math.inf
+    """Number of a box."""
+    crowds: int = 0
+
+    def add(self, xywh: np.ndarray, sizes: np.ndarray, crowds: int) -> None:
+        """Count (G, 4) boxes, each in an image of (height, width) `sizes`, of which so many are crowds."""
+        if not len(xywh):
+            return
+        ends, limits = xywh[:, :2] + xywh[:, 2:], sizes[:, ::-1].astype(np.float64)
+        self.boxes += len(xywh)
+        self.beyond += int((ends > limits + SLACK).any(1).sum())
+        self.corners &= bool((xywh[:, 2:] > xywh[:, :2]).all())
+        self.largest = max(self.largest, float(xywh.max()))
+        self.crowds += crowds
+
+
+def doubts(totals: Totals, names: Collection[str], file: Path) -> list[Problem]:
+    """Of a COCO-format file with these categories."""
     found = []
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         reason = f"several categories are called {', '.join(twice)}"
         found.append(Problem(file, reason, "give each its own name, or merge them"))
-    if not annotations:
-        return found
-    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float64)
-    ends, limits = boxes[:, :2] + boxes[:, 2:], np.array(sizes, np.float64)[:, ::-1]
-    beyond = (ends > limits + SLACK).any(1)
-    if (boxes[:, 2:] > boxes[:, :2]).all() and beyond.mean() > BEYOND:
-        reason = f"{beyond.sum()} of {len(boxes)} boxes reach out of their image, as two corners x1, y1, x2, y2 would"
+    boxes = totals.boxes
+    if totals.corners and totals.beyond > BEYOND * boxes:
+        reason = f"{totals.beyond} of {boxes} boxes reach out of their image, as two corners x1, y1, x2, y2 would"
         found.append(Problem(file, reason, "COCO boxes are x, y, width, height; convert them"))
-    if boxes.max() <= 1:
-        reason = f"all {len(boxes)} boxes lie within 0..1, as shares of the image would"
+    if totals.largest <= 1:
+        reason = f"all {boxes} boxes lie within 0..1, as shares of the image would"
         found.append(Problem(file, reason, "COCO boxes are in pixels; multiply them by the images' sizes"))
-    crowds = sum(bool(annotation.get("iscrowd", 0)) for annotation in annotations)
-    if len(boxes) >= ENOUGH and crowds >= MANY_CROWDS * len(boxes):
-        reason = f"{crowds} of {len(boxes)} objects are crowds, which nobody learns or must find"
+    if boxes >= ENOUGH and totals.crowds >= MANY_CROWDS * boxes:
+        reason = f"{totals.crowds} of {boxes} objects are crowds, which nobody learns or must find"
         found.append(Problem(file, reason, "set iscrowd to 0 for single objects"))
     return found
 

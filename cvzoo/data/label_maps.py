@@ -8,24 +8,21 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 
 from cvzoo.data.config import LabelMaps, Split
 from cvzoo.data.dataset import digest_of
-from cvzoo.data.images import read_image, read_numbers, read_size
+from cvzoo.data.images import read_image, read_numbers
+from cvzoo.data.label_looks import Look, look_at, other_size, recall_or_look
 from cvzoo.data.pairs import Pair, find_pairs, read_lines
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.structures import IGNORE, Sample, Size, Target, size_of
 
 log = logging.getLogger(__name__)
-Read = TypeVar("Read")
 
 NUMBERS = 1 << 16
 """Numbers that a pixel of a label map can hold."""
@@ -120,7 +117,7 @@ class LabelMapDataset:
         image, numbers = read_image(pair.image), read_numbers(pair.label_map)
         size = size_of(image)
         if numbers.shape != size:
-            raise DataError([_other_size(pair, numbers, size)])
+            raise DataError([other_size(pair, numbers, size)])
         target = replace(Target.empty(), label_map=torch.from_numpy(self.table[numbers]))
         return Sample(image, target, int(self.image_ids[index]), size)
 
@@ -131,31 +128,35 @@ def read_split(
     settings: LabelMaps,
     findings: Findings,
     limit: int | None = None,
-    measure: Callable[[Path], Size] = read_size,
+    measure: Callable[[Path], Size] | None = None,
 ) -> LabelMapDataset | None:
     """Find and check the images of a split, or the first `limit`; None unless all of them are sound.
 
     Args:
-        measure: gives the size of an image; what it raises is a problem of the image.
+        measure: gives the size of an image; what it raises is a problem of the image. Then all is looked at anew.
     """
     classes = _read_classes(root, settings, findings)
     pairs = find_pairs(root, split, settings, findings)[:limit]
     meaning = number_meaning(settings, len(classes))
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock, so threads serve
-        scans = list(pool.map(lambda pair: _scan(pair, len(classes), meaning, measure), pairs))
+    if measure is None:
+        split_name = (str(root.resolve()), split.images, split.annotations, *split.lists, str(limit))
+        looks = recall_or_look(pairs, *split_name)
+    else:
+        looks = look_at(pairs, measure)
+    unknown = [[number for number in look.numbers.tolist() if number not in meaning] for look in looks]
     if classes:  # without, every number would be unknown
-        findings.errors += _unknown(pairs, scans, settings, len(classes))
-    findings.errors += [problem for scan in scans for problem in scan.problems]
+        findings.errors += _unknown(pairs, unknown, settings, len(classes))
+    findings.errors += [problem for look in looks for problem in look.problems]
     if findings.errors:
         return None
-    pixels = np.stack([scan.pixels for scan in scans])
+    pixels = np.stack([_pixels(look, meaning, len(classes)) for look in looks])
     if not pixels.any():
         remedy = "correct --data.label-maps.ignored, or the label maps"
         findings.errors.append(Problem(pairs[0].label_map.parent, "no pixel of any label map has a class", remedy))
         return None
     table = np.full(NUMBERS, IGNORE, np.uint8)
     table[list(meaning)] = list(meaning.values())
-    sizes = np.array([scan.size for scan in scans], np.int32)
+    sizes = np.array([look.size for look in looks], np.int32)
     return LabelMapDataset(classes, np.arange(len(pairs)), sizes, pixels, pairs, table)
 
 
@@ -193,74 +194,28 @@ def _read_classes(root: Path, settings: LabelMaps, findings: Findings) -> list[s
     return []
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """What there is to know of an image and its label map; size and pixels count only where there is no problem."""
-
-    problems: list[Problem]
-    unknown: list[int]
-    """Numbers in the label map that are neither a class nor ignored."""
-    size: Size
-    pixels: np.ndarray
-
-
-def _scan(pair: Pair, classes: int, meaning: dict[int, int], measure: Callable[[Path], Size]) -> _Scan:
-    problems: list[Problem] = []
-    size = _attempt(measure, pair.image, "the image is missing", problems)
-    numbers = _attempt(read_numbers, pair.label_map, f"the label map of {pair.image} is missing", problems)
-    if size is not None and numbers is not None and numbers.shape != size:
-        problems.append(_other_size(pair, numbers, size))
-    occurring = {} if numbers is None else _histogram(numbers)
+def _pixels(look: Look, meaning: dict[int, int], classes: int) -> np.ndarray:
+    """(K,) int64 pixels of each class."""
     pixels = np.zeros(IGNORE + 1, np.int64)
-    for number, count in occurring.items():
-        pixels[meaning.get(number, IGNORE)] += count
-    return _Scan(problems, [number for number in occurring if number not in meaning], size or (0, 0), pixels[:classes])
+    np.add.at(pixels, [meaning[number] for number in look.numbers.tolist()], look.counts)
+    return pixels[:classes]
 
 
-def _attempt(read: Callable[[Path], Read], file: Path, missing: str, problems: list[Problem]) -> Read | None:
-    """What a file holds, or None with the reason in `problems`."""
-    if not file.is_file():
-        problems.append(Problem(file, missing, "put it there, or name the images to use in the split's lists"))
-        return None
-    try:
-        return read(file)
-    except DataError as error:
-        problems += error.problems
-        return None
-
-
-def _histogram(numbers: np.ndarray) -> dict[int, int]:
-    """The numbers that occur, ascending, and how often."""
-    if numbers.dtype == np.uint8:
-        counts = np.array(Image.fromarray(numbers).histogram())  # a third of the time of NumPy's bincount
-        values = np.flatnonzero(counts)
-        counts = counts[values]
-    else:
-        values, counts = np.unique(numbers, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist()))
-
-
-def _unknown(pairs: Sequence[Pair], scans: Sequence[_Scan], settings: LabelMaps, classes: int) -> list[Problem]:
+def _unknown(pairs: Sequence[Pair], unknown: Sequence[list[int]], settings: LabelMaps, classes: int) -> list[Problem]:
     """The numbers that mean nothing: those of many label maps once, the others with each label map."""
     first = int(settings.reduce_zero)
     there = f"there are {classes} classes ({first} to {classes - 1 + first})"
     remedy = "name it in --data.label-maps.ignored, or correct the label maps or the classes"
-    often = {n: count for n, count in Counter(n for scan in scans for n in scan.unknown).items() if count > OFTEN}
+    often = {n: count for n, count in Counter(n for numbers in unknown for n in numbers).items() if count > OFTEN}
     problems: list[Problem] = []
     for number, count in sorted(often.items()):
-        file = next(pair.label_map for pair, scan in zip(pairs, scans) if number in scan.unknown)
+        file = next(pair.label_map for pair, found in zip(pairs, unknown) if number in found)
         reason = f"holds the number {number}, as do {count - 1} other label maps, but {there}"
         problems.append(Problem(file, reason, remedy))
-    for pair, scan in zip(pairs, scans):
-        numbers = [str(number) for number in scan.unknown if number not in often]
+    for pair, found in zip(pairs, unknown):
+        numbers = [str(number) for number in found if number not in often]
         if numbers:
             shown = ", ".join(numbers[:OFTEN]) + (", ..." if len(numbers) > OFTEN else "")
             reason = f"holds the number{'s' if len(numbers) > 1 else ''} {shown}, but {there}"
             problems.append(Problem(pair.label_map, reason, remedy))
     return problems
-
-
-def _other_size(pair: Pair, numbers: np.ndarray, size: Size) -> Problem:
-    height, width = numbers.shape
-    reason = f"is {width} x {height} pixels, but its image {pair.image} is {size[1]} x {size[0]} once upright"
-    return Problem(pair.label_map, reason, "give both the same size")

@@ -22,6 +22,7 @@ from cvzoo.data.charts import charts_of
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.order import global_batches
+from cvzoo.data.parcel import Parcel, pack
 from cvzoo.data.problems import DataError
 from cvzoo.data.transforms import eval_resize, train_augment, train_resize
 from cvzoo.ops.seeds import stream_seed
@@ -178,23 +179,23 @@ def _leave_signals_to_the_loop(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _collate(samples: list[Sample | DataError], canvas: Size | None) -> Batch | DataError:
+def _collate(samples: Sequence[Sample | DataError], canvas: Size | None) -> Parcel | DataError:
     errors = [sample for sample in samples if isinstance(sample, DataError)]
     if errors:
         return DataError([problem for error in errors for problem in error.problems])
-    return Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas)
+    return pack(Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas))
 
 
-def _collate_views(images: list[list[Sample] | DataError], settings: Sequence[Data]) -> list[Batch] | DataError:
+def _collate_views(images: list[list[Sample] | DataError], settings: Sequence[Data]) -> list[Parcel] | DataError:
     errors = [image for image in images if isinstance(image, DataError)]
     if errors:
         return DataError([problem for error in errors for problem in error.problems])
     seen = zip(*(image for image in images if not isinstance(image, DataError)))
-    return [Batch.collate(list(samples), data.canvas) for samples, data in zip(seen, settings, strict=True)]
+    return [pack(Batch.collate(list(samples), data.canvas)) for samples, data in zip(seen, settings, strict=True)]
 
 
 def _raising(loader: DataLoader[Any]) -> Generator[Any, None, None]:
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    for sent in loader:
+        if isinstance(sent, DataError):
+            raise sent
+        yield [parcel.unpack() for parcel in sent] if isinstance(sent, list) else sent.unpack()

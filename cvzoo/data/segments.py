@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cvzoo.data.problems import Findings, at
+from cvzoo.data.ragged import Ragged, edges_of, joined, ragged, ragged_bytes
 from cvzoo.ops import rle
 from cvzoo.structures import RLE, Mask, Polygons, Size
 
@@ -30,38 +31,75 @@ DIGITS = 12
 class Segments:
     """The masks of all objects in a few arrays, which workers share."""
 
-    points: np.ndarray
+    polygons: Ragged
     """float64 x0, y0, x1, y1, ... of every polygon, one after the other."""
-    polygons: np.ndarray
-    """int64: polygon p is points[polygons[p]:polygons[p + 1]]."""
     objects: np.ndarray
     """int64: the polygons of object g are objects[g]:objects[g + 1]."""
-    codes: dict[int, RLE]
-    """The masks of the objects that have run-length codes instead."""
+    codes: Ragged
+    """uint8: for each object its run-length code, empty where it has polygons instead."""
 
-    def __getitem__(self, number: int) -> Mask:
-        """The mask of an object."""
-        if number in self.codes:
-            return self.codes[number]
-        edges = self.polygons[self.objects[number] : self.objects[number + 1] + 1]
-        return [self.points[start:end].copy() for start, end in pairwise(edges)]
+    def mask(self, number: int, size: Size) -> Mask:
+        """The mask of an object in an image of `size`."""
+        code = self.codes[number]
+        if len(code):
+            return {"size": list(size), "counts": code.tobytes()}
+        return [self.polygons[polygon].copy() for polygon in range(self.objects[number], self.objects[number + 1])]
+
+    def take(self, numbers: np.ndarray) -> Segments:
+        """The masks of these objects, in this order."""
+        chosen = Ragged(np.arange(len(self.polygons)), self.objects).take(numbers)
+        return Segments(self.polygons.take(chosen.values), chosen.edges, self.codes.take(numbers))
+
+
+def outlined(polygons: Ragged, objects: np.ndarray) -> Segments:
+    """The masks of objects that all have polygons."""
+    return Segments(polygons, objects, Ragged(np.zeros(0, np.uint8), np.zeros(len(objects), np.int64)))
 
 
 def pack(masks: Sequence[Mask]) -> Segments:
     """The masks of the objects 0, 1, ... together."""
     outlines: list[Polygons] = [[] if isinstance(mask, dict) else mask for mask in masks]
-    polygons = [polygon for outline in outlines for polygon in outline]
     return Segments(
-        points=np.concatenate([np.zeros(0), *polygons]),
-        polygons=np.cumsum([0, *map(len, polygons)]),
-        objects=np.cumsum([0, *map(len, outlines)]),
-        codes={number: mask for number, mask in enumerate(masks) if isinstance(mask, dict)},
+        polygons=ragged([polygon for outline in outlines for polygon in outline], np.float64),
+        objects=edges_of([len(outline) for outline in outlines]),
+        codes=ragged_bytes([mask["counts"] if isinstance(mask, dict) else b"" for mask in masks]),
     )
 
 
-def read_mask(annotation: dict[str, Any], image: dict[str, Any], file: Path, findings: Findings) -> Mask | None:
-    """The mask of an annotation of `file`, or None, with the reason in `findings`, for an object to leave out."""
-    size = (image["height"], image["width"])
+def join(parts: Sequence[Segments]) -> Segments:
+    """The masks of all parts, at least one."""
+    return Segments(
+        polygons=joined([part.polygons for part in parts]),
+        objects=edges_of(np.concatenate([np.diff(part.objects) for part in parts])),
+        codes=joined([part.codes for part in parts]),
+    )
+
+
+def plain_outlines(outlines: Sequence[list[list[float]]], sizes_N2: np.ndarray) -> tuple[Segments, np.ndarray]:
+    """Many objects' polygons at once, and which of the objects `read_mask` would have nothing to say of.
+
+    Args:
+        sizes_N2: height and width of each object's image.
+
+    Returns: the masks, and (N,) bool.
+    """
+    every = [polygon for outline in outlines for polygon in outline]
+    lengths = np.fromiter(map(len, every), np.int64, len(every))
+    polygons = Ragged(np.fromiter(chain.from_iterable(every), np.float64, int(lengths.sum())), edges_of(lengths))
+    counts = np.fromiter(map(len, outlines), np.int64, len(outlines))
+    objects = np.repeat(np.arange(len(outlines)), counts)
+    side = sizes_N2.max(1, initial=0).astype(np.float64)[objects]
+    padded = np.append(polygons.values, 0.0)  # never far, and a place for polygons without points at the end
+    low, high = (extreme.reduceat(padded, polygons.edges[:-1]) for extreme in (np.minimum, np.maximum))
+    far = (low < -FAR * side) | (high > (FAR + 1) * side)
+    sound = counts > 0
+    sound[objects[(lengths < 6) | (lengths % 2 == 1) | far]] = False
+    return outlined(polygons, edges_of(counts)), sound
+
+
+def read_mask(annotation: dict[str, Any], size: Size, file: Path, findings: Findings) -> Mask | None:
+    """The mask of an annotation of `file`, in an image of `size`; None, with the reason in `findings`, for an object to
+    leave out."""
     match annotation.get("segmentation"):
         case None | []:
             remedy = "give it polygons or a run-length code, or leave masks out (--data.no-masks)"
@@ -78,7 +116,7 @@ def read_mask(annotation: dict[str, Any], image: dict[str, Any], file: Path, fin
 
 def evaluated_mask(annotation: dict[str, Any], image: dict[str, Any]) -> Mask | None:
     """The mask that predictions are compared with; None for an object that `read_mask` leaves out."""
-    mask = read_mask(annotation, image, Path(), Findings())
+    mask = read_mask(annotation, (image["height"], image["width"]), Path(), Findings())
     if mask is None and annotation.get("iscrowd", 0):
         x, y, w, h = annotation["bbox"]
         return [np.array([x, y, x + w, y, x + w, y + h, x, y + h], np.float64)]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import os
 import shutil
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
 from rich.progress import wrap_file
 
+from cvzoo.files import locked
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.remote import Remote
 
@@ -54,7 +52,7 @@ def _fetched(file: Remote, path: Path) -> list[str]:
     """Why no place has it; nothing once it lies at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    with _locked(path.with_name(f".{file.name}.lock")):
+    with locked(path.with_name(f".{file.name}.lock")):  # the other processes of a run wait, and then find the file
         if _is_whole(path, file):  # another process was faster
             return []
         for url in _places(file.url):
@@ -99,11 +97,3 @@ def _is_whole(path: Path, file: Remote) -> bool:
 def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: the others of a distributed run wait and then find the file."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

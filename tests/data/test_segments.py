@@ -182,10 +182,10 @@ def test_packed_masks_come_out_as_they_went_in() -> None:
     masks: list[Mask] = [[square, square + 1], encode(PIXELS), [square + 2]]
     packed = pickle.loads(pickle.dumps(pack(masks)))
     for number, mask in enumerate(masks):
-        assert mask_json(packed[number]) == mask_json(mask)
-    packed[0][0][:] = 0  # a copy
-    assert packed[0][0].tolist() == SQUARE
-    assert len(pack([]).points) == 0
+        assert mask_json(packed.mask(number, SIZE)) == mask_json(mask)
+    packed.mask(0, SIZE)[0][:] = 0  # a copy
+    assert packed.mask(0, SIZE)[0].tolist() == SQUARE
+    assert len(pack([]).polygons) == 0
 
 
 def test_crowds_need_no_segmentation(folder: Any) -> None:
