@@ -21,7 +21,9 @@ from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import READERS, find_file, read_weights
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source
-from cvzoo.weights.stated import stated, style_of, styled
+from cvzoo.weights.stated import stated
+from cvzoo.weights.stated.style import style_of, styled
+from cvzoo.weights.stated.text import head_of, settings_of
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo.system import Published, System
 
@@ -114,7 +116,7 @@ def _find(recipe: Recipe[Any]) -> Found:
     if file.recipe is not None:
         return Found(name, path, file.state, _recorded(file.recipe, recipe, name), file.data)
     state, config = read_state(file.state, recipe, name, file.record)
-    tells = recipe.weights in published or recipe.weights_style or file.record.partition("\n")[2]
+    tells = recipe.weights in published or recipe.weights_style or settings_of(file.record)
     if not tells:
         log.warning("%s: images enter as %s; --weights-style caffe or pytorch says otherwise", name, style_of(config))
     data = _published_data(recipe, config) if recipe.weights in published else file.data
@@ -172,6 +174,12 @@ def _other_system(state: State, recipe: Recipe[Any], source: str, record: str) -
     matches = [(system, found) for system in zoo.SYSTEMS for found in system.sources() if found.reads(state, record)]
     if not matches:
         some = ", ".join(list(state)[:4]) + (" ..." if len(state) > 4 else "")
+        head, keys = head_of(record), [x.what for s in zoo.SYSTEMS for x in s.sources() if x.marker.fits(state)]
+        if head and keys:
+            return (
+                f"{source} has keys as {' and '.join(dict.fromkeys(keys))}, but its config states a {head}, which cvzoo"
+                " does not compute; run it with its own toolbox"
+            )
         toolboxes = dict.fromkeys(found.name for system in zoo.SYSTEMS for found in system.sources())
         return (
             f"{source} holds no weights of a model that cvzoo knows; {len(state)} keys: {some}. It reads models of"

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from cvzoo.weights.class_count import with_classes_of
 from cvzoo.weights.keys.rename import State
+from cvzoo.weights.stated.text import head_of
 
 Config = TypeVar("Config")
 OWN = "cvzoo"
@@ -56,12 +57,12 @@ class Source(Generic[Config]):
     told: Callable[[Config, str], Config] = _unchanged
     """The config with what no key tells but the file's record: its name and the text of mmdetection's config."""
     types: tuple[str, ...] = ()
-    """Where systems share all keys: the classes by which that text names this one's head."""
+    """The classes by which that text names this one's head; others may share all keys."""
 
     def reads(self, state: State, record: str) -> bool:
         """Whether a file with these keys and this record is of this source."""
-        tells = bool(self.types) and "bbox_head=" in record
-        return self.marker.fits(state) and (not tells or any(f"'{name}'" in record for name in self.types))
+        head = head_of(record) if self.types else None
+        return self.marker.fits(state) and (head is None or head in self.types)
 
 
 def own(what: str, marker: Marker, fits: Callable[[Any], bool] = _always) -> Source[Any]:

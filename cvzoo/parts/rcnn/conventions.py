@@ -71,6 +71,8 @@ MMDETECTION = Stages(
     box_head=MMDETECTION_REGIONS,
 )
 """`*_r50_fpn_1x_coco`."""
+MMDETECTION_TYPES = ("StandardRoIHead", "PISARoIHead", "DynamicRoIHead")
+"""Classes of a second stage that differ in training alone."""
 MMDETECTION_MASKS = MaskHeadConfig(target="bitmap")
 TORCHVISION_RPN = RPNConfig(
     anchors=AnchorConfig(

@@ -38,5 +38,6 @@ SOURCES = (
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.atss_cls\.")),
         translate=from_mmdetection,
         config=partial(fitted, MMDETECTION, own=("tower_convs",)),
+        types=("ATSSHead",),
     ),
 )

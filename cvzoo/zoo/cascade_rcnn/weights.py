@@ -86,6 +86,7 @@ SOURCES = (
         ),
         translate=rcnn.from_mmdetection,
         config=mmdetection,
+        types=("CascadeRoIHead",),
         fits=without_masks,
     ),
     Source(
@@ -94,6 +95,7 @@ SOURCES = (
         marker=Marker(has=(stages.MMDETECTION_CASCADE, pyramid.MMDETECTION_MARK, stages.MMDETECTION_MASK_HEAD)),
         translate=rcnn.from_mmdetection,
         config=mmdetection,
+        types=("CascadeRoIHead",),
         fits=with_masks,
     ),
 )

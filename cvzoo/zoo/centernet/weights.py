@@ -193,6 +193,7 @@ SOURCES = (
         marker=Marker(has=(r"^neck\.deconv_layers\.", r"^bbox_head\.heatmap_head\.", r"^bbox_head\.wh_head\.")),
         translate=from_mmdetection,
         config=mmdetection,
+        types=("CenterNetHead",),
         fits=on_others,
     ),
     Source(

@@ -91,6 +91,7 @@ SOURCES = (
         marker=Marker(has=(r"^bbox_head\.tl_pool\.", r"^bbox_head\.br_emb\.")),
         translate=from_mmdetection,
         config=partial(sized, MMDETECTION),
+        types=("CornerHead",),
     ),
     Source(
         name="princeton-vl/CornerNet",

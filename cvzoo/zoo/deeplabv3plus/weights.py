@@ -187,6 +187,7 @@ SOURCES = (
         translate=from_mmsegmentation,
         config=mmsegmentation,
         fits=is_plus,
+        types=("DepthwiseSeparableASPPHead",),
     ),
     Source(
         name="mmsegmentation",
@@ -195,5 +196,6 @@ SOURCES = (
         translate=from_mmsegmentation,
         config=mmsegmentation,
         fits=is_v3,
+        types=("ASPPHead", "DepthwiseSeparableASPPHead"),
     ),
 )

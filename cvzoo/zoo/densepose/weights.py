@@ -18,6 +18,9 @@ from cvzoo.weights.conventions import CAFFE_BODY, fitted
 from cvzoo.weights.keys import pyramid, rcnn
 from cvzoo.weights.keys.rename import Rules, State, renamed
 from cvzoo.weights.source import Marker, Source, own
+from cvzoo.weights.stated.detectron2 import pool_in
+from cvzoo.weights.stated.section import Section
+from cvzoo.weights.stated.text import model_of
 from cvzoo.zoo.densepose.head import SurfaceHeadConfig, UVConfidence
 from cvzoo.zoo.densepose.model import DensePoseConfig
 
@@ -119,6 +122,14 @@ def detectron2(state: State, row: DensePoseConfig) -> DensePoseConfig:
     return fitted(replace(convention, surface_head=head), state, row)
 
 
+def surface_pool(config: DensePoseConfig, record: str) -> DensePoseConfig:
+    """How regions are pooled, no key tells: the file's config does."""
+    part = Section(model_of(record, "ROI_DENSEPOSE_HEAD"), "MODEL.ROI_DENSEPOSE_HEAD")
+    head = replace(config.surface_head, pool=pool_in(config.surface_head.pool, part))
+    part.check("its config")
+    return replace(config, surface_head=head)
+
+
 WHAT = "DensePose"
 SOURCES = (
     own(WHAT, Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, stages.SURFACE_HEAD, pyramid.OURS))),
@@ -128,5 +139,6 @@ SOURCES = (
         marker=Marker(has=(stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_PYRAMID, HEAD, PREDICTOR)),
         translate=from_detectron2,
         config=detectron2,
+        told=surface_pool,
     ),
 )

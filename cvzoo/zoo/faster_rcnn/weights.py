@@ -62,6 +62,7 @@ SOURCES = (
         ),
         translate=rcnn.from_mmdetection,
         config=partial(fitted, MMDETECTION),
+        types=stages.MMDETECTION_TYPES,
         fits=stages.on_pyramid,
     ),
 )

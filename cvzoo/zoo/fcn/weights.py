@@ -69,5 +69,6 @@ SOURCES = (
         marker=Marker(has=(segmenter.MMSEGMENTATION_MARK, r"^decode_head\.convs\."), lacks=(OTHER_HEADS,)),
         translate=segmenter.from_mmsegmentation,
         config=mmsegmentation,
+        types=("FCNHead",),
     ),
 )

@@ -147,5 +147,6 @@ SOURCES = (
         translate=from_mmdetection,
         config=mmdetection,
         told=centre_sampling,
+        types=("FCOSHead",),
     ),
 )

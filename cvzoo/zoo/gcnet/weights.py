@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from cvzoo.parts.rcnn import conventions as stages
 from cvzoo.parts.semantic.fitted import fitted_segmenter
 from cvzoo.weights.conventions import fitted
 from cvzoo.weights.keys import body, rcnn, segmenter
@@ -53,6 +54,7 @@ SOURCES = (
         marker=Marker(has=(r"^decode_head\.gc_block\.",)),
         translate=from_mmsegmentation,
         config=mmsegmentation,
+        types=("GCHead",),
         fits=segments,
     ),
     Source(
@@ -61,6 +63,7 @@ SOURCES = (
         marker=Marker(has=(*mask_rcnn.MMDETECTION_KEYS, mask_rcnn.THEIR_CONTEXT)),
         translate=rcnn.from_mmdetection,
         config=partial(fitted, mask_rcnn.MMDETECTION),
+        types=stages.MMDETECTION_TYPES,
         fits=detects,
     ),
 )

@@ -75,6 +75,7 @@ SOURCES = (
         marker=Marker(has=MMDETECTION_KEYS, lacks=(THEIR_CONTEXT,)),
         translate=rcnn.from_mmdetection,
         config=partial(fitted, MMDETECTION),
+        types=stages.MMDETECTION_TYPES,
         fits=on_pyramid,
     ),
 )

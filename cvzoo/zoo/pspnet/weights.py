@@ -31,5 +31,6 @@ SOURCES = (
         marker=Marker(has=(r"^decode_head\.psp_modules\.",)),
         translate=from_mmsegmentation,
         config=partial(fitted_segmenter, MMSEGMENTATION),
+        types=("PSPHead",),
     ),
 )

@@ -67,6 +67,7 @@ SOURCES = (
         translate=from_mmdetection,
         config=mmdetection,
         told=points_to_box,
+        types=("RepPointsHead",),
         fits=has_no_moments,
     ),
     Source(
@@ -76,6 +77,7 @@ SOURCES = (
         translate=from_mmdetection,
         config=mmdetection,
         told=points_to_box,
+        types=("RepPointsHead",),
         fits=has_moments,
     ),
 )

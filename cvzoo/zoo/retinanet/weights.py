@@ -117,6 +117,6 @@ SOURCES = (
         marker=Marker(has=(pyramid.MMDETECTION_MARK, r"^bbox_head\.retina_cls\.")),
         translate=dense.anchor_head_of_mmdetection,
         config=partial(fitted, MMDETECTION, own=("tower_convs",)),
-        types=("RetinaHead",),
+        types=("RetinaHead", "PISARetinaHead"),
     ),
 )

@@ -12,6 +12,7 @@ from cvzoo.weights.conventions import CAFFE_BODY, fitted, on_resnext
 from cvzoo.weights.keys import body, dense, pyramid
 from cvzoo.weights.keys.rename import Rules, State
 from cvzoo.weights.source import Marker, Source, own
+from cvzoo.weights.stated.text import model_of
 from cvzoo.zoo.tensormask.model import TensorMaskConfig
 
 DETECTRON2 = TensorMaskConfig(backbone=CAFFE_BODY, pixels=CAFFE)
@@ -40,6 +41,15 @@ def detectron2(state: State, row: TensorMaskConfig) -> TensorMaskConfig:
     return config
 
 
+def representation(config: TensorMaskConfig, record: str) -> TensorMaskConfig:
+    """Whether masks are aligned, no key tells: the file's config does."""
+    part = model_of(record, "TENSOR_MASK")
+    if not part:
+        return config
+    told = "bipyramid" if part.get("BIPYRAMID_ON") else "aligned" if part.get("ALIGNED_ON") else "natural"
+    return replace(config, representation=told)
+
+
 WHAT = "TensorMask"
 SOURCES = (
     own(WHAT, Marker(has=(pyramid.OURS, dense.MASKS))),
@@ -49,5 +59,6 @@ SOURCES = (
         marker=Marker(has=(pyramid.DETECTRON2_MARK, dense.DETECTRON2_MASKS)),
         translate=from_detectron2,
         config=detectron2,
+        told=representation,
     ),
 )

@@ -5,11 +5,14 @@ Source: detectron2 0.6 `projects/TridentNet`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cvzoo.parts.rcnn import conventions as stages
 from cvzoo.weights.conventions import CAFFE_BODY, CAFFE_C4, fitted, on_resnext
 from cvzoo.weights.keys import rcnn
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source, own
+from cvzoo.weights.stated.text import model_of
 from cvzoo.zoo.tridentnet.model import TridentNetConfig
 
 DETECTRON2 = TridentNetConfig(backbone=CAFFE_BODY, pixels=CAFFE_C4)
@@ -18,6 +21,17 @@ DETECTRON2 = TridentNetConfig(backbone=CAFFE_BODY, pixels=CAFFE_C4)
 
 def detectron2(state: State, row: TridentNetConfig) -> TridentNetConfig:
     return fitted(on_resnext(DETECTRON2, row), state, row)
+
+
+def branches(config: TridentNetConfig, record: str) -> TridentNetConfig:
+    """How the branches dilate and which of them infer, no key tells: the file's config does."""
+    part = model_of(record, "TRIDENT")
+    dilations, one = tuple(part.get("BRANCH_DILATIONS", config.dilations)), part.get("TEST_BRANCH_IDX")
+    if one is None or one == -1:
+        return replace(config, dilations=dilations, all_branches=config.all_branches if one is None else True)
+    if one != len(dilations) // 2:
+        dilations = dilations[one : one + 1]
+    return replace(config, dilations=dilations, all_branches=False)
 
 
 WHAT = "TridentNet"
@@ -29,6 +43,7 @@ SOURCES = (
         marker=stages.DETECTRON2_ON_C4,
         translate=rcnn.from_detectron2,
         config=detectron2,
+        told=branches,
     ),
 )
 ADOPT = stages.adopted_on_c4
