@@ -210,10 +210,11 @@ def _mapped(file: Path) -> _Content:
     """The parts, whose records point into the mapped file. OSError or ValueError where that is not how it is read."""
     with file.open("rb") as opened:
         text = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(text), SLICE):  # msgspec does not look into texts that nobody reads
-        decoder.decode(text[start : start + SLICE])
-    decoder.decode(b"", final=True)
+    if np.frombuffer(text, np.uint8).max() > 127:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(text), SLICE):  # msgspec does not look into texts that nobody reads
+            decoder.decode(text[start : start + SLICE])
+        decoder.decode(b"", final=True)
     found = RAW.decode(text)
     return _Content(found.images, found.annotations, found.categories)
 
