@@ -42,9 +42,9 @@ def test_where_keys_are_shared_the_config_in_the_file_tells() -> None:
     state = {"a": torch.zeros(1)}
     assert source.reads(state, "w.pth\n")
     assert source.reads(state, "w.pth\nmodel = dict(backbone=dict(type='ResNet'))")
-    assert source.reads(state, "w.pth\nbbox_head=dict(type='ThisHead')")
-    assert not source.reads(state, "w.pth\nbbox_head=dict(type='OtherThisHead')")
-    assert not source.reads({"b": torch.zeros(1)}, "w.pth\nbbox_head=dict(type='ThisHead')")
+    assert source.reads(state, "w.pth\nmodel = dict(bbox_head=dict(type='ThisHead'))")
+    assert not source.reads(state, "w.pth\nmodel = dict(bbox_head=dict(type='OtherThisHead'))")
+    assert not source.reads({"b": torch.zeros(1)}, "w.pth\nmodel = dict(bbox_head=dict(type='ThisHead'))")
 
 
 @pytest.mark.parametrize("row", NETWORKS)
@@ -87,7 +87,7 @@ def test_toolboxes_are_told_apart(keys: list[str], toolbox: str) -> None:
 
 def test_every_source_is_of_a_known_toolbox_and_says_what_it_is_of() -> None:
     toolboxes = {"cvzoo", "torchvision", "detectron2", "mmdetection", "mmsegmentation", "TreeFilter-Torch"}
-    toolboxes |= {"xingyizhou/CenterNet", "princeton-vl/CornerNet"}
+    toolboxes |= {"cvpods", "xingyizhou/CenterNet", "princeton-vl/CornerNet"}
     for system in SYSTEMS:
         told = [(source.name, source.what) for source in system.sources()]
         assert len(set(told)) == len(told)
