@@ -236,11 +236,12 @@ class ObjectReader:
 
     def _refuse_repeats(self, records: list[Any]) -> np.ndarray:
         """The positions of records that have the id of one before them, which is an error of theirs, and the only."""
+        ids = np.sort(np.concatenate([part for _, part in self.ids]))
+        if (ids[1:] != ids[:-1]).all():
+            return np.zeros(0, np.int64)
         positions, ids = (np.concatenate([part[column] for part in self.ids]) for column in (0, 1))
         by_position = np.argsort(positions, kind="stable")
         positions, ids = positions[by_position], ids[by_position]
-        if (np.diff(ids) > 0).all():
-            return np.zeros(0, np.int64)
         repeats = np.delete(positions, np.unique(ids, return_index=True)[1])
         gone = set(repeats.tolist())
         self.errors = [(position, problem) for position, problem in self.errors if position not in gone]
