@@ -79,7 +79,7 @@ def test_a_whole_file_in_a_folder_that_cannot_be_written_is_used(server: Any, mo
     file = remote(f"{server.url}/store/w.pth")
     path = download(file)
     # root may write everywhere, so the lock is what fails
-    monkeypatch.setattr("cvzoo.weights.download._locked", refused)
+    monkeypatch.setattr("cvzoo.weights.download.locked", refused)
     assert download(file) == path
     message = r"cannot be written \(no\); \$CVZOO_CACHE names another.*/store/other\.pth by hand"
     with pytest.raises(WeightsError, match=message):
