@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tyro
 from common import report
-from fuzz.readers import READERS, campaign
+from fuzzing.readers import READERS, campaign
 
 
 def main(examples: int = 2000, seed: int = 0) -> None:

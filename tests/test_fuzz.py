@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fuzz.readers import READERS, campaign
+from fuzzing.readers import READERS, campaign
 
 EXAMPLES = {"number": 10, "recipe.json": 40}
 """Where one takes long."""

@@ -140,6 +140,7 @@ def from_pil(image: Image.Image) -> Tensor:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # which turns a TIFF, and takes its orientation away
     turn = TURNS.get(_orientation(image.getexif))
     return image if turn is None else image.transpose(turn)
 

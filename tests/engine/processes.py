@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -77,7 +78,8 @@ def _free_port() -> int:
 
 
 def _run(arguments: list[str], folder: Path, environment: dict[str, str], group: int, output: Path) -> None:
-    os.setpgid(0, group)
+    with suppress(PermissionError):  # the first one has ended already, and its group with it
+        os.setpgid(0, group)
     os.chdir(folder)
     os.environ.update(environment)
     sys.stdout = sys.stderr = output.open("a", buffering=1)

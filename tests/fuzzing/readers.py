@@ -17,7 +17,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from fuzz.damage import NUMBERS, spoilt_bytes, spoilt_json
+from fuzzing.damage import NUMBERS, spoilt_bytes, spoilt_json
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
