@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from cvzoo.data.transforms import eval_resize, train_augment, train_resize
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.structures import Batch, Sample, Size
 
+Loaded = TypeVar("Loaded")
 Key = tuple[int, int]
 """(global position in the run, position in the data set)."""
 
@@ -180,18 +181,23 @@ def _leave_signals_to_the_loop(worker: int) -> None:
 
 
 def _collate(samples: Sequence[Sample | DataError], canvas: Size | None) -> Parcel | DataError:
-    errors = [sample for sample in samples if isinstance(sample, DataError)]
-    if errors:
-        return DataError([problem for error in errors for problem in error.problems])
-    return pack(Batch.collate([sample for sample in samples if isinstance(sample, Sample)], canvas))
+    sound = _sound(samples)
+    return sound if isinstance(sound, DataError) else pack(Batch.collate(sound, canvas))
 
 
-def _collate_views(images: list[list[Sample] | DataError], settings: Sequence[Data]) -> list[Parcel] | DataError:
-    errors = [image for image in images if isinstance(image, DataError)]
+def _collate_views(images: Sequence[list[Sample] | DataError], settings: Sequence[Data]) -> list[Parcel] | DataError:
+    sound = _sound(images)
+    if isinstance(sound, DataError):
+        return sound
+    return [pack(Batch.collate(list(seen), data.canvas)) for seen, data in zip(zip(*sound), settings, strict=True)]
+
+
+def _sound(loaded: Sequence[Loaded | DataError]) -> list[Loaded] | DataError:
+    """What was loaded, or the errors of all that could not be, together."""
+    errors = [one for one in loaded if isinstance(one, DataError)]
     if errors:
         return DataError([problem for error in errors for problem in error.problems])
-    seen = zip(*(image for image in images if not isinstance(image, DataError)))
-    return [pack(Batch.collate(list(samples), data.canvas)) for samples, data in zip(seen, settings, strict=True)]
+    return [one for one in loaded if not isinstance(one, DataError)]
 
 
 def _raising(loader: DataLoader[Any]) -> Generator[Any, None, None]:
