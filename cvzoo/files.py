@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -39,6 +40,12 @@ def atomic(path: Path) -> Iterator[Path]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """The hash of a file's content in hexadecimal digits, by an algorithm of hashlib's. OSError if it can't be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from cvzoo.files import atomic, locked
+from cvzoo.files import atomic, file_digest, locked
 
 SETTLED = 2.0
 """Seconds after a file's last change from which its times tell of every further one."""
@@ -98,7 +98,7 @@ def stored(file: Path) -> Stored | None:
     """What a file holds; None where there is none, or none that is whole."""
     try:
         with safe_open(file, framework="pt") as opened:
-            arrays = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
+            arrays = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118  (cannot be iterated itself)
             return Stored(arrays, json.loads(opened.metadata()["notes"]), file)
     except (OSError, SafetensorError):
         return None
@@ -137,8 +137,7 @@ def _content_digest(source: Path, state: list[int]) -> str:
     with _turn(memory) as may_write:
         if digest := _remembered(memory, state):
             return digest
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(source)
         if may_write and is_settled(state) and state == state_of(source):
             with suppress(OSError), atomic(memory) as temporary:  # else it is hashed again next time
                 temporary.write_text(json.dumps({"path": path, "state": state, "digest": digest}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cvzoo.files import atomic
+from cvzoo.files import atomic, file_digest
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "model.safetensors"
@@ -43,5 +42,4 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor], metadata: Mapping[
             safetensors.torch.save_file(tensors, path, {name: json.dumps(value) for name, value in metadata.items()})
         except safetensors.SafetensorError as error:
             raise OSError(str(error)) from error
-    with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(folder / WEIGHTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from cvzoo.engine.measure import machine, parameters_m, precision
 from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import whole_workers
-from cvzoo.files import write_json
+from cvzoo.files import file_digest, write_json
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
@@ -93,12 +92,10 @@ def evaluate_row(recipe: Recipe) -> Result:
         with open_run(recipe, folder, device):
             say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
             result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
-            result.row_file = dist.in_main(lambda: _record(result, device, weights_sha256=_digest(loaded.file)))
+            result.row_file = dist.in_main(
+                lambda: _record(result, device, weights_sha256=loaded.file and file_digest(loaded.file))
+            )
             return result
-
-
-def _digest(file: Path | None) -> str | None:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file else None
 
 
 def with_weights(recipe: Recipe) -> Recipe:

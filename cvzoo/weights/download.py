@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -14,7 +13,7 @@ from urllib.parse import urlparse
 import torch
 from rich.progress import wrap_file
 
-from cvzoo.files import locked
+from cvzoo.files import file_digest, locked
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.remote import Remote
 
@@ -79,7 +78,7 @@ def _fetch(url: str, file: Remote, path: Path) -> None:
                 shutil.copyfileobj(watched, out)
         if size and part.stat().st_size != size:
             raise ValueError(f"the connection broke after {part.stat().st_size} of {size} bytes; try again")
-        found = _digest(part, file.algorithm)
+        found = file_digest(part, file.algorithm)
         if not found.startswith(file.digest):
             raise ValueError(
                 f"its {file.algorithm} is {found} where {file.digest}... is published, so it was deleted;"
@@ -91,9 +90,4 @@ def _fetch(url: str, file: Remote, path: Path) -> None:
 
 
 def _is_whole(path: Path, file: Remote) -> bool:
-    return path.exists() and _digest(path, file.algorithm).startswith(file.digest)
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+    return path.exists() and file_digest(path, file.algorithm).startswith(file.digest)
