@@ -6,39 +6,29 @@ torch is imported by the commands that need it, inside them: help and lists appe
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
+from typing import Any
 
 import tyro
 
 import cvzoo
-from cvzoo.data.config import Data, LabelMaps, Split
+from cvzoo.commands.data import data
+from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
+from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import disagreements, to_json
-from cvzoo.recipes.recipe import Config
-from cvzoo.results.row_files import RowFile, load_rows
-from cvzoo.tasks.sections import SUMMARY, metric_title
-from cvzoo.zoo import ROWS, system_of
-
-if TYPE_CHECKING:
-    from cvzoo.engine.finish import Result
-    from cvzoo.zoo.system import Published, Reference
 
 ON_WEIGHTS = ("eval", "predict")
 """Commands that mean the weights of a run where they are given its folder."""
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
 MARKERS = (tyro.conf.AvoidSubcommands,)
 """A union in a recipe (ResNet or timm) keeps the kind its row has; another kind is another row."""
-Flat = tyro.conf.arg(name="")
 STDOUT = 1
 
 
@@ -141,227 +131,6 @@ def _help() -> str:
         "ROW is a name from `cvzoo list`, or the folder of an earlier run. `cvzoo train ROW --help` shows every\n"
         "field of that row; --precision and --device are short for --run.precision and --run.device."
     )
-
-
-# Commands on one row
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench(Generic[Config]):
-    """Options of `cvzoo bench`."""
-
-    recipe: Annotated[Recipe[Config], Flat]
-    """The row."""
-    iterations: int | None = None
-    """Timed iterations of each measurement; None: 50 on CUDA, 5 on the CPU."""
-    batch: int = 2
-    """Images per training iteration; 2 per GPU is what the reference tables state."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predict(Generic[Config]):
-    """Options of `cvzoo predict`."""
-
-    images: tyro.conf.Positional[tuple[Path, ...]] = tyro.MISSING
-    """Image files, or folders of them."""
-    recipe: Annotated[Recipe[Config], Flat]
-    """The row."""
-    output: Path = Path("predictions")
-    """Folder for the drawn images and predictions.json, or label maps."""
-    min_score: float = 0.3
-    """Draw detections with at least this score; predictions.json holds them all."""
-    show: Literal["answers", "heatmaps", "texture"] = "answers"
-    """What is drawn: the answers, or also, in an image of their own, the heat maps of a detector by key points, or
-    people painted with a texture by a row of dense pose."""
-    texture: Path | None = None
-    """The texture: an image of 4 x 6 square tiles, one for each part, down its columns; None is a checkerboard."""
-
-
-def show(recipe: Recipe) -> None:
-    """Show the resolved recipe, its parameters, references, published weights and results."""
-    import torch
-
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
-    print(json.dumps(to_json(recipe), indent=1))
-    print(f"{parameters / 1e6:.2f} M parameters")
-    if recipe.row in ROWS:
-        _show_published(recipe.row)
-    for file in load_rows():
-        if file.row == recipe.row and not disagreements(to_json(recipe), file.recipe):
-            print(_line(file))
-
-
-def _show_published(name: str) -> None:
-    row, system = ROWS[name], system_of(name)
-    print(f"{system.name} ({', '.join(f'https://arxiv.org/abs/{paper}' for paper in system.papers)})")
-    for reference in row.references:
-        print(f"{_noted(reference)}: {_figures(reference.results)} ({reference.page or 'no address'})")
-    for weights in row.published:
-        print(f"--weights {_noted(weights)}: {_figures(weights.results)} ({weights.file.url})")
-
-
-def _noted(found: Published | Reference) -> str:
-    return found.name + (f" ({found.note})" if found.note else "")
-
-
-def _figures(results: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in results.items())
-
-
-def train_row(recipe: Recipe) -> None:
-    """Train, evaluate, write the row file and a report; continues by itself."""
-    from cvzoo.engine.train import train
-
-    _conclude(train(recipe))
-
-
-def evaluate(recipe: Recipe) -> None:
-    """Evaluate given weights (--weights W), or those of the run folder."""
-    from cvzoo.engine.finish import evaluate_row
-
-    _conclude(evaluate_row(recipe))
-
-
-def measure(options: Bench) -> None:
-    """Measure memory, time, throughput and the share of the machine's peak."""
-    from cvzoo.engine.bench import bench
-
-    cost, row_file = bench(options.recipe, options.iterations, options.batch)
-    for name, value in cost.items():
-        print(f"{name:<20} {value:.4g}" if isinstance(value, float) else f"{name:<20} {value}")
-    print(row_file)
-
-
-def predict(options: Predict) -> None:
-    """Predict images: draws them and writes COCO JSON or label maps."""
-    from cvzoo.predict import predict_files
-
-    o = options
-    for path in predict_files(o.recipe, o.images, o.output, o.min_score, o.show, o.texture):
-        print(path)
-
-
-def _conclude(result: Result) -> None:
-    """Print the table line of a finished run and write its report, in the main process."""
-    if result.row_file is None:
-        return
-    print(_line(RowFile(**json.loads(result.row_file.read_text()))))
-    print(result.row_file)
-    print(_report(result))
-
-
-def _report(result: Result) -> Path:
-    from cvzoo.report.run_report import write_report
-    from cvzoo.tasks import task_of
-
-    classes = result.datasets["val"].classes
-    return write_report(result.folder, task_of(result.recipe), result.shown(), classes)
-
-
-def _line(file: RowFile) -> str:
-    """A row file in one line."""
-    results = [
-        f"{'' if split == 'val' else split + ' '}{metric_title(name)} {figures[name]:.3f}"
-        for split, figures in sorted(file.results.items(), reverse=True)
-        for name in SUMMARY
-        if name in figures
-    ]
-    costs = [
-        f"{title} {value:.3g} {unit}"
-        for key, title, unit in (
-            ("mem_gb", "mem", "GB"),
-            ("train_s_per_iter", "train", "s/iter"),
-            ("inf_s_per_im", "inference", "s/im"),
-        )
-        if isinstance(value := file.cost.get(key), float)
-    ]
-    changes = [f"{name}={value}" for name, value in file.changes.items()]
-    if len(changes) > 3:
-        changes = [f"{len(changes)} fields changed"]
-    return "  ".join([file.row, *results, *costs, file.machine, *changes])
-
-
-# Commands on everything
-
-
-# plain strings: for `str | None` tyro imports a type checker, which takes a fifth of the time
-def list_rows(task: str = "", sort: str = "") -> None:
-    """List the zoo: rows, reference results, measured values.
-
-    Args:
-        task: show the rows of this task only; all without.
-        sort: order by this column; without, as the table does.
-    """
-    from cvzoo.report.lines import list_lines
-
-    lines = list_lines(task or None, sort or None)
-    if not lines:
-        return
-    cells = [list(lines[0]), *(list(line.values()) for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    for line in cells:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip())
-
-
-def table(output: Path = Path("docs")) -> None:
-    """Write the zoo's table, MODEL_ZOO.md and SMALL_ROWS.md, from the recipes and row files.
-
-    Args:
-        output: the folder of the two pages.
-    """
-    from cvzoo.report.table import write_tables
-
-    print(*write_tables(output), sep="\n")
-
-
-def report(run: tyro.conf.Positional[Path]) -> None:
-    """Write report.html of a run folder anew.
-
-    Args:
-        run: the run folder.
-    """
-    from cvzoo.engine.finish import read_run
-
-    print(_report(read_run(run, cvzoo.recipe(str(run / "recipe.json")))))
-
-
-def data(
-    action: tyro.conf.Positional[Literal["check"]],
-    root: tyro.conf.Positional[Path],
-    source: Literal["coco", "label_maps"] = "coco",
-    train: Split = Data.train,
-    val: Split = Data.val,
-    masks: bool = False,
-    surfaces: bool = False,
-    label_maps: LabelMaps = Data.label_maps,
-) -> int:
-    """Check a data set of COCO's format or of label maps: `cvzoo data check DIR` lists all its problems.
-
-    Args:
-        action: what to do.
-        root: folder of the data set.
-        source: a COCO-format JSON for each split, or label maps.
-        train: the training split.
-        val: the validation split.
-        masks: check the objects' segmentations too.
-        surfaces: check the surfaces of people too.
-        label_maps: what the numbers of label maps mean.
-    """
-    from cvzoo.data.check import check
-
-    parts = {"masks": masks, "surfaces": surfaces, "label_maps": label_maps}
-    found = check(Data(source=source, root=root, train=train, val=val, **parts))
-    print(found)
-    return 2 if found.errors else 0
-
-
-def doctor() -> None:
-    """Say what cvzoo finds on this machine: versions, devices, weights."""
-    from cvzoo.engine.doctor import findings
-
-    for name, value in findings().items():
-        print(f"{name:<20} {value}")
 
 
 PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {

@@ -1,0 +1,159 @@
+"""Commands on one row: show, train, eval, bench, predict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Generic, Literal
+
+import tyro
+
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import disagreements, to_json
+from cvzoo.recipes.recipe import Config
+from cvzoo.results.row_files import RowFile, load_rows
+from cvzoo.tasks.sections import SUMMARY, metric_title
+from cvzoo.zoo import ROWS, system_of
+
+if TYPE_CHECKING:
+    from cvzoo.engine.finish import Result
+    from cvzoo.zoo.system import Published, Reference
+
+Flat = tyro.conf.arg(name="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Generic[Config]):
+    """Options of `cvzoo bench`."""
+
+    recipe: Annotated[Recipe[Config], Flat]
+    """The row."""
+    iterations: int | None = None
+    """Timed iterations of each measurement; None: 50 on CUDA, 5 on the CPU."""
+    batch: int = 2
+    """Images per training iteration; 2 per GPU is what the reference tables state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Generic[Config]):
+    """Options of `cvzoo predict`."""
+
+    images: tyro.conf.Positional[tuple[Path, ...]] = tyro.MISSING
+    """Image files, or folders of them."""
+    recipe: Annotated[Recipe[Config], Flat]
+    """The row."""
+    output: Path = Path("predictions")
+    """Folder for the drawn images and predictions.json, or label maps."""
+    min_score: float = 0.3
+    """Draw detections with at least this score; predictions.json holds them all."""
+    show: Literal["answers", "heatmaps", "texture"] = "answers"
+    """What is drawn: the answers, or also, in an image of their own, the heat maps of a detector by key points, or
+    people painted with a texture by a row of dense pose."""
+    texture: Path | None = None
+    """The texture: an image of 4 x 6 square tiles, one for each part, down its columns; None is a checkerboard."""
+
+
+def show(recipe: Recipe) -> None:
+    """Show the resolved recipe, its parameters, references, published weights and results."""
+    import torch
+
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
+    print(json.dumps(to_json(recipe), indent=1))
+    print(f"{parameters / 1e6:.2f} M parameters")
+    if recipe.row in ROWS:
+        _show_published(recipe.row)
+    for file in load_rows():
+        if file.row == recipe.row and not disagreements(to_json(recipe), file.recipe):
+            print(_line(file))
+
+
+def _show_published(name: str) -> None:
+    row, system = ROWS[name], system_of(name)
+    print(f"{system.name} ({', '.join(f'https://arxiv.org/abs/{paper}' for paper in system.papers)})")
+    for reference in row.references:
+        print(f"{_noted(reference)}: {_figures(reference.results)} ({reference.page or 'no address'})")
+    for weights in row.published:
+        print(f"--weights {_noted(weights)}: {_figures(weights.results)} ({weights.file.url})")
+
+
+def _noted(found: Published | Reference) -> str:
+    return found.name + (f" ({found.note})" if found.note else "")
+
+
+def _figures(results: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in results.items())
+
+
+def train_row(recipe: Recipe) -> None:
+    """Train, evaluate, write the row file and a report; continues by itself."""
+    from cvzoo.engine.train import train
+
+    _conclude(train(recipe))
+
+
+def evaluate(recipe: Recipe) -> None:
+    """Evaluate given weights (--weights W), or those of the run folder."""
+    from cvzoo.engine.finish import evaluate_row
+
+    _conclude(evaluate_row(recipe))
+
+
+def measure(options: Bench) -> None:
+    """Measure memory, time, throughput and the share of the machine's peak."""
+    from cvzoo.engine.bench import bench
+
+    cost, row_file = bench(options.recipe, options.iterations, options.batch)
+    for name, value in cost.items():
+        print(f"{name:<20} {value:.4g}" if isinstance(value, float) else f"{name:<20} {value}")
+    print(row_file)
+
+
+def predict(options: Predict) -> None:
+    """Predict images: draws them and writes COCO JSON or label maps."""
+    from cvzoo.predict import predict_files
+
+    o = options
+    for path in predict_files(o.recipe, o.images, o.output, o.min_score, o.show, o.texture):
+        print(path)
+
+
+def _conclude(result: Result) -> None:
+    """Print the table line of a finished run and write its report, in the main process."""
+    if result.row_file is None:
+        return
+    print(_line(RowFile(**json.loads(result.row_file.read_text()))))
+    print(result.row_file)
+    print(run_report(result))
+
+
+def run_report(result: Result) -> Path:
+    from cvzoo.report.run_report import write_report
+    from cvzoo.tasks import task_of
+
+    classes = result.datasets["val"].classes
+    return write_report(result.folder, task_of(result.recipe), result.shown(), classes)
+
+
+def _line(file: RowFile) -> str:
+    """A row file in one line."""
+    results = [
+        f"{'' if split == 'val' else split + ' '}{metric_title(name)} {figures[name]:.3f}"
+        for split, figures in sorted(file.results.items(), reverse=True)
+        for name in SUMMARY
+        if name in figures
+    ]
+    costs = [
+        f"{title} {value:.3g} {unit}"
+        for key, title, unit in (
+            ("mem_gb", "mem", "GB"),
+            ("train_s_per_iter", "train", "s/iter"),
+            ("inf_s_per_im", "inference", "s/im"),
+        )
+        if isinstance(value := file.cost.get(key), float)
+    ]
+    changes = [f"{name}={value}" for name, value in file.changes.items()]
+    if len(changes) > 3:
+        changes = [f"{len(changes)} fields changed"]
+    return "  ".join([file.row, *results, *costs, file.machine, *changes])
