@@ -31,8 +31,10 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        # torch wraps the system's reason in an error of its own zip writer.
+        # torch wraps the system's reason in an error of its own zip writer; other errors meet us here by chance
         reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        if isinstance(reason, RuntimeError) and "inline_container" not in str(reason):
+            raise
         kept = "the one saved before is intact" if path.exists() else "nothing was written"
         raise SaveError(f"cannot save {path}: {reason}; {kept}. Free disk space, then repeat the command") from error
     folder = os.open(path.parent, os.O_RDONLY)

@@ -20,6 +20,16 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
+def test_what_goes_wrong_elsewhere_meanwhile_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    """torch says that a loader worker has died in whatever the program is at."""
+    error = RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+    writing = atomic(tmp_path / "file")
+    writing.__enter__().write_text("ne")
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker"):
+        writing.__exit__(RuntimeError, error, None)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"x": 1})
