@@ -83,7 +83,10 @@ def test_counters_may_be_missing_or_too_many() -> None:
     load_state(frozen.build(), source.state_dict(), "w.pth")
     model = trained.build()
     state = {key: x for key, x in source.state_dict().items() if "num_batches" not in key and key != "positives"}
-    load_state(model, state, "w.pth")
+    histogram = {
+        f"bbox_head.loss_{part}.{name}": torch.ones(11) for part in ("cls", "bbox") for name in ("edges", "acc_sum")
+    }
+    load_state(model, state | histogram, "w.pth")
     assert model.positives == 100
 
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from cvzoo.weights.errors import WeightsError
 
-COUNTERS = re.compile(r"\.num_batches_tracked$|^positives$")
-"""Statistics of a training run that decide no output; other toolboxes may lack them or keep them where we do not."""
+COUNTERS = re.compile(r"\.num_batches_tracked$|^positives$|^bbox_head\.loss_\w+\.(edges|acc_sum)$")
+"""Statistics of a training run that decide no output; other toolboxes may lack them or keep them where we do not,
+as mmdetection the histograms of its GHM losses."""
 SHOWN = 8
 """At most this many keys are listed of each kind."""
 
