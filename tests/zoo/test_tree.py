@@ -85,6 +85,28 @@ def test_no_tree_has_less_weight(size: tuple[int, int], seed: int, levels: int) 
     assert sorted(tree.order[0].tolist()) == list(range(height * width))
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    batch=st.integers(1, 3),
+    seed=st.integers(0, 2**16),
+    levels=st.sampled_from([1, 2, 1000]),
+)
+def test_the_tree_is_the_same_however_it_is_made(size: tuple[int, int], batch: int, seed: int, levels: int) -> None:
+    guidance = torch.randint(levels, (batch, 2, *size), generator=torch.Generator().manual_seed(seed)).float()
+    walked, jumped = (minimum_spanning_tree(guidance, method) for method in METHODS)
+    assert torch.equal(walked.parent, jumped.parent)
+    assert walked.depth <= jumped.depth
+
+
+def test_a_tree_without_an_order_is_not_walked() -> None:
+    guidance, feature, embedding = maps(1, (3, 4))
+    tree = minimum_spanning_tree(guidance, "jump")
+    assert torch.isfinite(tree_filter(feature, embedding, tree, 1, "jump")).all()
+    with pytest.raises(ValueError, match="made by jumps"):
+        tree_filter(feature, embedding, tree, 1, "walk")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_constant_stays_and_strangers_keep_to_themselves(method: Method) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -17,6 +17,7 @@ from cvzoo.nn import roi_pool
 from cvzoo.ops import nms, transfer
 from cvzoo.parts.rcnn import rpn
 from cvzoo.structures import Batch, Mask, Surface, Target
+from cvzoo.zoo.treefilter import tree
 
 SIZE = (96, 128)
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero", "nms")
@@ -43,6 +44,7 @@ ROWS = {
     "pspnet_r18_shapes": 0,
     "deeplabv3plus_r18_shapes": 0,
     "gcnet_r18_shapes": 0,
+    "treefilter_r18_shapes": 0,
 }
 """Rows and how often a step waits at most. One more look at whether NMS has settled is allowed for in R-CNNs."""
 
@@ -110,6 +112,7 @@ def waits_of_a_step(row: str, images: int, objects: int) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(roi_pool, "_pool_bags", roi_pool._pool_levels)
         patch.setattr(rpn, "suppress_levels", nms._at_once)
+        patch.setattr(tree, "_method", lambda _: "jump")
         with Waits(patch) as waits:
             step(state.model, batch, state, recipe)
     state.read()

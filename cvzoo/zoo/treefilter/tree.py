@@ -5,9 +5,9 @@ follows objects and seldom crosses their outlines. Two pixels are as similar as 
 between them, exp(-squared difference of their embeddings). Two passes over the tree, from the leaves to the root and
 back, sum over all pairs of pixels in linear time.
 
-The CPU walks the tree vertex by vertex (`tree_walk.py`), other devices sum along all vertices' paths to the root at
-once (`tree_jump.py`). Sums are in float64: they run over a whole image, and the gradient of an edge's weight is a
-small difference between them.
+The CPU makes the tree edge by edge and walks it vertex by vertex (`tree_walk.py`); other devices make all its parts at
+once (`tree_boruvka.py`) and sum along all vertices' paths to the root at once (`tree_jump.py`). Sums are in float64:
+they run over a whole image, and the gradient of an edge's weight is a small difference between them.
 Shape suffixes: B images, C channels of the feature, E of the embedding, N of the guidance, H W pixels, G groups,
 V = H * W vertices (vertex y * W + x is pixel y, x), S edges of the grid, T = V - 1 of a tree.
 """
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cvzoo.zoo.treefilter.tree_boruvka import boruvka
 from cvzoo.zoo.treefilter.tree_jump import jumping_filter
 from cvzoo.zoo.treefilter.tree_walk import breadth_first, filtered, gradients, in_threads, kruskal
 
@@ -31,28 +32,37 @@ Method = Literal["walk", "jump"]
 class Tree(NamedTuple):
     """A spanning tree of each image's pixels; its root is vertex 0."""
 
-    order: Tensor
-    """(B, V) int64: the vertices, breadth first from the root."""
     parent: Tensor
     """(B, V) int64: the next vertex on the way to the root; the root's is itself."""
     depth: int
-    """Edges between the root and the vertex farthest from it, in any image."""
+    """No vertex is farther from the root, in edges, in any image."""
+    order: Tensor | None
+    """(B, V) int64: the vertices, breadth first from the root. None where nobody walks the tree."""
 
 
 @torch.no_grad()
-def minimum_spanning_tree(guidance_BNHW: Tensor) -> Tree:
+def minimum_spanning_tree(guidance_BNHW: Tensor, method: Method | None = None) -> Tree:
     """The tree whose edges have the least sum of squared differences of the guidance, which gets no gradient.
 
     Among equal edges those between rows come before those between columns, and then in reading order.
+
+    Args:
+        method: None is that of the device; the tree is the same, but one that was made by jumps cannot be walked.
     """
     batch, _, height, width = guidance_BNHW.shape
-    vertices = torch.arange(height * width).view(height, width)
+    vertices = torch.arange(height * width, device=guidance_BNHW.device).view(height, width)
     down = torch.stack([vertices[:-1], vertices[1:]], dim=-1).view(-1, 2)
     right = torch.stack([vertices[:, :-1], vertices[:, 1:]], dim=-1).view(-1, 2)
-    order = _edge_costs(guidance_BNHW).sort(stable=True).indices
+    edges_S2, order_BS = torch.cat([down, right]), _edge_costs(guidance_BNHW).sort(stable=True).indices
+    if (method or _method(guidance_BNHW)) == "jump":
+        return Tree(boruvka(edges_S2, order_BS, height * width), height * width - 1, None)
     tree_BT2 = torch.empty(batch, height * width - 1, 2, dtype=torch.int64)
-    in_threads(kruskal, torch.cat([down, right])[order.cpu()], tree_BT2)
-    return spanning_tree(tree_BT2, guidance_BNHW.device)
+    in_threads(kruskal, edges_S2[order_BS], tree_BT2)
+    return spanning_tree(tree_BT2)
+
+
+def _method(tensor: Tensor) -> Method:
+    return "walk" if tensor.device.type == "cpu" else "jump"
 
 
 def _edge_costs(guidance_BNHW: Tensor) -> Tensor:
@@ -70,11 +80,8 @@ def _edge_costs(guidance_BNHW: Tensor) -> Tensor:
     return torch.cat([down.flatten(1), right.flatten(1)], dim=1)
 
 
-def spanning_tree(edges_BT2: Tensor, device: torch.device | None = None) -> Tree:
-    """The tree that given edges make, pairs of vertices in any order; ValueError where they make none.
-
-    `device` is where the tree is to be; None: where the edges are.
-    """
+def spanning_tree(edges_BT2: Tensor) -> Tree:
+    """The tree that given edges make, pairs of vertices in any order; ValueError where they make none."""
     batch, edges = edges_BT2.shape[:2]
     if ((edges_BT2 < 0) | (edges_BT2 > edges)).any():
         raise ValueError(f"{edges} edges join the vertices 0 to {edges}, not {edges_BT2.min()} to {edges_BT2.max()}")
@@ -83,8 +90,8 @@ def spanning_tree(edges_BT2: Tensor, device: torch.device | None = None) -> Tree
     for image, (reached, _) in enumerate(found):
         if reached <= edges:
             raise ValueError(f"image {image}: {edges} edges join {reached} of {edges + 1} vertices, which is no tree")
-    device = device or edges_BT2.device
-    return Tree(order_BV.to(device), parent_BV.to(device), max(depth for _, depth in found))
+    device = edges_BT2.device
+    return Tree(parent_BV.to(device), max(depth for _, depth in found), order_BV.to(device))
 
 
 def tree_filter(
@@ -98,19 +105,24 @@ def tree_filter(
     Args:
         tree: of the same images.
         method: None walks on the CPU and jumps elsewhere.
+
+    Raises: ValueError where groups, shapes or method do not fit one another.
     """
     batch, channels, height, width = feature_BCHW.shape
     if channels % groups or embedding_BEHW.shape[1] % groups:
         raise ValueError(f"{groups} groups cannot share {channels} and {embedding_BEHW.shape[1]} channels evenly")
     if embedding_BEHW.shape[::2] != (batch, height) or embedding_BEHW.shape[3] != width:
         raise ValueError(f"feature {tuple(feature_BCHW.shape)}, but embedding {tuple(embedding_BEHW.shape)}")
-    if tree.order.shape != (batch, height * width):
-        raise ValueError(f"feature {tuple(feature_BCHW.shape)}, but trees of {tuple(tree.order.shape)} vertices")
+    if tree.parent.shape != (batch, height * width):
+        raise ValueError(f"feature {tuple(feature_BCHW.shape)}, but trees of {tuple(tree.parent.shape)} vertices")
+    walks = (method or _method(feature_BCHW)) == "walk"
+    if walks and tree.order is None:
+        raise ValueError("a tree that was made by jumps is filtered by jumps")
     dtype = torch.promote_types(torch.promote_types(feature_BCHW.dtype, embedding_BEHW.dtype), torch.float32)
     feature, embedding = (
         x.to(dtype).flatten(2).unflatten(1, (groups, -1)).contiguous() for x in (feature_BCHW, embedding_BEHW)
     )
-    if (method or ("walk" if feature.device.type == "cpu" else "jump")) == "walk":
+    if walks:
         out = _Walk.apply(feature, embedding, tree)
     else:
         out = jumping_filter(feature, embedding, tree.parent, tree.depth)
@@ -143,5 +155,6 @@ class _Walk(torch.autograd.Function):
 def _by_group(tree: Tree, feature_BGDV: Tensor, embedding_BGFV: Tensor) -> list[Iterable[Tensor]]:
     """Feature, embedding, order and parents of each group of each image."""
     groups = feature_BGDV.shape[1]
+    assert tree.order is not None
     walks = ([row for row in rows for _ in range(groups)] for rows in (tree.order, tree.parent))
     return [feature_BGDV.flatten(0, 1), embedding_BGFV.flatten(0, 1), *walks]
