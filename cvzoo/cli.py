@@ -27,6 +27,7 @@ from cvzoo.recipes import Recipe
 ON_WEIGHTS = ("eval", "predict")
 """Commands that mean the weights of a run where they are given its folder."""
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
+BODY = "--model.backbone"
 MARKERS = (tyro.conf.AvoidSubcommands,)
 """A union in a recipe (ResNet or timm) keeps the kind its row has; another kind is another row."""
 STDOUT = 1
@@ -92,6 +93,7 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     if not arguments or arguments[0].startswith("-"):
         raise ValueError(f"which row? usage: cvzoo {command} ROW ...; `cvzoo list` shows the rows")
     recipe = (cvzoo.trained_recipe if command in ON_WEIGHTS else cvzoo.recipe)(arguments[0])
+    recipe, arguments = _on_body(recipe, arguments)
     resolved = kind[type(recipe.model)]
     default: Any = recipe if kind is Recipe else kind(recipe=recipe)
     expanded = [
@@ -104,6 +106,18 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     if row != recipe.row:
         raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
     return _of_as_many_images(options, recipe, arguments) if kind is Recipe else options
+
+
+def _on_body(recipe: Recipe, arguments: list[str]) -> tuple[Recipe, list[str]]:
+    """`--model.backbone timm:NAME` changes which fields a recipe has, and comes before all others."""
+    joined = [f"{BODY}={value}" if word == BODY else word for word, value in zip(arguments, [*arguments[1:], ""])]
+    for place, word in enumerate(joined):
+        if word.startswith(f"{BODY}="):
+            from cvzoo.recipes.body import on_body
+
+            rest = arguments[:place] + arguments[place + 1 + (arguments[place] == BODY) :]
+            return on_body(recipe, word.removeprefix(f"{BODY}=")), rest
+    return recipe, arguments
 
 
 def _of_as_many_images(asked: Recipe, own: Recipe, arguments: list[str]) -> Recipe:

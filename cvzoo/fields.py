@@ -63,13 +63,14 @@ def recipe_problems(value: Any, prefix: str = "") -> list[str]:
 
 def field_problems(kind: type, values: dict[str, Any], prefix: str = "") -> list[str]:
     """What is wrong with values for the fields of a dataclass, not with what is inside of them."""
-    hints = _hints(kind)
+    hints = hints_of(kind)
     found = ((name, _problem(value, hints[name])) for name, value in values.items() if name in hints)
     return [f"{(prefix + name).replace('_', '-')} {problem}" for name, problem in found if problem]
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def hints_of(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, with their ranges."""
     return get_type_hints(kind, include_extras=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cvzoo import zoo
+from cvzoo.nn.bodies import OwnBody
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, from_json
@@ -146,7 +147,8 @@ def read_state(state: State, recipe: Recipe[Any], source: str, record: str = "")
 def _recorded(saved: dict[str, Any], recipe: Recipe[Any], source: str) -> Any:
     """The model config that one of our own files was saved with, for the recipe's row."""
     row, wanted = saved["row"], recipe.model
-    default = zoo.ROWS[row].recipe().model if row in zoo.ROWS else wanted
+    own = isinstance(wanted.backbone, OwnBody)  # which no file can bring along
+    default = zoo.ROWS[row].recipe().model if row in zoo.ROWS and not own else wanted
     try:
         config = from_json(saved["model"], default)
     except ValueError as error:

@@ -25,8 +25,7 @@ def test_what_goes_wrong_elsewhere_meanwhile_is_not_blamed_on_the_disk(tmp_path:
     error = RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
     writing = atomic(tmp_path / "file")
     writing.__enter__().write_text("ne")
-    with pytest.raises(RuntimeError, match=r"^DataLoader worker"):
-        writing.__exit__(RuntimeError, error, None)
+    assert writing.__exit__(RuntimeError, error, None) is False  # the error goes on as it is
     assert not list(tmp_path.iterdir())
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from cvzoo.fields import field_problems
+from cvzoo.fields import field_problems, hints_of
 from cvzoo.recipes.recipe import Recipe
 
 WITHOUT_EFFECT = {
@@ -87,7 +87,26 @@ def _overlay(values: Any, default: Any, prefix: str, problems: list[str]) -> Any
         near = difflib.get_close_matches(name, known, n=1)
         problems.append(f"unknown field {prefix}{name}" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
     shared = known.keys() & values.keys()
-    overlaid = {name: _overlay(values[name], known[name], f"{prefix}{name}.", problems) for name in shared}
+    hints = hints_of(type(default))
+    kinds = {name: _of_kind(values[name], known[name], hints[name]) for name in shared}
+    overlaid = {name: _overlay(values[name], kinds[name], f"{prefix}{name}.", problems) for name in shared}
     wrong = field_problems(type(default), overlaid, prefix)
     problems += wrong
     return default if wrong else dataclasses.replace(default, **overlaid)
+
+
+def _of_kind(values: Any, default: Any, hint: Any) -> Any:
+    """Where a field may hold several kinds (a ResNet or a timm network), one that has the saved values' fields."""
+    kinds = [kind for kind in get_args(hint) if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    if not isinstance(values, dict) or (default is not None and values.keys() <= vars(default).keys()):
+        return default
+    for kind in kinds:
+        fields = {field.name: field for field in dataclasses.fields(kind)}
+        if values.keys() <= fields.keys():
+            needed = [name for name, field in fields.items() if _has_no_default(field)]
+            return kind(**{name: values[name] for name in needed if name in values})
+    return default
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

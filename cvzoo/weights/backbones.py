@@ -147,8 +147,8 @@ def _load_timm(backbone: TimmBackbone, config: TimmConfig, weights: str) -> None
     body = backbone.body.state_dict()
     found: State = {}
     for key, tensor in state.items():
-        # timm joins the first two parts of a name in some feature extractors: stages.0 is stages_0 there
-        ours = key if key in body else key.replace(".", "_", 1)
+        # in some feature extractors timm joins the first two parts of a name (stages.0 is stages_0), or adds one
+        ours = next((name for name in (key, key.replace(".", "_", 1), f"model.{key}") if name in body), key)
         if ours in body or key not in whole:
             found[ours] = tensor
     load_state(backbone.body, found, source)

@@ -14,6 +14,7 @@ from cvzoo.nn.timm_backbone import TimmConfig
         ("resnet18", 2),
         ("swin_tiny_patch4_window7_224", 1),
         ("tf_efficientnet_lite0", 3),
+        ("vit_tiny_patch16_224", 0),
     ],
 )
 def test_maps_of_four_strides(name: str, frozen: int) -> None:
@@ -36,10 +37,18 @@ def test_the_last_maps_share_a_stride_where_they_are_dilated() -> None:
     ("name", "message"),
     [
         ("convnext_atoo", "timm has no model 'convnext_atoo'; did you mean convnext_atto"),
-        ("vit_tiny_patch16_224", r"vit_tiny_patch16_224 yields features at strides \[16, 16, 16\]"),
+        ("vit_small_patch14_dinov2", r"dinov2 yields features at strides \[14, 14, 14\]; a backbone must yield 4, 8"),
+        ("beit_base_patch16_224", "beit_base_patch16_224 yields no feature maps of images of any size"),
     ],
 )
 def test_what_cannot_be_a_body_is_said_in_a_sentence(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         TimmConfig(name=name).build()
     assert len(str(caught.value)) < 200
+
+
+def test_a_plain_transformer_is_held_fixed_altogether_and_its_pyramid_is_not() -> None:
+    body = TimmConfig(name="vit_tiny_patch16_224", frozen_outputs=1).build()
+    still = {name.split(".")[0] for name, parameter in body.named_parameters() if not parameter.requires_grad}
+    assert still == {"body"}
+    assert all(parameter.requires_grad for name, parameter in body.named_parameters() if name.startswith("pyramid"))
