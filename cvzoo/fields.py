@@ -41,6 +41,7 @@ NotNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
 Fraction = Annotated[float, Range(0, 1, above=True, below=True)]
 """A share that is neither none nor all."""
+Degrees = Annotated[float, Range(-180, 180)]
 Natural = Annotated[int, Range(0)]
 Count = Annotated[int, Range(1)]
 ClassId = Annotated[int, Range(-1)]

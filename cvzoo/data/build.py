@@ -53,11 +53,12 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         return _semantic(data, "train" if data.limit else split)
     if data.source == "shapes":
         name = "train" if data.limit else split
-        dataset = ShapesDataset(data.shapes, name, masks=data.masks, surfaces=data.surfaces)
+        masks = data.masks if split == "val" else data.reads_masks
+        dataset = ShapesDataset(data.shapes, name, masks=masks, surfaces=data.surfaces)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
     if split == "val" and data.limit is None:
         return CocoDataset.open(data.root, data.val, data.masks, data.surfaces)
-    dataset = CocoDataset.open(data.root, data.train, data.masks, data.surfaces)
+    dataset = CocoDataset.open(data.root, data.train, data.reads_masks, data.surfaces)
     if data.surfaces:
         dataset = _with_surfaces(dataset, data)
     if data.limit is not None:

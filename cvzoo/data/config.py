@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cvzoo.fields import Count, Natural, NotNegative, Pixels, Positive, Range, Share, recipe_problems
+from cvzoo.fields import Count, Degrees, Natural, NotNegative, Pixels, Positive, Range, Share, recipe_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +160,37 @@ class Augmentation:
     """Training: brightness, contrast, saturation and hue change, each in every second image (SSD's distortion)."""
     flip: Share = 0.5
     """Training: probability of a horizontal flip."""
+    vertical_flip: Share = 0.0
+    """Training: probability of a vertical flip."""
+    rotation: tuple[Degrees, Degrees] = (0.0, 0.0)
+    """Training: turn the image around its middle by an angle drawn from this range, in degrees counter-clockwise. What
+    comes into view from outside is black; the image keeps its size."""
+    zoom: tuple[Positive, Positive] = (1.0, 1.0)
+    """Training: enlarge the image around its middle by a factor drawn from this range; it keeps its size."""
+    shift: Share = 0.0
+    """Training: move the image by up to this share of its width and height."""
+    shear: Annotated[float, Range(0, 45, below=True)] = 0.0
+    """Training: slant the image along both axes, by up to so many degrees each."""
+    min_visible: Share = 0.1
+    """Training: rotation, zoom, shift, shear, mosaic, MixUp, copy-paste and cutout drop an object of which they leave
+    less than this share to be seen."""
+    mosaic: Share = 0.0
+    """Training: probability that an image is put together with three others, which meet at a random point."""
+    mixup: Share = 0.0
+    """Training: probability that another image shines through, its objects among the image's own."""
+    copy_paste: Share = 0.0
+    """Training: probability that half of the objects of another image are pasted onto this one, by their masks."""
+    mixed_until: Share = 1.0
+    """Training: mosaic, MixUp and copy-paste stop after this share of the run."""
+    blur: Share = 0.0
+    """Training: probability that an image is blurred, by a Gaussian of 0.1 to 2 pixels."""
+    greyscale: Share = 0.0
+    """Training: probability that an image loses its colours."""
+    cutout: Share = 0.0
+    """Training: probability that noise hides a rectangle of 2 to 20 % of the image; of a label map it is ignored."""
+    transform: str | None = None
+    """Training: a function of your own, `module:function` or `file.py:function`, which is given the sample after all of
+    the above, with a generator of random numbers, and returns it varied (docs/augmentation.md)."""
     flip_uv_self_parts: bool = True
     """Training on surfaces: a horizontal flip mirrors the coordinates on the torso too, which has no left and right
     part. The first recipes of DensePose (until January 2020) left them as they were."""
@@ -171,7 +202,17 @@ class Augmentation:
             problems.append(f"data.scale-jitter is a range of factors, the smaller first, not {self.scale_jitter}")
         if self.window_scales and (self.crop is None or self.crop[0] != self.crop[1]):
             problems.append(f"data.window-scales needs a square data.crop to be resized to, not {self.crop}")
+        for name, drawn in (("rotation", self.rotation), ("zoom", self.zoom)):
+            if drawn[0] > drawn[1]:
+                problems.append(f"data.{name} is a range, the smaller number first, not {drawn}")
+        if self.transform is not None and not all(self.transform.rpartition(":")[::2]):
+            problems.append(f"data.transform is module:function or file.py:function, not {self.transform!r}")
         return problems
+
+    @property
+    def warps(self) -> bool:
+        """Whether images are turned, zoomed, moved or slanted."""
+        return (*self.rotation, *self.zoom, self.shift, self.shear) != (0, 0, 1, 1, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,4 +242,21 @@ class Data(Loading, Augmentation, Sizes, DataSet):
 
     def _disagreements(self) -> list[str]:
         """What fits no other field, each with the field's name."""
-        return DataSet.problems(self) + Sizes.problems(self) + Augmentation.problems(self)
+        problems = DataSet.problems(self) + Sizes.problems(self) + Augmentation.problems(self)
+        if self.semantic:
+            problems += self._refused("blend or paste objects, of which label maps know none", "mixup", "copy_paste")
+        if self.surfaces:
+            immovable = ("vertical_flip", "rotation", "shear", "copy_paste")
+            problems += self._refused("cannot move the surfaces of dense pose", *immovable)
+        return problems
+
+    def _refused(self, reason: str, *names: str) -> list[str]:
+        """The fields of these names that are set, for which there is a reason against."""
+        asked = [name for name in names if getattr(self, name) != getattr(Augmentation, name)]
+        fields = ", ".join(f"data.{name.replace('_', '-')}" for name in asked)
+        return [f"{fields} {reason}; leave {'them' if len(asked) > 1 else 'it'} out"] if asked else []
+
+    @property
+    def reads_masks(self) -> bool:
+        """Whether training needs the objects' masks, be it only to cut them out."""
+        return self.masks or self.copy_paste > 0

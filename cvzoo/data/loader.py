@@ -1,7 +1,8 @@
 """Batches for training and evaluation, decoded and resized by worker processes.
 
 The batches are a pure function of (data, seed, step): they do not depend on the number of workers or processes,
-nor on interruptions. The image at global position p = step * batch + i is augmented from (seed, p) alone.
+nor on interruptions. The image at global position p = step * batch + i is augmented from (seed, p) alone, and so are
+the images chosen that are mixed into it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -20,44 +22,80 @@ from torch.utils.data import Dataset as TorchDataset
 
 from cvzoo.data.charts import charts_of
 from cvzoo.data.config import Data
+from cvzoo.data.damage import damaged
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.order import global_batches
+from cvzoo.data.own_transform import load_transform, transformed
 from cvzoo.data.parcel import Parcel, pack
 from cvzoo.data.problems import DataError
-from cvzoo.data.transforms import eval_resize, train_augment, train_resize
+from cvzoo.data.rearrange import rearranged
+from cvzoo.data.transforms import eval_resize, flip, train_augment, train_resize
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.structures import Batch, Sample, Size
 
 Loaded = TypeVar("Loaded")
 Key = tuple[int, int]
 """(global position in the run, position in the data set)."""
+MOVES = 1
+"""The stream of random numbers that came after those for size, flip and colours, which stay as they were without it."""
 
 
 class _TrainingImages(TorchDataset["Sample | DataError"]):
     """Augmented images by key. User errors are returned, not raised: torch would bury them in a traceback."""
 
-    def __init__(self, dataset: Dataset, data: Data, seed: int) -> None:
-        self.dataset, self.data, self.seed = dataset, data, seed
-        charts_of(data)  # reads them once, before the workers start, and says at once what is missing
+    def __init__(self, dataset: Dataset, data: Data, seed: int, mixed: int) -> None:
+        """Images are mixed at the first `mixed` positions only."""
+        self.dataset, self.data, self.seed, self.mixed = dataset, data, seed, mixed
+        # Read or imported before the workers start; what is missing is said at once.
+        charts_of(data)
+        if data.transform is not None:
+            load_transform(data.transform)
         self.resized_alike = data.scale_jitter is None and len(data.short_sides) == 1 and data.crop is None
         # Filled before the workers start, so that they share one copy (fork copies no memory on write-free pages).
         self.cached = [self._load(index) for index in range(len(dataset))] if data.cache else None
 
     def __getitem__(self, key: Key) -> Sample | DataError:
-        position, index = key
-        generator = torch.Generator().manual_seed(stream_seed(self.seed, position))
         try:
-            sample = self._load(index) if self.cached is None else self.cached[index]
+            return self._augmented(*key)
         except DataError as error:
             return error
-        if not self.resized_alike:
-            sample = train_resize(sample, self.data, generator)
-        return train_augment(sample, self.data, generator)
+
+    def _augmented(self, position: int, index: int) -> Sample:
+        generator = torch.Generator().manual_seed(stream_seed(self.seed, position))
+        rng = np.random.default_rng((self.seed, position, MOVES))
+        sample = self._resized(index, generator)
+        sample = rearranged(sample, self.data, rng, partial(self._other, rng) if position < self.mixed else None)
+        sample = damaged(train_augment(sample, self.data, generator), self.data, rng)
+        if self.data.transform is None:
+            return sample
+        return transformed(sample, self.data, len(self.dataset.classes), rng)
+
+    def _other(self, rng: np.random.Generator) -> Sample:
+        """Any image, to be mixed into another: resized and flipped as in training."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**32)))
+        sample = self._resized(int(rng.integers(len(self.dataset))), generator)
+        return flip(sample, charts_of(self.data)) if rng.random() < self.data.flip else sample
+
+    def _resized(self, index: int, generator: torch.Generator) -> Sample:
+        sample = self._load(index) if self.cached is None else self.cached[index]
+        return sample if self.resized_alike else train_resize(sample, self.data, generator)
 
     def _load(self, index: int) -> Sample:
         """The part of the work that is the same every time an image is shown."""
         sample = self.dataset[index]
         return train_resize(sample, self.data, torch.Generator()) if self.resized_alike else sample
+
+
+def check_transform(dataset: Dataset, data: Data, seed: int) -> None:
+    """Try the user's own transform, if there is one, on an image as training sees it.
+
+    Raises: ValueError where it cannot be imported; DataError where it fails, or returns what cannot be trained on.
+    """
+    if data.transform is None:
+        return
+    first = _TrainingImages(dataset, replace(data, cache=False), seed, mixed=0)[0, 0]
+    if isinstance(first, DataError):
+        raise first
 
 
 class _EvaluationImages(TorchDataset["list[Sample] | DataError"]):
@@ -106,7 +144,8 @@ def training_batches(
         [(step * batch + i, indices[i]) for i in range(rank * share, (rank + 1) * share)]
         for step, indices in enumerate(islice(order, steps))
     )
-    images, collate = _TrainingImages(dataset, data, seed), partial(_collate, canvas=canvas)
+    images = _TrainingImages(dataset, data, seed, mixed=int(data.mixed_until * steps) * batch)
+    collate = partial(_collate, canvas=canvas)
     return _raising(_loader(images, islice(keys, start_step, None), data.workers, collate, pin))
 
 

@@ -105,7 +105,9 @@ def read_mask(annotation: dict[str, Any], size: Size, file: Path, findings: Find
     leave out."""
     match annotation.get("segmentation"):
         case None | []:
-            remedy = "give it polygons or a run-length code, or leave masks out (--data.no-masks)"
+            remedy = (
+                "give it polygons or a run-length code, or leave masks out (--data.no-masks, and no --data.copy-paste)"
+            )
             findings.errors.append(at(annotation, file, "it has no segmentation", remedy))
         case list(polygons):
             return _read_polygons(polygons, size, annotation, file, findings)

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional
 from cvzoo.data.charts import Charts, charts_of, flip_surface, scale_surface, shift_surface
 from cvzoo.data.config import Data
 from cvzoo.ops.boxes import flip_boxes
-from cvzoo.ops.masks import crop_mask, flip_mask, pad_mask, scale_mask
+from cvzoo.ops.masks import crop_mask, flip_mask, pad_mask, scale_mask, upend_mask
 from cvzoo.structures import IGNORE, Mask, Sample, Size, Surface, Target
 
 CROPS = 10
@@ -83,6 +83,24 @@ def flip(sample: Sample, charts: Charts | None = None) -> Sample:
         flip_of,
     )
     return _changed(sample, sample.image.flip(-1), target)
+
+
+def upend(sample: Sample) -> Sample:
+    """Mirror up and down: y becomes H - y. Surfaces cannot be."""
+    height = sample.size[0]
+    x1, y1, x2, y2 = sample.target.boxes.unbind(1)
+    target = _moved(
+        sample.target,
+        torch.stack([x1, height - y2, x2, height - y1], 1),
+        lambda mask: upend_mask(mask, height),
+        lambda label_map: label_map.flip(-2),
+        _immovable,
+    )
+    return _changed(sample, sample.image.flip(-2), target)
+
+
+def _immovable(surface: Surface) -> Surface:
+    raise AssertionError("the settings refuse surfaces")
 
 
 def crop(sample: Sample, top: int, left: int, size: Size) -> Sample:

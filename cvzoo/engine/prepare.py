@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from cvzoo.data.dataset import Dataset
+from cvzoo.data.own_transform import transform_file
 from cvzoo.engine import dist
 from cvzoo.engine.log import say
-from cvzoo.files import alone_in, write_json
+from cvzoo.files import alone_in, file_digest, write_json
 from cvzoo.loading import Loaded, build_with_weights
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
@@ -91,6 +92,14 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+def _own_code(recipe: Recipe) -> dict[str, Any]:
+    """The user's code that takes part in the training, which recipe.json only names."""
+    if recipe.data.transform is None:
+        return {}
+    file = transform_file(recipe.data.transform)
+    return {"transform": {"file": str(file.resolve()), "sha256": file_digest(file)}}
+
+
 @contextmanager
 def open_run(recipe: Recipe, folder: Path, device: torch.device) -> Iterator[None]:
     """Create the run folder with recipe.json and env.json, and keep other commands from writing to it until the end.
@@ -102,7 +111,7 @@ def open_run(recipe: Recipe, folder: Path, device: torch.device) -> Iterator[Non
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(alone_in(folder))
         write_json(folder / "recipe.json", to_json(recipe))
-        write_json(folder / "env.json", environment(device))
+        write_json(folder / "env.json", environment(device) | _own_code(recipe))
 
     with ExitStack() as stack:
         dist.in_main(claim)

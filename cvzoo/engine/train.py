@@ -21,7 +21,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from cvzoo.data.build import build_datasets
 from cvzoo.data.dataset import Dataset, identity
-from cvzoo.data.loader import training_batches
+from cvzoo.data.loader import check_transform, training_batches
 from cvzoo.engine import dist
 from cvzoo.engine.evaluate import Evaluator
 from cvzoo.engine.finish import Result, finish
@@ -54,6 +54,7 @@ def train(recipe: Recipe) -> Result:
         check_batch(recipe, dist.world())
         task_of(recipe).check(recipe)
         train_set, val_set = build_datasets(recipe.data)
+        check_transform(train_set, recipe.data, recipe.run.seed)
         datasets = {"train": train_set, "val": val_set}
         recipe = replace(recipe, schedule=recipe.schedule.of_epochs(len(train_set)))
         loaded = build_model(recipe)

@@ -53,6 +53,13 @@ def flip_mask(mask: Mask, width: int) -> Mask:
     return [_mapped(polygon, (-1, 1), (width, 0)) for polygon in mask]
 
 
+def upend_mask(mask: Mask, height: int) -> Mask:
+    """Mirrored up and down in an image of that height."""
+    if isinstance(mask, dict):
+        return rle.encode(rle.decode(mask)[::-1])
+    return [_mapped(polygon, (1, -1), (0, height)) for polygon in mask]
+
+
 def scale_mask(mask: Mask, size: Size, new_size: Size) -> Mask:
     """In the pixels of the image resized from `size` to `new_size`; bitmaps by nearest neighbour."""
     if isinstance(mask, dict):

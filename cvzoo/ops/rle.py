@@ -28,6 +28,16 @@ def area(code: RLE) -> int:
     return int(_coco.area(code))
 
 
+def union(codes: Sequence[RLE]) -> RLE:
+    """The pixels of any of them; at least one code."""
+    return cast(RLE, _coco.merge(list(codes)))
+
+
+def intersection(codes: Sequence[RLE]) -> RLE:
+    """The pixels of all of them; at least one code."""
+    return cast(RLE, _coco.merge(list(codes), intersect=True))
+
+
 def from_polygons(polygons: Sequence[np.ndarray], size: Size) -> RLE:
     """The code of all polygons together, filled as COCO's rasteriser does; at least one polygon."""
     return cast(RLE, _coco.merge(_coco.frPyObjects([polygon.tolist() for polygon in polygons], *size)))

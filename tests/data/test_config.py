@@ -27,11 +27,27 @@ from cvzoo.data.config import Data
         ("workers", -1),
         ("window_scales", (0.6, 1.3)),
         ("window_side", 8),
+        ("rotation", (10.0, -10.0)),
+        ("rotation", (-270.0, 0.0)),
+        ("zoom", (1.5, 0.5)),
+        ("shear", 45.0),
+        ("mosaic", 1.1),
+        ("transform", "my.py"),
+        ("transform", ":augment"),
     ],
 )
 def test_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"data.{field.replace('_', '-')}"):
         Data(**{field: value})
+
+
+def test_label_maps_and_surfaces_refuse_what_cannot_move_them() -> None:
+    with pytest.raises(ValueError, match=r"data\.mixup, data\.copy-paste blend or paste objects, .*; leave them out"):
+        Data(source="label_maps", mixup=0.5, copy_paste=0.5, mosaic=0.5, rotation=(-10, 10))
+    with pytest.raises(ValueError, match=r"data\.rotation cannot move the surfaces of dense pose; leave it out"):
+        Data(surfaces=True, rotation=(-10, 10), zoom=(0.5, 2), shift=0.1, mosaic=0.5, mixup=0.5)
+    with pytest.raises(ValueError, match=r"data\.vertical-flip, data\.shear, data\.copy-paste cannot move"):
+        Data(surfaces=True, vertical_flip=0.5, shear=3, copy_paste=0.1)
 
 
 def test_all_at_once() -> None:
