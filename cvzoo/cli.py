@@ -11,13 +11,14 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from importlib import metadata
 from typing import Any
 
 import tyro
 
 import cvzoo
+from cvzoo.commands import habits
 from cvzoo.commands.data import data
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
 from cvzoo.commands.zoo import doctor, list_rows, report, table
@@ -96,6 +97,7 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     recipe, arguments = _on_body(recipe, arguments)
     resolved = kind[type(recipe.model)]
     default: Any = recipe if kind is Recipe else kind(recipe=recipe)
+    habits.check(command, arguments[1:], _undotted(default) | _undotted(recipe))
     expanded = [
         SHORTHANDS.get(name, name) + equals + value
         for name, equals, value in (argument.partition("=") for argument in arguments[1:])
@@ -118,6 +120,12 @@ def _on_body(recipe: Recipe, arguments: list[str]) -> tuple[Recipe, list[str]]:
             rest = arguments[:place] + arguments[place + 1 + (arguments[place] == BODY) :]
             return on_body(recipe, word.removeprefix(f"{BODY}=")), rest
     return recipe, arguments
+
+
+def _undotted(options: Any) -> set[str]:
+    """Names of options without a dot."""
+    own = {field.name for field in fields(options) if not is_dataclass(getattr(options, field.name))}
+    return {name.replace("_", "-") for name in own} | {name.removeprefix("--") for name in (*SHORTHANDS, "--help")}
 
 
 def _of_as_many_images(asked: Recipe, own: Recipe, arguments: list[str]) -> Recipe:

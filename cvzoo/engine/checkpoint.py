@@ -15,6 +15,7 @@ from cvzoo.files import atomic, file_digest
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "model.safetensors"
+BEST = "best.safetensors"
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -34,12 +35,12 @@ def load(folder: Path, device: torch.device | str) -> dict[str, Any] | None:
         raise ValueError(f"{path} is not a readable checkpoint ({error}); delete it to start afresh") from error
 
 
-def save_weights(folder: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    """Write the final weights as safetensors with `metadata`, each value as JSON; returns the file's sha256."""
+def save_weights(folder: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any], name: str = WEIGHTS) -> str:
+    """Write weights as safetensors with `metadata`, each value as JSON; returns the file's sha256."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with atomic(folder / WEIGHTS) as path:
+    with atomic(folder / name) as path:
         try:
             safetensors.torch.save_file(tensors, path, {name: json.dumps(value) for name, value in metadata.items()})
         except safetensors.SafetensorError as error:
             raise OSError(str(error)) from error
-    return file_digest(folder / WEIGHTS)
+    return file_digest(folder / name)

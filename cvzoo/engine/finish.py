@@ -13,9 +13,10 @@ import torch
 from cvzoo.data.build import build_dataset
 from cvzoo.data.dataset import Dataset, identity
 from cvzoo.engine import dist
-from cvzoo.engine.checkpoint import WEIGHTS, save_weights
+from cvzoo.engine.best import keep_best
+from cvzoo.engine.checkpoint import BEST, WEIGHTS, save_weights
 from cvzoo.engine.evaluate import evaluate
-from cvzoo.engine.log import read_metrics, say
+from cvzoo.engine.log import Log, read_metrics, say
 from cvzoo.engine.measure import machine, parameters_m, precision
 from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
 from cvzoo.engine.state import State
@@ -23,7 +24,6 @@ from cvzoo.engine.stop import whole_workers
 from cvzoo.files import file_digest, write_json
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import to_json
 from cvzoo.results.row_files import update_row
 from cvzoo.tasks import task_of
 from cvzoo.tasks.task import Evaluation, Shown
@@ -57,16 +57,22 @@ class Result:
         return [(sample.image, sample.target, evaluation.prediction(sample.image_id)) for sample in samples]
 
 
-def finish(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:
+def finish(
+    recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device, log: Log
+) -> Result:
     """Publish the weights, evaluate them and record what was learnt and what it cost. Every process calls this."""
     dist.same_buffers(state.result)
-    metadata = {"row": recipe.row, "recipe": to_json(recipe)} | state.data
-    digest = dist.in_main(lambda: save_weights(folder, state.result.state_dict(), metadata))
+    digest = dist.in_main(lambda: save_weights(folder, state.result.state_dict(), state.origin(recipe)))
     evaluated = {"val": datasets["val"]}
     if len(datasets["train"]) <= SMALL and recipe.data.limit is None:
         evaluated["train"] = datasets["train"]
     memory_gb = max(dist.gather(state.memory_gb))
     result = _evaluate(recipe, state.result, evaluated, folder, device)
+    figures = dist.gather({split: found.figures.stats for split, found in result.evaluations.items()})[0]["val"]
+    log.evaluation(state.iteration, figures)
+    keep_best(recipe, state, figures, folder)
+    if best := state.best:
+        say(f"best {best['figure']} {best['value']:.4f}, of iteration {best['iteration']}: {folder / BEST}")
     cost = _cost(recipe, state, memory_gb, device)
     result.row_file = dist.in_main(
         lambda: _record(result, device, cost=cost, weights_sha256=digest, log=read_metrics(folder))

@@ -16,6 +16,7 @@ from cvzoo.engine import dist
 from cvzoo.files import atomic
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
+from cvzoo.tasks.sections import SUMMARY, metric_title
 
 METRICS = "metrics.jsonl"
 
@@ -38,13 +39,15 @@ class Log:
 
     def __init__(self, recipe: Recipe, folder: Path, start: int) -> None:
         """Continue the run in `folder` after `start` iterations; what was logged beyond belongs to lost iterations."""
-        self.iterations = recipe.schedule.iterations
+        self.iterations, self.batch = recipe.schedule.iterations, recipe.schedule.batch
+        self._evaluated: set[int] = set()
         self._stack = ExitStack()
         self._progress = self._file = self._board = self._wandb = None
         dist.in_main(lambda: self._open(recipe, folder, start))
 
     def _open(self, recipe: Recipe, folder: Path, start: int) -> None:
         kept = [line for line in read_metrics(folder) if line["iteration"] <= start]
+        self._evaluated = {line["iteration"] for line in kept if "loss" not in line}
         with atomic(folder / METRICS) as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self._file = self._stack.enter_context((folder / METRICS).open("a"))
@@ -76,6 +79,11 @@ class Log:
         """Record one line, which has `iteration` and any other named numbers. Every process calls this."""
         dist.in_main(lambda: self._write(line))
 
+    def evaluation(self, iteration: int, figures: dict[str, float]) -> None:
+        """Record what an evaluation found, once: a finished run can be repeated. Every process calls this."""
+        line = {"iteration": iteration} | {f"val/{name}": value for name, value in figures.items()}
+        dist.in_main(lambda: None if iteration in self._evaluated else self._write(line))
+
     def _write(self, line: dict[str, Any]) -> None:
         assert self._file
         self._file.write(json.dumps(line) + "\n")
@@ -88,12 +96,15 @@ class Log:
             self._wandb.log(numbers, step=line["iteration"])
         if "loss" in line:
             self._show(line)
+        else:
+            shown = [f"{metric_title(name)} {line[key]:.3f}" for name in SUMMARY if (key := f"val/{name}") in line]
+            say(f"[{line['iteration']}/{self.iterations}] val  {'  '.join(shown)}")
 
     def _show(self, line: dict[str, Any]) -> None:
         left = timedelta(seconds=round((self.iterations - line["iteration"]) * line["seconds"]))
         text = (
-            f"loss {line['loss']:.4f}  lr {line['lr']:.3g}  {1 / line['seconds']:.2f} it/s"
-            f"  data {line['data_seconds']:.3f} s  {line['memory_gb']:.2f} GB  ETA {left}"
+            f"loss {line['loss']:.4f}  lr {line['lr']:.3g}  {self.batch / line['seconds']:.1f} img/s"
+            f"  waits for data {line['data_seconds'] / line['seconds']:.0%}  {line['memory_gb']:.2f} GB  ETA {left}"
         )
         if self._progress:
             self._progress.update(self._task, completed=line["iteration"], description=text)

@@ -26,16 +26,18 @@ def lr_factor(schedule: Schedule, iteration: int) -> float:
     Warm-up from share f over w iterations: f (1 - t/w) + t/w, as detectron2. It multiplies the policy's own factor, so
     that a milestone inside the warm-up counts. The cosine starts after the warm-up and reaches 0 as the run ends.
     `poly` is (1 - floor) (1 - t/T)^0.9 + floor, from the start (1606.00915, equation 3; the floor is mmsegmentation's).
+    Of a run that was extended, the end is that of the length it had at `iteration`.
     """
+    end = next((length for length in schedule.extended_from if iteration < length), schedule.iterations)
     warmup = schedule.warmup_iterations
     progress = iteration / warmup if iteration < warmup else 1.0
     rise = schedule.warmup_factor * (1 - progress) + progress
     if schedule.policy == "step":
         return rise * schedule.gamma ** sum(iteration >= milestone for milestone in schedule.milestones)
     if schedule.policy == "poly":
-        left = 1 - min(1.0, iteration / schedule.iterations)
+        left = 1 - min(1.0, iteration / end)
         return rise * ((1 - schedule.floor) * left**POWER + schedule.floor)
-    done = max(0, iteration - warmup) / max(1, schedule.iterations - warmup)
+    done = max(0, iteration - warmup) / max(1, end - warmup)
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 

@@ -7,18 +7,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
 from cvzoo.engine import checkpoint, dist
+from cvzoo.engine.extend import continued
 from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
 from cvzoo.engine.place import laid_out
 from cvzoo.engine.unread import Unread
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import disagreements, to_json
+from cvzoo.recipes.codec import to_json
+
+
+class Best(TypedDict):
+    """The best evaluation of a run so far."""
+
+    figure: str
+    """What it is judged by: `run.keep_best`."""
+    value: float
+    iteration: int
+    worse: int
+    """Evaluations since it."""
+    evaluated: int
+    """The iteration of the last one."""
 
 
 @dataclass
@@ -43,6 +57,8 @@ class State:
     """Of the iterations before the run was resumed: on another day, or machine, and with a warm-up of their own."""
     memory_gb: float = 0.0
     """Peak memory of this process over the training iterations."""
+    best: Best | None = None
+    """The best evaluation, where the recipe keeps its weights."""
     in_step: bool = False
     """A step has begun and not ended: this is no state to save."""
 
@@ -63,6 +79,10 @@ class State:
     def result(self) -> Model:
         """The model to evaluate and publish: the moving average where there is one."""
         return self.ema.model if self.ema else self.model
+
+    def origin(self, recipe: Recipe) -> dict[str, Any]:
+        """What published weights say of themselves."""
+        return {"row": recipe.row, "recipe": to_json(recipe)} | self.data
 
     def parameters(self) -> list[nn.Parameter]:
         """Every parameter that is trained."""
@@ -90,15 +110,15 @@ class State:
         kept = {"recipe": to_json(recipe), "data": self.data}
         dist.in_main(lambda: checkpoint.save(folder, self._tensors() | self._numbers() | kept))
 
-    def resume(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
-        """Continue from the folder's checkpoint, if there is one.
+    def resume(self, recipe: Recipe, folder: Path, device: torch.device) -> Recipe:
+        """Continue from the folder's checkpoint, if there is one; returns the recipe of the whole run, see `continued`.
 
         ValueError if it belongs to another recipe, or to other data.
         """
         saved = checkpoint.load(folder, device)
         if saved is None:
-            return
-        _check_same_recipe(to_json(recipe), saved["recipe"], folder)
+            return recipe
+        recipe = continued(recipe, saved["recipe"], saved["iteration"], folder)
         _check_same_data(self.data, saved.get("data") or self.data, folder, recipe.data.root)
         self.model.load_state_dict(saved["model"])
         for group in saved["optimiser"]["param_groups"]:
@@ -108,8 +128,9 @@ class State:
         if self.ema:
             self.ema.model.load_state_dict(saved["ema"])
         for name in self._numbers():
-            setattr(self, name, saved[name])
+            setattr(self, name, saved.get(name))  # older checkpoints have no `best`
         self.earlier, self.seconds = self.seconds, []
+        return recipe
 
     def _tensors(self) -> dict[str, Any]:
         return {
@@ -120,21 +141,8 @@ class State:
         }
 
     def _numbers(self) -> dict[str, Any]:
-        numbers = {name: getattr(self, name) for name in ("iteration", "window", "memory_gb")}
+        numbers = {name: getattr(self, name) for name in ("iteration", "window", "memory_gb", "best")}
         return numbers | {"seconds": self.seconds or self.earlier}
-
-
-def _check_same_recipe(wanted: dict[str, Any], saved: dict[str, Any], folder: Path) -> None:
-    """Compare what decides the result; `weights` do too, as where the run started from."""
-    different = disagreements(wanted, saved)
-    if wanted["weights"] != saved["weights"]:
-        different["weights"] = (wanted["weights"], saved["weights"])
-    if different:
-        fields = "; ".join(f"{name} is {now}, was {before}" for name, (now, before) in different.items())
-        raise ValueError(
-            f"{folder} holds a run of another recipe: {fields}. Repeat that run with its own values to continue it,"
-            f" choose another folder with --run.out, or delete {folder} to start afresh"
-        )
 
 
 def _check_same_data(now: dict[str, Any], saved: dict[str, Any], folder: Path, root: Path) -> None:

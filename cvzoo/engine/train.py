@@ -23,6 +23,7 @@ from cvzoo.data.build import build_datasets
 from cvzoo.data.dataset import Dataset, identity
 from cvzoo.data.loader import check_transform, training_batches
 from cvzoo.engine import dist
+from cvzoo.engine.best import check_figure, exhausted, keep_best
 from cvzoo.engine.evaluate import Evaluator
 from cvzoo.engine.finish import Result, finish
 from cvzoo.engine.log import Log, say
@@ -53,6 +54,7 @@ def train(recipe: Recipe) -> Result:
     with dist.joined(recipe.run) as device:
         check_batch(recipe, dist.world())
         task_of(recipe).check(recipe)
+        check_figure(recipe)
         train_set, val_set = build_datasets(recipe.data)
         check_transform(train_set, recipe.data, recipe.run.seed)
         datasets = {"train": train_set, "val": val_set}
@@ -64,11 +66,13 @@ def train(recipe: Recipe) -> Result:
         datasets = in_order_of_weights(loaded, datasets)
         state = State.begin(recipe, model, device, identity(datasets))
         folder = recipe.folder
-        state.resume(recipe, folder, device)
+        recipe = state.resume(recipe, folder, device)
         with open_run(recipe, folder, device):
             _introduce(recipe, state, datasets, folder, device)
-            learn(recipe, state, datasets, folder, device)
-            return finish(recipe, state, datasets, folder, device)
+            with Log(recipe, folder, state.iteration) as log:
+                if not exhausted(recipe, state):
+                    learn(recipe, state, datasets, folder, device, log)
+                return finish(recipe, state, datasets, folder, device, log)
 
 
 def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
@@ -81,8 +85,10 @@ def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folde
     say(f"{epochs:.3g} epochs of {len(datasets['train'])} images")
 
 
-def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
-    """The loop: from `state.iteration` to the schedule's end."""
+def learn(
+    recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device, log: Log
+) -> None:
+    """The loop: from `state.iteration` to the schedule's end, or to where the recipe's patience is at its own."""
     run, look_every = recipe.run, looks(recipe, device)
     model: nn.Module = state.model
     if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
@@ -93,7 +99,6 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
     with (
         whole_workers(partial(_saved, recipe, state, folder)),
         StopSignal() as stop,
-        Log(recipe, folder, state.iteration) as log,
         closing(_batches(datasets["train"], recipe, state.iteration, device)) as batches,
         closing(Evaluator(datasets["val"], recipe, device, folder)) as evaluate,
     ):
@@ -112,12 +117,17 @@ def learn(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Pa
             if due.logs:
                 log.write(state.line())
             if due.evaluates:
-                log.write({"iteration": state.iteration} | _validation(evaluate, state, device))
+                figures = _figures(evaluate, state, device)
+                log.evaluation(state.iteration, figures)
+                keep_best(recipe, state, figures, folder)
             if due.saves or stopped:
                 state.save(recipe, folder)
             if stopped:
                 say(f"stopped and saved at iteration {state.iteration}; the same command continues")
                 raise Interrupted(stop.received or signal.SIGTERM)
+            if due.evaluates and exhausted(recipe, state):
+                say(f"training ends at iteration {state.iteration}: {run.patience} evaluations found nothing better")
+                break
             state.unread.start()
             clock = time.perf_counter()
 
@@ -136,11 +146,11 @@ def _due(recipe: Recipe, iteration: int) -> Due:
     return Due(last or iteration % run.log_every == 0, last or iteration % run.checkpoint_every == 0, evaluates)
 
 
-def _validation(evaluate: Evaluator, state: State, device: torch.device) -> dict[str, float]:
-    """The figures of the weights as they are, for the log of the main process, which alone has them."""
+def _figures(evaluate: Evaluator, state: State, device: torch.device) -> dict[str, float]:
+    """Those of the weights as they are, in every process."""
     found = evaluate(state.result)
     reset_peak_memory(device)  # what an evaluation takes is no cost of training
-    return {f"val/{name}": value for name, value in found.figures.stats.items()} if found else {}
+    return dist.gather(found and found.figures.stats)[0]
 
 
 def looks(recipe: Recipe, device: torch.device) -> int:

@@ -28,6 +28,9 @@ FIELDS: dict[Kind, str] = {"box": "bbox", "mask": "segmentation"}
 AREAS = ("all", "small", "medium", "large")
 LIMITS = (1, 10, 100)
 """Detections counted per image and category: the best 1, 10 or 100 by score. AP counts 100."""
+SIZES = tuple(area[0] for area in AREAS[1:])
+NAMES = ("AP", "AP50", "AP75", *(f"AP{s}" for s in SIZES), *(f"AR{n}" for n in LIMITS), *(f"AR{s}" for s in SIZES))
+"""COCO's 12 numbers, as `CocoResult.stats` has them after the kind."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ Judged = Literal["gps", "gpsm"]
 Mode = Judged | Literal["iou"]
 """The same, or the masks' IoU alone."""
 MODES: tuple[Judged, ...] = ("gps", "gpsm")
+NAMES = tuple(f"{kind}{part}" for kind in ("AP", "AR") for part in ("", "50", "75", "m", "l"))
+"""The task's ten numbers, as `CocoResult.stats` has them after the mode."""
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e10), "medium": (32**2, 96**2), "large": (96**2, 1e10)}

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from cvzoo.structures import IGNORE
 
+NAMES = ("mIoU", "mAcc", "aAcc")
+
 
 @dataclass(frozen=True)
 class SemanticResult:

@@ -12,7 +12,7 @@ from cvzoo.recipes.recipe import Recipe
 
 WITHOUT_EFFECT = {
     *("data.root", "data.workers", "data.cache", "run.out", "run.name", "run.device"),
-    *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.wandb"),
+    *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.keep_best", "run.wandb"),
     *("weights", "weights_style"),
 }
 """Fields that change no figure of a row file. Weights do, but by their contents, not by where they lie; how they are

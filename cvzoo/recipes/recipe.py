@@ -73,6 +73,9 @@ class Schedule:
     """Policy `step`: the factor of a drop."""
     floor: Share = 0.0
     """Policy `poly`: the share of the peak learning rate that the run ends with."""
+    extended_from: tuple[Count, ...] = ()
+    """Policies `cosine` and `poly`: lengths in iterations that the run had before it was extended. Up to each of them
+    the learning rate goes as in a run of that length, from the last one on as in one of all iterations."""
     warmup_iterations: Natural = 1000
     """Iterations over which the learning rate rises linearly to its peak."""
     warmup_factor: Share = 0.001
@@ -86,6 +89,9 @@ class Schedule:
             problems.append(f"schedule.batch {self.batch} must be a multiple of schedule.accumulate {self.accumulate}")
         if not problems and list(self.milestones) != sorted(self.milestones):
             problems.append(f"schedule.milestones must rise, not {self.milestones}")
+        lengths = [*self.extended_from, self.iterations]
+        if not problems and lengths != sorted(set(lengths)):
+            problems.append(f"schedule.extended-from must rise and stay below the iterations, not {lengths}")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -104,7 +110,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where and how a run is carried out; nothing here should change what is learnt."""
+    """Where and how a run is carried out; apart from seed and patience nothing here should change what is learnt."""
 
     out: Path = Path("runs")
     """The run folder is `out/<row>`, or `out/<name>`."""
@@ -128,8 +134,21 @@ class Run:
     """Iterations between two checkpoints."""
     eval_every: Natural = 0
     """Iterations between two evaluations during training; 0 evaluates at the end only."""
+    keep_best: str = ""
+    """Keep the weights of the best evaluation by this figure (box_AP, mask_AP, mIoU ...) as best.safetensors too."""
+    patience: Natural = 0
+    """End the training after so many evaluations in a row without a better figure of `keep-best`; 0 never does."""
     wandb: bool = False
     """Log to Weights & Biases too (needs the extra `wandb`)."""
+
+    def __post_init__(self) -> None:
+        problems = recipe_problems(self, "run.")
+        if self.keep_best and not self.eval_every:
+            problems.append("run.keep-best needs evaluations during the training; set --run.eval-every")
+        if self.patience and not self.keep_best:
+            problems.append("run.patience counts from the best evaluation; say by which figure with --run.keep-best")
+        if problems:
+            raise ValueError("; ".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True)

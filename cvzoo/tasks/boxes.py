@@ -15,7 +15,7 @@ from cvzoo.data.class_names import COCO
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.files import write_json
-from cvzoo.metrics.coco import CocoResult, evaluate_boxes, evaluate_coco
+from cvzoo.metrics.coco import NAMES, CocoResult, evaluate_boxes, evaluate_coco
 from cvzoo.metrics.predictions import flat_boxes, from_coco, to_coco, write_results
 from cvzoo.nn.model import Model
 from cvzoo.ops import rle
@@ -59,6 +59,11 @@ def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
 
 
 # Evaluation
+
+
+def metrics(recipe: Recipe[Any]) -> list[str]:
+    """COCO's 12 numbers of boxes and, with `data.masks`, of masks."""
+    return [f"{kind}_{name}" for kind in ("box", "mask")[: 1 + recipe.data.masks] for name in NAMES]
 
 
 @dataclass

@@ -18,7 +18,7 @@ from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.data.smpl import MESH_FILES, missing, read_body
 from cvzoo.metrics.geometry import FlatGeometry, Geometry, MeshGeometry
-from cvzoo.metrics.gps import evaluate_gps
+from cvzoo.metrics.gps import MODES, NAMES, evaluate_gps
 from cvzoo.metrics.surface_pairs import Found
 from cvzoo.ops import rle
 from cvzoo.recipes import Recipe
@@ -54,6 +54,12 @@ def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
 
 
 # Evaluation
+
+
+def metrics(recipe: Recipe[Any]) -> list[str]:
+    """COCO's of boxes, the DensePose task's of surfaces, and the share of points whose part is right."""
+    surfaces = [f"{mode}_{name}" for mode in MODES for name in NAMES]
+    return [*boxes.metrics(recipe), *surfaces, "point_covered", "point_accuracy"]
 
 
 def views(data: Data) -> list[Data]:

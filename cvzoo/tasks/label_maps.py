@@ -21,7 +21,7 @@ from torch import Tensor
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import LabelMapImages
 from cvzoo.files import atomic
-from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
+from cvzoo.metrics.semantic import NAMES, SemanticResult, confusion, evaluate_semantic
 from cvzoo.nn.model import Model
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
@@ -59,6 +59,11 @@ def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
 
 
 # Evaluation
+
+
+def metrics(recipe: Recipe[Any]) -> list[str]:
+    """Of all pixels."""
+    return list(NAMES)
 
 
 @dataclass

@@ -118,6 +118,10 @@ class Task(Protocol):
 
     # Evaluation
 
+    def metrics(self, recipe: Recipe[Any]) -> list[str]:
+        """Names of the figures that an evaluation of the recipe finds and of which more is better."""
+        ...
+
     def views(self, data: Data) -> list[Data]:
         """Settings under which each image is looked at; none where it is looked at once, as it is."""
         ...
