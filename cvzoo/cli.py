@@ -27,7 +27,7 @@ from cvzoo.recipes import Recipe
 
 ON_WEIGHTS = ("eval", "predict")
 """Commands that mean the weights of a run where they are given its folder."""
-SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device"}
+SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device", "--freeze": "--optim.freeze"}
 BODY = "--model.backbone"
 MARKERS = (tyro.conf.AvoidSubcommands,)
 """A union in a recipe (ResNet or timm) keeps the kind its row has; another kind is another row."""
@@ -131,7 +131,11 @@ def _undotted(options: Any) -> set[str]:
 def _of_as_many_images(asked: Recipe, own: Recipe, arguments: list[str]) -> Recipe:
     """Another batch alone changes neither how many images are seen nor where the learning rate drops."""
     lengths = ("--schedule.iterations", "--schedule.milestones", "--schedule.epochs")
-    if asked.schedule.batch == own.schedule.batch or any(word.startswith(lengths) for word in arguments):
+    if (
+        asked.schedule.batch == own.schedule.batch
+        or asked.recipe
+        or any(word.startswith(lengths) for word in arguments)
+    ):
         return asked
     schedule = asked.schedule.stretched(own.schedule.batch / asked.schedule.batch)
     print(
@@ -151,7 +155,8 @@ def _help() -> str:
     return (
         f"usage: cvzoo COMMAND ...\n\nA model zoo and benchmark for detection and segmentation.\n\n{commands}\n\n"
         "ROW is a name from `cvzoo list`, or the folder of an earlier run. `cvzoo train ROW --help` shows every\n"
-        "field of that row; --precision and --device are short for --run.precision and --run.device."
+        "field of that row; --precision, --device and --freeze are short for --run.precision, --run.device and\n"
+        "--optim.freeze."
     )
 
 

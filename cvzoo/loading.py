@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, from_json
 from cvzoo.tasks import task_of
 from cvzoo.weights.backbones import load_backbone
-from cvzoo.weights.class_count import class_count
+from cvzoo.weights.carry import carried
+from cvzoo.weights.class_count import class_count, scoring
 from cvzoo.weights.download import download
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import READERS, find_file, read_weights
@@ -31,6 +32,10 @@ from cvzoo.zoo.system import Published, System
 log = logging.getLogger(__name__)
 
 
+CLASSES = ("model.num_classes", "model.class_ids")
+"""What the weights decide in any case."""
+
+
 class Loaded(NamedTuple):
     """A model and where its weights come from."""
 
@@ -42,6 +47,10 @@ class Loaded(NamedTuple):
 
     file: Path | None = None
     """The weights' file, where the user named one."""
+    kept: frozenset[str] = frozenset()
+    """Keys of the model's tensors that are the weights', whole."""
+    note: str = ""
+    """What became of the outputs of weights for other classes, in a line."""
 
     @property
     def classes(self) -> list[str] | None:
@@ -49,12 +58,13 @@ class Loaded(NamedTuple):
         return self.data.get("classes")
 
 
-def build_with_weights(recipe: Recipe[Any]) -> Loaded:
+def build_with_weights(recipe: Recipe[Any], classes: Sequence[str] | None = None) -> Loaded:
     """The recipe's model with the weights it names.
 
     `weights` is a published name or a path. The weights decide the model's options, except those in which the recipe
     differs from the row's own: what a user has set stays. Without `weights`, `backbone_weights` fill the backbone;
-    without either, all is random.
+    without either, all is random. A model that is to learn `classes` takes over all but the class outputs from weights
+    for others, and the outputs of classes of the same name; without `classes` the weights' own are asked for.
 
     Raises: WeightsError for weights that are unknown, unreadable or do not fit; for other classes than were asked for.
     """
@@ -64,11 +74,22 @@ def build_with_weights(recipe: Recipe[Any]) -> Loaded:
             load_backbone(model.backbone, recipe.model.backbone, recipe.backbone_weights)
         return Loaded(model, recipe, {})
     found = _find(recipe)
-    recipe = replace(recipe, model=_with_changes(found, recipe))
-    model = recipe.model.build()
-    load_state(model, found.state, found.source)
     own = None if recipe.weights in published_weights(recipe.row) else found.path
-    return Loaded(model, recipe, found.data, own)
+    if classes is None:
+        _check_count(found, recipe)
+    config = _with_changes(found, recipe)
+    names = found.data.get("classes")
+    if classes is None or _scores(classes, found):
+        model = config.build()
+        load_state(model, found.state, found.source)
+        unnamed = f"{found.source} names no classes; its outputs are taken for the data set's classes in their order"
+        note = "" if classes is None or names else unnamed
+        return Loaded(model, replace(recipe, model=config), found.data, own, frozenset(found.state), note)
+    model = scoring(config, len(classes)).build()
+    state, begun, note = carried(found.state, config, names, model.state_dict(), classes)
+    load_state(model, state, found.source)
+    note = f"{found.source} is of other classes: {note}"
+    return Loaded(model, replace(recipe, model=model.config), {}, own, frozenset(state) - begun, note)
 
 
 def published_weights(row: str) -> dict[str, Published]:
@@ -209,22 +230,42 @@ def _refused(recipe: Recipe[Any], source: str, what: list[str], rows: list[str])
 
 def _changes(recipe: Recipe[Any]) -> dict[str, Any]:
     """What sets the recipe's model apart from its row's own, by the option's name."""
-    own = zoo.ROWS[recipe.row].recipe() if recipe.row in zoo.ROWS else recipe
-    return {name: value for name, value in changes(recipe, own).items() if name.startswith("model.")}
+    return {name: value for name, value in changes(recipe, own_recipe(recipe)).items() if name.startswith("model.")}
 
 
-def _with_changes(found: Found, recipe: Recipe[Any]) -> Any:
-    """The weights' config with what sets the recipe's model apart from its row's own."""
-    changed = _changes(recipe)
-    asked = changed.get("model.num_classes", found.config.num_classes)
+def sets_classes(recipe: Recipe[Any]) -> bool:
+    """Whether the recipe's number of classes is another one than its row's: somebody has set it."""
+    return "model.num_classes" in _changes(recipe)
+
+
+def own_recipe(recipe: Recipe[Any]) -> Recipe[Any]:
+    """The recipe that the row has of its own; of a row that is not of the zoo, this one."""
+    return zoo.ROWS[recipe.row].recipe() if recipe.row in zoo.ROWS else recipe
+
+
+def _scores(classes: Sequence[str], found: Found) -> bool:
+    """Whether weights are for these classes, in whatever order; where no names are known, for so many."""
+    names = found.data.get("classes")
+    return class_count(found.config) == len(classes) and (names is None or sorted(names) == sorted(classes))
+
+
+def _check_count(found: Found, recipe: Recipe[Any]) -> None:
+    """WeightsError when the recipe asks for another number of classes than weights score."""
+    asked = _changes(recipe).get("model.num_classes", found.config.num_classes)
     if asked != found.config.num_classes:
         raise WeightsError(
             f"{found.source} scores {class_count(found.config)} classes, the recipe asks for {asked}. Leave out"
-            f" --model.num-classes {asked} to use the weights as they are, or train on other classes from their"
-            f" backbone alone: --weights None --backbone-weights {found.path}"
+            f" --model.num-classes {asked} to use the weights as they are; `cvzoo train` starts from weights for other"
+            " classes"
         )
+
+
+def _with_changes(found: Found, recipe: Recipe[Any]) -> Any:
+    """The weights' config, classes included, with what else sets the recipe's model apart from its row's own."""
     nested: dict[str, Any] = {}
-    for name, value in changed.items():
+    for name, value in _changes(recipe).items():
+        if name in CLASSES:
+            continue
         *parents, leaf = name.split(".")[1:]
         inner = nested
         for parent in parents:

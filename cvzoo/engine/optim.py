@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 
 import torch
@@ -41,26 +42,42 @@ def lr_factor(schedule: Schedule, iteration: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def build_optimiser(model: nn.Module, optim: Optim, lr: float) -> torch.optim.Optimizer:
-    """The optimiser of the trainable parameters, in groups: norm or not, backbone or not, each with its `peak_lr`.
+def freeze(model: Model, parts: Sequence[str], row: str) -> None:
+    """Hold these parts of a model in training fast: no gradients, and norms keep their statistics.
 
+    ValueError names the row when its model has no such part.
+    """
+    if absent := [part for part in parts if getattr(model, part, None) is None]:
+        raise ValueError(f"{row} has no {' and no '.join(absent)} to hold fast; leave that out of --freeze")
+    for part in parts:
+        model.get_submodule(part).requires_grad_(False).eval()
+
+
+def build_optimiser(model: nn.Module, optim: Optim, lr: float, kept: Collection[str] = ()) -> torch.optim.Optimizer:
+    """The optimiser of the trainable parameters, in groups of one learning rate and weight decay, with their `peak_lr`.
+
+    `kept` are the names of the parameters that come from `weights`.
     It is fused: few kernels, and no step while its attribute `found_inf`, a number on the device, is 1.
     """
     # By name, because norm layers share no base class: torch's, timm's and ours are all called ...Norm...
     norm_layers = (module for module in model.modules() if "Norm" in type(module).__name__)
     norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
     backbone = {id(parameter) for parameter in model.get_submodule("backbone").parameters()}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
+    slower = frozenset(kept) if optim.kept_lr_factor != 1 else frozenset()
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in norms, id(parameter) in backbone), []).append(parameter)
+            group = id(parameter) in norms, id(parameter) in backbone, name in slower
+            groups.setdefault(group, []).append(parameter)
     settings = [
         {
             "params": parameters,
             "weight_decay": optim.norm_weight_decay if is_norm else optim.weight_decay,
-            "peak_lr": lr * (optim.backbone_lr_factor if in_backbone else 1.0),
+            "peak_lr": lr
+            * (optim.backbone_lr_factor if in_backbone else 1.0)
+            * (optim.kept_lr_factor if is_kept else 1.0),
         }
-        for (is_norm, in_backbone), parameters in groups.items()
+        for (is_norm, in_backbone, is_kept), parameters in groups.items()
     ]
     if optim.name == "sgd":
         return torch.optim.SGD(settings, lr=lr, momentum=0.9, fused=True)

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,25 @@ from cvzoo.data.own_transform import transform_file
 from cvzoo.engine import dist
 from cvzoo.engine.log import say
 from cvzoo.files import alone_in, file_digest, write_json
-from cvzoo.loading import Loaded, build_with_weights
+from cvzoo.loading import Loaded, build_with_weights, own_recipe, sets_classes
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
+from cvzoo.recipes.finetune import finetuned
 from cvzoo.results.machine import commit, hardware, versions
-from cvzoo.weights.class_count import class_count
+from cvzoo.weights.class_count import class_count, scoring
 
 
-def build_model(recipe: Recipe) -> Loaded:
-    """The recipe's model with the weights it starts from; a published name brings its own options into the recipe."""
+def build_model(recipe: Recipe, dataset: Dataset | None = None) -> Loaded:
+    """The recipe's model with its weights, which bring their own options into the recipe.
+
+    To train on a data set it may start from weights for other classes; see `cvzoo.loading.build_with_weights`.
+    """
     torch.manual_seed(stream_seed(recipe.run.seed, 0))
-    return build_with_weights(recipe)
+    loaded = build_with_weights(recipe, None if dataset is None else dataset.classes)
+    if loaded.note:
+        say(loaded.note)
+    return loaded
 
 
 def check_batch(recipe: Recipe, world: int) -> None:
@@ -39,6 +47,23 @@ def check_batch(recipe: Recipe, world: int) -> None:
             f"schedule.batch {recipe.schedule.batch} cannot be shared by {world} processes in"
             f" {recipe.schedule.accumulate} parts each; set --schedule.batch to a multiple of {parts}"
         )
+
+
+def for_images(recipe: Recipe, count: int) -> Recipe:
+    """The recipe for so many training images: how it trains on, and for how long."""
+    if recipe.recipe == "finetune":
+        recipe = finetuned(recipe, own_recipe(recipe), count)
+    return replace(recipe, schedule=recipe.schedule.of_epochs(count))
+
+
+def with_classes(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with a model for the data set's classes. ValueError when somebody has set another number of them."""
+    count, own = len(dataset.classes), class_count(recipe.model)
+    if count == own or sets_classes(recipe):
+        check_classes(recipe, dataset)
+        return recipe
+    say(f"the model is for the {count} classes of the data set, not for the {own} of {recipe.row}")
+    return replace(recipe, model=scoring(recipe.model, count))
 
 
 def check_classes(recipe: Recipe, dataset: Dataset) -> None:

@@ -5,6 +5,7 @@ No random state is kept: weights, every step and every sample are seeded from th
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,7 +15,7 @@ from torch import nn
 
 from cvzoo.engine import checkpoint, dist
 from cvzoo.engine.extend import continued
-from cvzoo.engine.optim import EMA, build_optimiser, peak_lr
+from cvzoo.engine.optim import EMA, build_optimiser, freeze, peak_lr
 from cvzoo.engine.place import laid_out
 from cvzoo.engine.unread import Unread
 from cvzoo.nn.model import Model
@@ -63,12 +64,22 @@ class State:
     """A step has begun and not ended: this is no state to save."""
 
     @staticmethod
-    def begin(recipe: Recipe, model: Model, device: torch.device, data: dict[str, Any] | None = None) -> State:
-        """The state before the first iteration; `model` moves to the device. `data` tells the run's data sets."""
+    def begin(
+        recipe: Recipe,
+        model: Model,
+        device: torch.device,
+        data: dict[str, Any] | None = None,
+        kept: Collection[str] = (),
+    ) -> State:
+        """The state before the first iteration; `model` moves to the device.
+
+        `data` tells the run's data sets, `kept` the parameters that come from weights.
+        """
         model = laid_out(model, recipe.run, device).train()
+        freeze(model, recipe.optim.freeze, recipe.row)
         return State(
             model=model,
-            optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule)),
+            optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule), kept),
             scaler=torch.amp.GradScaler(device.type, enabled=recipe.run.precision == "fp16"),
             ema=EMA(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None,
             unread=Unread(torch.zeros((), device=device), overflows=recipe.run.precision == "fp16"),

@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Generator
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +29,7 @@ from cvzoo.engine.log import Log, say
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
 from cvzoo.engine.place import autocast, place, split
-from cvzoo.engine.prepare import build_model, check_batch, check_classes, in_order_of_weights, open_run
+from cvzoo.engine.prepare import build_model, check_batch, for_images, in_order_of_weights, open_run, with_classes
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, whole_workers
 from cvzoo.engine.unread import Step
@@ -58,13 +57,12 @@ def train(recipe: Recipe) -> Result:
         train_set, val_set = build_datasets(recipe.data)
         check_transform(train_set, recipe.data, recipe.run.seed)
         datasets = {"train": train_set, "val": val_set}
-        recipe = replace(recipe, schedule=recipe.schedule.of_epochs(len(train_set)))
-        loaded = build_model(recipe)
+        recipe = with_classes(for_images(recipe, len(train_set)), train_set)
+        loaded = build_model(recipe, train_set)
         model, recipe = loaded.model, loaded.recipe
-        check_classes(recipe, datasets["train"])
         task_of(recipe).check_model(model, recipe)
         datasets = in_order_of_weights(loaded, datasets)
-        state = State.begin(recipe, model, device, identity(datasets))
+        state = State.begin(recipe, model, device, identity(datasets), loaded.kept)
         folder = recipe.folder
         recipe = state.resume(recipe, folder, device)
         with open_run(recipe, folder, device):

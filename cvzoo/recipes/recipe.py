@@ -46,6 +46,10 @@ class Optim:
     """Weight decay of the weights and biases of norm layers."""
     backbone_lr_factor: NotNegative = 1.0
     """Learning rate of the backbone relative to the rest."""
+    kept_lr_factor: NotNegative = 1.0
+    """Learning rate of what comes from `weights` relative to the outputs that begin anew for other classes."""
+    freeze: tuple[Literal["backbone", "neck"], ...] = ()
+    """Parts that stay as they are: their weights, and the statistics of their norms."""
     clip_norm: Positive | None = None
     """Clip the gradient's 2-norm to this; None does not clip."""
     ema_decay: Fraction | None = None
@@ -163,6 +167,9 @@ class Recipe(Generic[Config]):
     """Start the backbone from these: `imagenet` (torchvision's or timm's store), a file or a folder; None is random."""
     weights: str | None = None
     """Start the whole model from these: a published name (torchvision, detectron2 ...) or a path."""
+    recipe: Literal["finetune"] | None = None
+    """`finetune`: train on from `weights` as few images need it, with a lower learning rate for what is kept, a short
+    warm-up, a cosine, and iterations by the number of images. Fields that are set stay. None: as the row says."""
     weights_style: Literal["caffe", "pytorch"] | None = None
     """How images enter a network of another toolbox, where its file does not say: `caffe` in BGR, less a mean, strides
     in the 1x1 convolutions; `pytorch` in RGB, normalised, strides in the 3x3. None: as that toolbox's first config."""

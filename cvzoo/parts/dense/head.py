@@ -28,6 +28,9 @@ class DenseOutput(NamedTuple):
 class DenseHead(nn.Module):
     """The towers and their last convolutions."""
 
+    CLASSES_FASTEST = ("cls_out",)
+    """Layers whose outputs are anchors x classes; see weights/class_count.py."""
+
     def __init__(
         self,
         channels: int,

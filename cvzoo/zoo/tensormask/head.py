@@ -41,6 +41,9 @@ class TensorMaskOutput(NamedTuple):
 class TensorMaskHead(nn.Module):
     """Three towers shared by the levels, and one layer of masks for each window of a cell."""
 
+    CLASSES_FASTEST = ("cls_out",)
+    """Layers whose outputs are windows x classes; see weights/class_count.py."""
+
     def __init__(
         self,
         channels: int,
