@@ -64,6 +64,11 @@ def _check_label_maps(data: Data, split: Split, report: Report) -> Dataset | Non
     report.errors = list(dict.fromkeys([*report.errors, *findings.errors]))  # both splits have the classes' problems
     if dataset is None:
         return None
+    try:
+        dataset = dataset.chosen(data.classes, data.rename, data.root)
+    except DataError as error:
+        report.errors = list(dict.fromkeys([*report.errors, *error.problems]))
+        return None
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
     report.summary.append(
@@ -90,7 +95,11 @@ def _check_coco(data: Data, split: Split, report: Report) -> Dataset | None:
     report.errors += findings.errors
     if index is None:
         return None
-    dataset = CocoDataset(index, [annotations for annotations, _ in files])
+    try:
+        dataset = CocoDataset(index, [annotations for annotations, _ in files]).chosen(data.classes, data.rename)
+    except DataError as error:
+        report.errors += error.problems
+        return None
     missing = {problem.file for problem in findings.errors}
     present = [i for i in range(len(dataset)) if dataset.path(i) not in missing and dataset.path(i).parent.is_dir()]
     with ThreadPoolExecutor(max(data.workers, 1)) as pool:  # decoding leaves Python's lock, so threads serve
@@ -98,7 +107,7 @@ def _check_coco(data: Data, split: Split, report: Report) -> Dataset | None:
             report.errors += problems
     report.summary.append(
         f"{data.root / split.annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
-        f"{len(index.numbers)} objects, {len(index.classes)} classes"
+        f"{int(dataset.counts.sum())} objects, {len(dataset.classes)} classes"
         + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
     return dataset
