@@ -1,4 +1,4 @@
-"""Commands on a data set: data check."""
+"""Commands on a data set: data check, data view, data convert."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from cvzoo.data.config import Data, LabelMaps, Split
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which data are meant; all commands on a data set have these."""
+    """What is meant of a folder; all commands on a data set have these."""
 
-    root: tyro.conf.Positional[Path]
-    """Folder of the data set."""
     source: Literal["coco", "label_maps"] = "coco"
     """A COCO-format JSON for each split, or label maps."""
     train: Split = Data.train
@@ -34,19 +32,40 @@ class Options:
     rename: tuple[str, ...] = ()
     """New names of classes, old=new, as --data.rename of a training."""
 
-    @property
-    def data(self) -> Data:
+    def data(self, root: Path) -> Data:
         """As a recipe has them."""
-        return Data(**vars(self))
+        return Data(root=root, keep_empty=True, **vars(self))
 
 
 Flat = Annotated[Options, tyro.conf.arg(name="")]
 
 
-def check(options: Flat) -> int:
-    """Check a data set: lists everything that is wrong, or hardly meant."""
+def check(root: tyro.conf.Positional[Path], options: Flat) -> int:
+    """Check a data set: lists everything that is wrong, or hardly meant.
+
+    Args:
+        root: folder of the data set.
+    """
     from cvzoo.data.check import check
 
-    found = check(options.data)
+    found = check(options.data(root))
     print(found)
     return 2 if found.errors else 0
+
+
+def convert(
+    root: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    options: Flat,
+    to: Literal["coco", "yolo", "voc"] = tyro.MISSING,
+) -> None:
+    """Convert a data set of objects to another format: --to coco, yolo or voc.
+
+    Args:
+        root: folder of the data set.
+        out: a new folder for the converted one.
+        to: format of the converted one.
+    """
+    from cvzoo.data.formats.writers import convert
+
+    print(*convert(options.data(root), out, to), out, sep="\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,10 @@ def choose(
     new_names = dict(entry.split("=", 1) for entry in rename)
     renamed_K = [new_names.get(name, name) for name in names_K]
     problems = [_unknown(name, names_K, "--data.rename", file) for name in new_names if name not in names_K]
-    problems += [_unknown(name, renamed_K, "--data.classes", file) for name in classes if name not in renamed_K]
+    for name in (name for name in classes if name not in renamed_K):
+        found = _unknown(name, renamed_K, "--data.classes", file)
+        meant = f"it is called {new_names[name]} now" if name in new_names else found.remedy
+        problems.append(replace(found, remedy=meant))
     problems += [
         Problem(file, f"the class {name!r} is chosen twice", "name it once in --data.classes")
         for name in dict.fromkeys(classes)

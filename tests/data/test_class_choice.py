@@ -143,6 +143,8 @@ def test_unknown_names_are_all_told_with_near_ones(folder: Folder) -> None:
     ):
         assert part in message
     assert check(folder.data(classes=("cta",))).errors
+    with pytest.raises(DataError, match=r"has no class 'cat', .* it is called tom now"):
+        build_dataset(folder.data(classes=("cat",), rename=("cat=tom",)), "val")
     with pytest.raises(DataError, match="'cat' is chosen twice"):
         build_dataset(folder.data(classes=("cat", "cat")), "val")
 
