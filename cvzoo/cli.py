@@ -18,7 +18,7 @@ from typing import Any
 import tyro
 
 import cvzoo
-from cvzoo.commands.data import check, convert
+from cvzoo.commands.data import check, convert, view
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
@@ -140,6 +140,7 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "table": table,
     "report": report,
     "data check": check,
+    "data view": view,
     "data convert": convert,
     "doctor": doctor,
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from cvzoo.data.config import Data, LabelMaps, Split
+import cvzoo
+from cvzoo.data.config import Data, DataSet, LabelMaps, Split
+from cvzoo.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,35 @@ def check(root: tyro.conf.Positional[Path], options: Flat) -> int:
     found = check(options.data(root))
     print(found)
     return 2 if found.errors else 0
+
+
+def view(root: tyro.conf.Positional[Path], options: Flat, row: str = "", output: Path = Path("data_view.html")) -> int:
+    """Look at a data set: one page with its classes, sizes, images, and what is suspicious.
+
+    Args:
+        root: folder of the data set.
+        row: show training images as this row sees them, too.
+        output: the page to write.
+    """
+    from cvzoo.report.data_view import write_view
+
+    data = options.data(root)
+    recipe = _on(cvzoo.recipe(row), data) if row else None
+    found = write_view(data if recipe is None else replace(data, masks=recipe.data.masks), output, recipe)
+    print(found, *([output] if found.splits else []), sep="\n")
+    return 0 if found.splits else 2
+
+
+def _on(recipe: Recipe, data: Data) -> Recipe:
+    """The recipe with other data, prepared as it prepares its own. ValueError where they cannot teach its model."""
+    from cvzoo.tasks import task_of
+
+    own = {field.name: getattr(data, field.name) for field in fields(DataSet)}
+    own |= {"masks": data.masks or recipe.data.masks, "surfaces": data.surfaces or recipe.data.surfaces}
+    own |= {"charts": recipe.data.charts, "smpl": recipe.data.smpl}
+    found = replace(recipe, data=replace(recipe.data, **own))
+    task_of(found).check(found)
+    return found
 
 
 def convert(

@@ -148,6 +148,10 @@ class CocoDataset:
         """(G,) int64 labels of the objects of an image."""
         return self._index.labels(self._index.objects(self._rows[index]))
 
+    def boxes(self, index: int) -> np.ndarray:
+        """(G, 4) float32 xyxy of the objects of an image."""
+        return self._index.boxes[self._index.objects(self._rows[index])]
+
     def with_surfaces(self) -> CocoDataset:
         """The images on which at least one person has a surface, of a data set that was opened with them."""
         assert self._index.surfaces is not None
