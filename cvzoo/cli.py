@@ -19,7 +19,7 @@ import tyro
 
 import cvzoo
 from cvzoo.commands import habits
-from cvzoo.commands.data import data
+from cvzoo.commands.data import check, convert, view
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
@@ -72,7 +72,9 @@ def _reader_has_left() -> bool:
 
 
 def _run(name: str, arguments: list[str]) -> int | None:
-    if name in ("--help", "-h", "help"):
+    if name == "data" and arguments:
+        name, arguments = f"data {arguments[0]}", arguments[1:]
+    if name.removeprefix("data ") in ("--help", "-h", "help"):
         print(_help())
         return 0
     if name == "--version":
@@ -164,7 +166,9 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_rows,
     "table": table,
     "report": report,
-    "data": data,
+    "data check": check,
+    "data view": view,
+    "data convert": convert,
     "doctor": doctor,
 }
 ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {

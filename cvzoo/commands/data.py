@@ -1,40 +1,102 @@
-"""`cvzoo data`: commands on a data set."""
+"""Commands on a data set: data check, data view, data convert."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from cvzoo.data.config import Data, LabelMaps, Split
+import cvzoo
+from cvzoo.data.config import Data, DataSet, LabelMaps, Split
+from cvzoo.recipes import Recipe
 
 
-def data(
-    action: tyro.conf.Positional[Literal["check"]],
-    root: tyro.conf.Positional[Path],
-    source: Literal["coco", "label_maps"] = "coco",
-    train: Split = Data.train,
-    val: Split = Data.val,
-    masks: bool = False,
-    surfaces: bool = False,
-    label_maps: LabelMaps = Data.label_maps,
-) -> int:
-    """Check a data set of COCO's format or of label maps: `cvzoo data check DIR` lists all its problems.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is meant of a folder; all commands on a data set have these."""
+
+    source: Literal["coco", "label_maps"] = "coco"
+    """A COCO-format JSON for each split, or label maps."""
+    train: Split = Data.train
+    """The training split."""
+    val: Split = Data.val
+    """The validation split."""
+    masks: bool = False
+    """Read the objects' segmentations too."""
+    surfaces: bool = False
+    """Read the surfaces of people too."""
+    label_maps: LabelMaps = Data.label_maps
+    """What the numbers of label maps mean."""
+    classes: tuple[str, ...] = ()
+    """Only these classes, in this order, as --data.classes of a training."""
+    rename: tuple[str, ...] = ()
+    """New names of classes, old=new, as --data.rename of a training."""
+
+    def data(self, root: Path) -> Data:
+        """As a recipe has them."""
+        return Data(root=root, keep_empty=True, **vars(self))
+
+
+Flat = Annotated[Options, tyro.conf.arg(name="")]
+
+
+def check(root: tyro.conf.Positional[Path], options: Flat) -> int:
+    """Check a data set: lists everything that is wrong, or hardly meant.
 
     Args:
-        action: what to do.
         root: folder of the data set.
-        source: a COCO-format JSON for each split, or label maps.
-        train: the training split.
-        val: the validation split.
-        masks: check the objects' segmentations too.
-        surfaces: check the surfaces of people too.
-        label_maps: what the numbers of label maps mean.
     """
     from cvzoo.data.check import check
 
-    parts = {"masks": masks, "surfaces": surfaces, "label_maps": label_maps}
-    found = check(Data(source=source, root=root, train=train, val=val, **parts))
+    found = check(options.data(root))
     print(found)
     return 2 if found.errors else 0
+
+
+def view(root: tyro.conf.Positional[Path], options: Flat, row: str = "", output: Path = Path("data_view.html")) -> int:
+    """Look at a data set: one page with its classes, sizes, images, and what is suspicious.
+
+    Args:
+        root: folder of the data set.
+        row: show training images as this row sees them, too.
+        output: the page to write.
+    """
+    from cvzoo.report.data_view import write_view
+
+    data = options.data(root)
+    recipe = _on(cvzoo.recipe(row), data) if row else None
+    found = write_view(data if recipe is None else replace(data, masks=recipe.data.masks), output, recipe)
+    print(found, *([output] if found.splits else []), sep="\n")
+    return 0 if found.splits else 2
+
+
+def _on(recipe: Recipe, data: Data) -> Recipe:
+    """The recipe with other data, prepared as it prepares its own. ValueError where they cannot teach its model."""
+    from cvzoo.tasks import task_of
+
+    own = {field.name: getattr(data, field.name) for field in fields(DataSet)}
+    own |= {"masks": data.masks or recipe.data.masks, "surfaces": data.surfaces or recipe.data.surfaces}
+    own |= {"charts": recipe.data.charts, "smpl": recipe.data.smpl}
+    found = replace(recipe, data=replace(recipe.data, **own))
+    task_of(found).check(found)
+    return found
+
+
+def convert(
+    root: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    options: Flat,
+    to: Literal["coco", "yolo", "voc"] = tyro.MISSING,
+) -> None:
+    """Convert a data set of objects to another format: --to coco, yolo or voc.
+
+    Args:
+        root: folder of the data set.
+        out: a new folder for the converted one.
+        to: format of the converted one.
+    """
+    from cvzoo.data.formats.writers import convert
+
+    print(*convert(options.data(root), out, to), out, sep="\n")

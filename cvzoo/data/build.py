@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from cvzoo.data.coco import CocoDataset
-from cvzoo.data.config import Data
+from cvzoo.data.config import Data, Split
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.doubts import other_classes, same_splits
 from cvzoo.data.label_maps import LabelMapDataset
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
-    """The training and the validation split, which must agree on the categories.
+    """The training and the validation split, which must agree on the classes' names; labels are those of the training.
 
     Raises: DataError with the problems of both at once.
     """
@@ -37,7 +37,7 @@ def build_datasets(data: Data) -> tuple[Dataset, Dataset]:
         log.warning("%s", listing(same))
     if other := other_classes(train, val, data.root / data.val.annotations):
         raise DataError(other)
-    return train, val
+    return train, val if val.classes == train.classes else val.in_order(train.classes)
 
 
 def build_dataset(data: Data, split: SplitName) -> Dataset:
@@ -57,8 +57,8 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         dataset = ShapesDataset(data.shapes, name, masks=masks, surfaces=data.surfaces)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
     if split == "val" and data.limit is None:
-        return CocoDataset.open(data.root, data.val, data.masks, data.surfaces)
-    dataset = CocoDataset.open(data.root, data.train, data.reads_masks, data.surfaces)
+        return _objects(data, data.val, data.masks)
+    dataset = _objects(data, data.train, data.reads_masks)
     if data.surfaces:
         dataset = _with_surfaces(dataset, data)
     if data.limit is not None:
@@ -71,6 +71,11 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         remedy = "annotate some, or train on background alone with --data.keep-empty"
         raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
     return dataset.select(kept)
+
+
+def _objects(data: Data, split: Split, masks: bool) -> CocoDataset:
+    """A split as it is written, of the chosen classes."""
+    return CocoDataset.open(data.root, split, masks, data.surfaces).chosen(data.classes, data.rename)
 
 
 def _with_surfaces(dataset: CocoDataset, data: Data) -> CocoDataset:
@@ -90,6 +95,7 @@ def _semantic(data: Data, split: SplitName) -> LabelMapDataset | ShapesDataset:
     else:
         part = data.train if split == "train" else data.val
         dataset = LabelMapDataset.open(data.root, part, data.label_maps, data.limit)
+        dataset = dataset.chosen(data.classes, data.rename, data.root)
     if data.limit is None:
         return dataset
     if len(dataset) < data.limit:

@@ -9,10 +9,10 @@ from pathlib import Path
 from cvzoo.data.coco import CocoDataset, coco_files
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
-from cvzoo.data.dataset import Dataset
 from cvzoo.data.doubts import other_classes, same_splits
+from cvzoo.data.facts import Viewed
 from cvzoo.data.images import read_image
-from cvzoo.data.label_maps import read_split
+from cvzoo.data.label_maps import LabelMapDataset, read_split
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.structures import Size, size_of
 
@@ -27,6 +27,8 @@ class Report:
     """Objects or label maps that training skips."""
     summary: list[str] = field(default_factory=list)
     """One line per sound split, or COCO-format file: images, objects or pixels, classes."""
+    splits: dict[str, Viewed] = field(default_factory=dict)
+    """What is sound of each split that could be read."""
 
     def __str__(self) -> str:
         parts = list(self.summary)
@@ -37,8 +39,8 @@ class Report:
         return "\n".join(parts or ["nothing to check"])
 
 
-def check(data: Data) -> Report:
-    """Check both splits of a data set: the annotations or label maps, and every image by decoding it.
+def check(data: Data, decode: bool = True) -> Report:
+    """Check both splits of a data set: the annotations or label maps and, to `decode`, every image by decoding it.
 
     Segmentations are checked with `data.masks`, surfaces with `data.surfaces`.
     """
@@ -50,19 +52,29 @@ def check(data: Data) -> Report:
         report.errors.append(problem)
     else:
         check_split = _check_label_maps if data.source == "label_maps" else _check_coco
-        train, val = (check_split(data, split, report) for split in (data.train, data.val))
-        if train is not None and val is not None:
+        found = {
+            "train": check_split(data, data.train, report, decode),
+            "val": check_split(data, data.val, report, decode),
+        }
+        report.splits = {name: dataset for name, dataset in found.items() if dataset is not None}
+        if len(report.splits) == 2:
+            train, val = report.splits.values()
             report.errors += other_classes(train, val, data.root / data.val.annotations)
             report.warnings += same_splits(train, val, data.root)
     return report
 
 
-def _check_label_maps(data: Data, split: Split, report: Report) -> Dataset | None:
+def _check_label_maps(data: Data, split: Split, report: Report, decode: bool) -> LabelMapDataset | None:
     findings = Findings()
-    dataset = read_split(data.root, split, data.label_maps, findings, measure=_decoded_size)
+    dataset = read_split(data.root, split, data.label_maps, findings, measure=_decoded_size if decode else None)
     report.warnings += findings.warnings
     report.errors = list(dict.fromkeys([*report.errors, *findings.errors]))  # both splits have the classes' problems
     if dataset is None:
+        return None
+    try:
+        dataset = dataset.chosen(data.classes, data.rename, data.root)
+    except DataError as error:
+        report.errors = list(dict.fromkeys([*report.errors, *error.problems]))
         return None
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
@@ -78,7 +90,7 @@ def _decoded_size(path: Path) -> Size:
     return size_of(read_image(path))
 
 
-def _check_coco(data: Data, split: Split, report: Report) -> Dataset | None:
+def _check_coco(data: Data, split: Split, report: Report, decode: bool) -> CocoDataset | None:
     try:
         files = coco_files(data.root, split)
     except DataError as error:
@@ -90,18 +102,26 @@ def _check_coco(data: Data, split: Split, report: Report) -> Dataset | None:
     report.errors += findings.errors
     if index is None:
         return None
-    dataset = CocoDataset(index, [annotations for annotations, _ in files])
-    missing = {problem.file for problem in findings.errors}
-    present = [i for i in range(len(dataset)) if dataset.path(i) not in missing and dataset.path(i).parent.is_dir()]
-    with ThreadPoolExecutor(max(data.workers, 1)) as pool:  # decoding leaves Python's lock, so threads serve
-        for problems in pool.map(lambda i: _decode(dataset, i), present):
-            report.errors += problems
+    try:
+        dataset = CocoDataset(index, [annotations for annotations, _ in files]).chosen(data.classes, data.rename)
+    except DataError as error:
+        report.errors += error.problems
+        return None
+    if decode:
+        report.errors += _decode_all(dataset, {problem.file for problem in findings.errors}, data.workers)
     report.summary.append(
         f"{data.root / split.annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
-        f"{len(index.numbers)} objects, {len(index.classes)} classes"
+        f"{int(dataset.counts.sum())} objects, {len(dataset.classes)} classes"
         + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
     return dataset
+
+
+def _decode_all(dataset: CocoDataset, missing: set[Path], workers: int) -> list[Problem]:
+    """What is wrong with the images that are not missing."""
+    present = [i for i in range(len(dataset)) if dataset.path(i) not in missing and dataset.path(i).parent.is_dir()]
+    with ThreadPoolExecutor(max(workers, 1)) as pool:  # decoding leaves Python's lock, so threads serve
+        return [problem for problems in pool.map(lambda i: _decode(dataset, i), present) for problem in problems]
 
 
 def _decode(dataset: CocoDataset, index: int) -> list[Problem]:

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from cvzoo.data.class_choice import choose
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Split
+from cvzoo.data.doubts import lacking_classes
 from cvzoo.data.images import read_image
 from cvzoo.data.index import Index
 from cvzoo.data.problems import DataError, Findings, Problem, listing
@@ -68,7 +70,7 @@ class CocoDataset:
     @cached_property
     def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index, rows = self._index, self._rows
-        return index.image_ids[rows], index.sizes[rows], np.diff(index.offsets)[rows]
+        return index.image_ids[rows], index.sizes[rows], np.diff(index.ends)[rows]
 
     @property
     def image_ids(self) -> np.ndarray:
@@ -80,7 +82,7 @@ class CocoDataset:
 
     @property
     def counts(self) -> np.ndarray:
-        """(N,) int64 number of objects of each image, crowds left out."""
+        """(N,) int64 number of objects of each image, crowds and classes that are not chosen left out."""
         return self._columns[2]
 
     def select(self, rows: np.ndarray) -> CocoDataset:
@@ -112,6 +114,18 @@ class CocoDataset:
     def in_order(self, classes: list[str]) -> CocoDataset:
         return CocoDataset(self._index.in_order(classes), self._annotations, self._rows)
 
+    def chosen(self, classes: Sequence[str], rename: Sequence[str]) -> CocoDataset:
+        """The same images with these classes under these names only; see `choose`.
+
+        Raises: DataError, also where the annotation files differ in their classes, and nobody has chosen among them.
+        """
+        index, file = self._index, self._annotations[0]
+        names, labels = choose(index.classes, classes, rename, file)
+        of_files = [labels[list(numbers.values())] for numbers in index.numbers_of]
+        if not classes and (problems := lacking_classes(names, of_files, self._annotations)):
+            raise DataError(problems)
+        return CocoDataset(index.with_classes(names, labels), self._annotations, self._rows)
+
     def path(self, index: int) -> Path:
         """The image's file."""
         row = self._rows[index]
@@ -119,30 +133,32 @@ class CocoDataset:
 
     def target(self, index: int) -> Target:
         """The objects of an image, without decoding it."""
-        span = self._span(index)
+        objects = self._index.objects(self._rows[index])
         segments, surfaces = self._index.segments, self._index.surfaces
         size: Size = tuple(self._index.sizes[self._rows[index]].tolist())
-        numbers = range(span.start, span.stop)
+        numbers = objects.tolist()
         return Target(
-            boxes=torch.from_numpy(self._index.boxes[span].copy()),
-            labels=torch.from_numpy(self.labels(index).copy()),
+            boxes=torch.from_numpy(self._index.boxes[objects]),
+            labels=torch.from_numpy(self._index.labels(objects)),
             masks=None if segments is None else [segments.mask(number, size) for number in numbers],
             surfaces=None if surfaces is None else [surfaces[number] for number in numbers],
         )
 
     def labels(self, index: int) -> np.ndarray:
         """(G,) int64 labels of the objects of an image."""
-        return self._index.labels(self._span(index))
+        return self._index.labels(self._index.objects(self._rows[index]))
+
+    def boxes(self, index: int) -> np.ndarray:
+        """(G, 4) float32 xyxy of the objects of an image."""
+        return self._index.boxes[self._index.objects(self._rows[index])]
 
     def with_surfaces(self) -> CocoDataset:
         """The images on which at least one person has a surface, of a data set that was opened with them."""
         assert self._index.surfaces is not None
         annotated = self._index.surfaces.annotated
-        return self.select(np.array([i for i in range(len(self)) if annotated[self._span(i)].any()], np.int64))
-
-    def _span(self, index: int) -> slice:
-        row = self._rows[index]
-        return slice(int(self._index.offsets[row]), int(self._index.offsets[row + 1]))
+        return self.select(
+            np.array([i for i in range(len(self)) if annotated[self._index.objects(self._rows[i])].any()], np.int64)
+        )
 
     @property
     def ground_truth(self) -> dict[str, Any]:
@@ -156,10 +172,21 @@ class CocoDataset:
         return self._ground_truth
 
     def _read_ground_truth(self) -> dict[str, Any]:
-        contents = [json.loads(file.read_bytes()) for file in self._annotations]
-        ids = set(self.image_ids.tolist())
-        images = {image["id"]: image for content in contents for image in content["images"] if image["id"] in ids}
-        annotations = [a for content in contents for a in content["annotations"] if a["image_id"] in ids]
+        index, ids = self._index, set(self.image_ids.tolist())
+        images: dict[int, dict[str, Any]] = {}
+        annotations: list[dict[str, Any]] = []
+        for number, file in enumerate(self._annotations):
+            content, shift, id_of = json.loads(file.read_bytes()), index.shifts[number], index.ids_of(number)
+            for image in content["images"]:
+                image["id"] += shift
+            images |= {image["id"]: image for image in content["images"] if image["id"] in ids}
+            for annotation in content["annotations"]:
+                annotation["image_id"] += shift
+                annotation["category_id"] = id_of.get(annotation["category_id"])
+            annotations += [a for a in content["annotations"] if a["image_id"] in ids and a["category_id"] is not None]
+        if len(self._annotations) > 1:
+            for number, annotation in enumerate(annotations, start=1):
+                annotation["id"] = number
         if self._index.segments is None:
             for annotation in annotations:
                 annotation.pop("segmentation", None)  # unchecked, and nobody asked for it
@@ -172,7 +199,8 @@ class CocoDataset:
         for annotation in annotations:  # COCO's own files have both, other people's often do not
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        return {"images": list(images.values()), "annotations": annotations, "categories": contents[0]["categories"]}
+        categories = [{"id": i, "name": name} for i, name in sorted(zip(index.category_ids, index.classes))]
+        return {"images": list(images.values()), "annotations": annotations, "categories": categories}
 
 
 def _unpacked(index: Index, annotations: Sequence[Path], shown: np.ndarray) -> CocoDataset:

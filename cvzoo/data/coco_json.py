@@ -98,6 +98,7 @@ def read_index(
             findings.errors += own.errors
             findings.warnings += own.warnings
     if index is not None:
+        _refuse_twice(index, sources, findings)
         for number, folder in enumerate(folders):
             _check_images(index, np.flatnonzero(index.folder_of == number), folder, findings)
     return index
@@ -117,8 +118,6 @@ def _read(files: Sequence[tuple[Path, Path]], findings: Findings, masks: bool, s
     """The index of what is sound, without a look at the images."""
     read = [_read_file(file, findings, masks, surfaces) for file, _ in files]
     every = [own for own in read if own is not None]
-    for number, (file, _) in enumerate(files[: len(every)]):
-        _check_alike(every[:number], every[number], file, findings)
     return _index(every, [folder for _, folder in files]) if len(every) == len(files) else None
 
 
@@ -151,22 +150,11 @@ def _read_images(records: list[Any], file: Path, findings: Findings) -> Frames:
     return Frames(ids, [image["file_name"] for image in sound], sizes)
 
 
-def _check_alike(before: list[_File], own: _File, file: Path, findings: Findings) -> None:
-    """What is wrong with a file beside those read before it."""
-    if not before:
-        return
-    if own.categories != before[-1].categories:
-        reason = "its categories are not those of the split's other files"
-        findings.errors.append(Problem(file, reason, "give all the same categories"))
-    twice = np.intersect1d(np.concatenate([one.frames.ids for one in before]), own.frames.ids)
-    if len(twice):
-        reason = f"{len(twice)} of its image ids are another file's of the split too, {twice[0]} for one"
-        findings.errors.append(Problem(file, reason, "give every image its own id"))
-
-
 def _index(files: list[_File], folders: list[Path]) -> Index:
     """All files together, the objects sorted by image and otherwise in the order of the file."""
-    categories, objects = files[-1].categories, [file.objects for file in files]
+    categories, objects = _all_categories(files), [file.objects for file in files]
+    numbers_of = [_numbers_of(file.categories, categories) for file in files]
+    shifts = _shifts([file.frames.ids for file in files])
     counts = [len(file.frames.ids) for file in files]
     firsts = np.cumsum([0, *counts])
     rows = _together([one.rows + first for one, first in zip(objects, firsts)])
@@ -176,16 +164,65 @@ def _index(files: list[_File], folders: list[Path]) -> Index:
         classes=[categories[i] for i in sorted(categories)],
         category_ids=sorted(categories),
         folders=folders,
-        image_ids=_together([file.frames.ids for file in files]),
+        image_ids=_together([file.frames.ids + shift for file, shift in zip(files, shifts)]),
         sizes=_together([file.frames.sizes for file in files]),
         names=ragged_text([name for file in files for name in file.frames.names]),
         folder_of=np.repeat(np.arange(len(files), dtype=np.uint8), counts),
         boxes=_together([one.boxes for one in objects]),
-        numbers=_together([one.numbers for one in objects]),
+        numbers=_together([_translated(one.numbers, own) for one, own in zip(objects, numbers_of)]),
         offsets=np.searchsorted(rows, np.arange(firsts[-1] + 1)),
         segments=join(segments) if segments else None,
         surfaces=pack_surfaces(surfaces) if objects[0].surfaces is not None else None,
+        numbers_of=numbers_of,
+        shifts=shifts,
     )
+
+
+def _all_categories(files: list[_File]) -> dict[int, str]:
+    """Those of the first file, and of the others what no file before has by that name."""
+    found = dict(files[0].categories)
+    for file in files[1:]:
+        for own, name in sorted(file.categories.items()):
+            if name not in found.values():
+                found[own if own not in found else max(found) + 1] = name
+    return found
+
+
+def _numbers_of(own: dict[int, str], every: dict[int, str]) -> dict[int, int]:
+    """A file's ids, and where the category of the same name stands among all, by ascending id; of several that with
+    the same id."""
+    ids = sorted(every)
+    by_name = {every[i]: i for i in reversed(ids)}
+    return {i: ids.index(i if every.get(i) == name else by_name[name]) for i, name in sorted(own.items())}
+
+
+def _translated(numbers: np.ndarray, numbers_of: dict[int, int]) -> np.ndarray:
+    """The numbers of categories in a file as those among all."""
+    return np.array(list(numbers_of.values()), np.int64)[numbers]
+
+
+def _shifts(ids: Sequence[np.ndarray]) -> list[int]:
+    """What to add to the image ids of each file so that no two files have one: exports count from 1."""
+    shifts = [0]
+    taken = ids[0]
+    for own in ids[1:]:
+        clash = len(np.intersect1d(taken, own)) > 0
+        shifts.append(int(taken.max()) + 1 - int(own.min()) if clash else 0)
+        taken = np.concatenate([taken, own + shifts[-1]])
+    return shifts
+
+
+def _refuse_twice(index: Index, files: Sequence[Path], findings: Findings) -> None:
+    """No image may be in two files: in each the objects of the other would be background."""
+    if len(set(index.folders)) == len(files):
+        return
+    first_of: dict[Path, int] = {}
+    for row, name in enumerate(texts(index.names)):
+        number = int(index.folder_of[row])
+        path = index.folders[number] / name
+        if (first := first_of.setdefault(path, number)) != number:
+            reason = f"the image {path} is of {files[first]}, too"
+            findings.errors.append(Problem(files[number], reason, "put all its annotations into one file"))
 
 
 def _together(parts: list[np.ndarray]) -> np.ndarray:

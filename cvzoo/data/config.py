@@ -74,6 +74,11 @@ class DataSet:
     """Settings of the drawn images; used by source `shapes` only."""
     label_maps: LabelMaps = LabelMaps()
     """What the numbers of label maps mean; used by source `label_maps` only."""
+    classes: tuple[str, ...] = ()
+    """Learn and evaluate only these classes, by their names after `data.rename`; their labels are in this order. None
+    takes all, in the order of the data. Objects of other classes are left out, pixels of other classes ignored."""
+    rename: tuple[str, ...] = ()
+    """New names of classes, each `old=new`. Classes that come to have one name become one class."""
     limit: Count | None = None
     """Train and evaluate on this many training images, of objects those with 2 to 12 boxes (a check that a model can
     learn at all)."""
@@ -96,6 +101,13 @@ class DataSet:
             problems.append("data.surfaces: geometric shapes have none; draw people with data.shapes.figures")
         if self.source == "shapes" and self.surfaces and self.charts != "flat":
             problems.append("data.charts of drawn figures must be flat")
+        if self.source == "shapes" and (self.classes or self.rename):
+            problems.append("data.classes and data.rename: drawn images have fixed classes; leave both out")
+        problems += [
+            f"data.rename: {entry!r} is not of the form old=new"
+            for entry in self.rename
+            if not all(entry.partition("="))
+        ]
         return problems
 
     @property

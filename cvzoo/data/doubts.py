@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +67,38 @@ def doubts(totals: Totals, names: Collection[str], file: Path) -> list[Problem]:
     return found
 
 
+def lacking_classes(names: Sequence[str], labels: Sequence[np.ndarray], files: Sequence[Path]) -> list[Problem]:
+    """Annotation files of a split that do not know all of its classes: their images might show them all the same.
+
+    Args:
+        labels: of each file the labels of its classes, positions in `names`.
+    """
+    found = []
+    for file, known in zip(files, labels):
+        lacking = [name for label, name in enumerate(names) if label not in known]
+        if lacking:
+            reason = f"its categories lack {_some(lacking)}, which the split's other files have"
+            remedy = "rename those that mean the same (--data.rename old=new), or choose classes with --data.classes"
+            found.append(Problem(file, reason, remedy))
+    return found
+
+
 def other_classes(train: Dataset, val: Dataset, file: Path) -> list[Problem]:
-    """Splits whose labels would not mean the same."""
-    if (train.category_ids, train.classes) == (val.category_ids, val.classes):
+    """Splits whose classes do not have the same names; their ids and order may differ."""
+    alike = sorted(train.classes) == sorted(val.classes)
+    if train.classes == val.classes or (alike and len(set(val.classes)) == len(val.classes)):
         return []
-    here, there = (dict(zip(dataset.category_ids, dataset.classes)) for dataset in (val, train))
-    differ = [
-        f"{i} {here.get(i, '-')} / {there.get(i, '-')}" for i in sorted({*here, *there}) if here.get(i) != there.get(i)
-    ]
-    shown = ", ".join(differ[:5]) + (" ..." if len(differ) > 5 else "")
-    reason = f"its categories are not those of the training split (here / there: {shown or 'in another order'})"
-    return [Problem(file, reason, "give both files the same categories, or labels would change their meaning")]
+    here, there = set(val.classes), set(train.classes)
+    differ = [f"{name} / -" for name in val.classes if name not in there]
+    differ += [f"- / {name}" for name in train.classes if name not in here]
+    shown = _some(differ) or "one is there several times"
+    reason = f"its categories are not those of the training split (here / there: {shown})"
+    remedy = "give both the same (--data.rename old=new), or choose those that both have with --data.classes"
+    return [Problem(file, reason, remedy)]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def same_splits(train: Dataset, val: Dataset, file: Path) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from cvzoo.data.annotation_cache import Stored, stored
 from cvzoo.data.dataset import digest_of
 from cvzoo.data.problems import DataError, Problem
-from cvzoo.data.ragged import Ragged, text, texts
+from cvzoo.data.ragged import Ragged, edges_of, text, texts
 from cvzoo.data.segments import Segments
 from cvzoo.data.surfaces import Surfaces
 
@@ -50,26 +50,64 @@ class Index:
     surfaces: Surfaces | None = None
     """G surfaces, where they were asked for."""
     order: np.ndarray | None = None
-    """(K,) int64 label of each category, where it is not its number."""
+    """(K,) int64 label of each category, where it is not its number; -1 where its objects are left out."""
     file: Path | None = None
     """From which the arrays are mapped."""
     noted_digest: str | None = None
     """Where the digest is known."""
+    numbers_of: list[dict[int, int]] = field(default_factory=list)
+    """Of each annotation file: the number of each of its category ids."""
+    shifts: list[int] = field(default_factory=list)
+    """Of each annotation file: what was added to its image ids, so that no two are alike."""
 
     def file_name(self, row: int) -> str:
         """Of an image, relative to its folder."""
         return text(self.names[row])
 
-    def labels(self, span: slice) -> np.ndarray:
-        """Int64 labels of these objects, positions in `classes`."""
-        return self.numbers[span] if self.order is None else self.order[self.numbers[span]]
+    def labels(self, objects: slice | np.ndarray) -> np.ndarray:
+        """Int64 labels of these objects, positions in `classes`; -1 of those that are left out."""
+        return self.numbers[objects] if self.order is None else self.order[self.numbers[objects]]
+
+    def objects(self, row: int) -> np.ndarray:
+        """Int64 numbers of an image's objects, without those that are left out."""
+        objects = np.arange(self.offsets[row], self.offsets[row + 1])
+        return objects if self._complete else objects[self.labels(objects) >= 0]
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """(N + 1,) int64: `offsets`, were there no objects but those that are not left out."""
+        if self._complete:
+            return self.offsets
+        return edges_of(self.labels(slice(None)) >= 0)[self.offsets]
+
+    @property
+    def _complete(self) -> bool:
+        return self.order is None or bool((self.order >= 0).all())
+
+    def with_classes(self, classes: list[str], labels_K: np.ndarray) -> Index:
+        """The same with other classes: `labels_K` is the new label of each class, -1 where its objects are left out.
+
+        Of classes that become one the id of that with its name stays, or the lowest.
+        """
+        if classes == self.classes and (labels_K == np.arange(len(classes))).all():
+            return self
+        order = labels_K if self.order is None else np.append(labels_K, -1)[self.order]
+        former = list(zip(labels_K.tolist(), self.classes, self.category_ids))
+        ids = [
+            min((former_name != name, own) for label, former_name, own in former if label == new)[1]
+            for new, name in enumerate(classes)
+        ]
+        return replace(self, classes=classes, category_ids=ids, order=order, noted_digest=None)
+
+    def ids_of(self, file: int) -> dict[int, int]:
+        """The category ids of an annotation file, and what each is here, without those that are left out."""
+        order = range(len(self.category_ids)) if self.order is None else self.order.tolist()
+        found = {own: order[number] for own, number in self.numbers_of[file].items()}
+        return {own: self.category_ids[label] for own, label in found.items() if label >= 0}
 
     def in_order(self, classes: list[str]) -> Index:
         """The same with the classes in another order."""
-        before = [self.classes.index(name) for name in classes]
-        order = np.argsort(before) if self.order is None else np.argsort(before)[self.order]
-        ids = [self.category_ids[label] for label in before]
-        return replace(self, classes=classes, category_ids=ids, order=order, noted_digest=None)
+        return self.with_classes(classes, np.argsort([self.classes.index(name) for name in classes]))
 
     @cached_property
     def digest(self) -> str:
@@ -77,7 +115,9 @@ class Index:
         if self.noted_digest is not None:
             return self.noted_digest
         names = [self.classes, self.category_ids, texts(self.names)]
-        return digest_of(names, self.image_ids, self.sizes, self.boxes, self.labels(slice(None)), self.offsets)
+        labels = self.labels(slice(None))
+        boxes = self.boxes if self._complete else self.boxes[labels >= 0]
+        return digest_of(names, self.image_ids, self.sizes, boxes, labels[labels >= 0], self.ends)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name, as a file holds them."""
@@ -93,10 +133,12 @@ class Index:
 
     def notes(self) -> dict[str, Any]:
         """What else a file holds."""
-        return {"classes": self.classes, "category_ids": self.category_ids, "digest": self.digest}
+        numbers = [list(own.items()) for own in self.numbers_of]
+        known = {"classes": self.classes, "category_ids": self.category_ids, "digest": self.digest}
+        return known | {"numbers_of": numbers, "shifts": self.shifts}
 
     def __getstate__(self) -> dict[str, Any]:
-        mapped = () if self.file is None else (*PLAIN, "names", "segments", "surfaces")
+        mapped = ("ends",) if self.file is None else (*PLAIN, "names", "segments", "surfaces", "ends")
         return {name: value for name, value in vars(self).items() if name not in mapped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -111,8 +153,9 @@ class Index:
 def index_of(found: Stored, folders: list[Path]) -> Index:
     """An index whose arrays lie in a file, of images in these folders."""
     notes = found.notes
-    ids, digest = notes["category_ids"], notes["digest"]
-    return Index(notes["classes"], ids, folders, **_mapped(found.arrays), file=found.file, noted_digest=digest)
+    fields = {name: notes[name] for name in ("classes", "category_ids", "shifts")}
+    fields |= {"numbers_of": [dict(pairs) for pairs in notes["numbers_of"]], "noted_digest": notes["digest"]}
+    return Index(**fields, folders=folders, **_mapped(found.arrays), file=found.file)
 
 
 def _mapped(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

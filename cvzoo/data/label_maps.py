@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cvzoo.data.class_choice import choose
 from cvzoo.data.config import LabelMaps, Split
 from cvzoo.data.dataset import digest_of
 from cvzoo.data.images import read_image, read_numbers
@@ -87,10 +88,24 @@ class LabelMapDataset:
         return digest_of(self.classes, self.names, self.sizes, self.pixels)
 
     def in_order(self, classes: list[str]) -> LabelMapDataset:
-        before = np.array([self.classes.index(name) for name in classes])
-        table = self.table.copy()
-        table[self.table < len(classes)] = np.argsort(before).astype(np.uint8)[self.table[self.table < len(classes)]]
-        return replace(self, classes=classes, pixels=self.pixels[:, before], table=table)
+        return self._with_classes(classes, np.argsort([self.classes.index(name) for name in classes]))
+
+    def chosen(self, classes: Sequence[str], rename: Sequence[str], root: Path) -> LabelMapDataset:
+        """The same images with these classes under these names only; other pixels are ignored. See `choose`.
+
+        Raises: DataError.
+        """
+        return self._with_classes(*choose(self.classes, classes, rename, root))
+
+    def _with_classes(self, classes: list[str], labels_K: np.ndarray) -> LabelMapDataset:
+        """`labels_K` is the new label of each class, -1 where its pixels are ignored."""
+        meaning = np.full(IGNORE + 1, IGNORE, np.uint8)
+        meaning[: len(labels_K)] = np.where(labels_K < 0, IGNORE, labels_K)
+        pixels = np.zeros((len(self.pixels), len(classes)), np.int64)
+        for label, of_class in zip(labels_K.tolist(), self.pixels.T):
+            if label >= 0:
+                pixels[:, label] += of_class
+        return replace(self, classes=classes, pixels=pixels, table=meaning[self.table])
 
     @property
     def names(self) -> list[str]:
