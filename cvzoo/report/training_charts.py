@@ -35,13 +35,14 @@ def training_charts(log: Log, metrics: Metrics) -> Iterator[tuple[str, str]]:
 
 
 def _evaluations(log: Log, metrics: Metrics) -> dict[str, dict[int, float]]:
-    """By figure, in the order of `SUMMARY`, iterations and values; only figures that were measured before the end."""
+    """By figure, in the order of `SUMMARY`, iterations and values; only those that were measured more than once."""
     last = {log[-1]["iteration"]: metrics["val"]["stats"]} if "val" in metrics else {}
     found: dict[str, dict[int, float]] = {}
     for name in SUMMARY:
         curve = {line["iteration"]: line[VALIDATION + name] for line in log if VALIDATION + name in line}
-        if curve:
-            found[name] = curve | {iteration: stats[name] for iteration, stats in last.items() if name in stats}
+        curve |= {iteration: stats[name] for iteration, stats in last.items() if name in stats}
+        if len(curve) > 1:
+            found[name] = curve
     return found
 
 

@@ -12,7 +12,7 @@ from cvzoo.recipes import Recipe
 from cvzoo.structures import Target
 from cvzoo.tasks import task_of
 from cvzoo.tasks.draw_boxes import scaled
-from cvzoo.tasks.study import data_uri
+from cvzoo.tasks.task import data_uri
 
 SAMPLES = 12
 LONG_SIDE = 360

@@ -32,9 +32,9 @@ from cvzoo.tasks.study import (
     Mark,
     Panel,
     Table,
-    data_uri,
     mix_ups,
 )
+from cvzoo.tasks.task import data_uri
 
 CURVES = 80
 """So many classes, those with the most objects, have curves of their own."""

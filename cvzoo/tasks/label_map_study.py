@@ -12,7 +12,8 @@ from cvzoo.metrics.semantic import SemanticResult
 from cvzoo.structures import IGNORE, Sample, Segmentation
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_label_maps import draw_labels, occurring
-from cvzoo.tasks.study import DRAWN_SIDE, IMAGES, Cell, Drawn, Gallery, Panel, Study, Table, data_uri, mix_ups, spread
+from cvzoo.tasks.study import DRAWN_SIDE, IMAGES, Cell, Drawn, Gallery, Panel, Study, Table, mix_ups, spread
+from cvzoo.tasks.task import data_uri
 
 
 def label_map_study(

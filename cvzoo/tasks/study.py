@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 IMAGES = 48
 """Images that a report shows, the worst of them first: some 5 MB."""
@@ -147,13 +144,6 @@ def marks_json(gallery: Gallery) -> list[dict[str, Any]]:
 def _mark_json(mark: Mark) -> dict[str, Any]:
     plain = {"box": [round(value, 4) for value in mark.box], "name": mark.name, "kind": mark.kind}
     return plain | {"score": round(mark.score, 4)} | ({"outline": mark.outline} if mark.outline else {})
-
-
-def data_uri(image: Image.Image) -> str:
-    """The image as a JPEG inside an address."""
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 def spread(length: int, count: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -164,3 +166,10 @@ def no_look(show: Show, recipe: Recipe[Any]) -> ValueError:
     return ValueError(
         f"{recipe.row} has no {absent}, which --show {show} asks for; leave that out, or choose a row of {having}"
     )
+
+
+def data_uri(image: Image.Image) -> str:
+    """The image as a JPEG inside an address."""
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
