@@ -121,19 +121,13 @@ def predict(options: Predict) -> None:
 
 def _conclude(result: Result) -> None:
     """Print the table line of a finished run and write its report, in the main process."""
+    from cvzoo.report.run_report import write_report
+
     if result.row_file is None:
         return
     print(_line(RowFile(**json.loads(result.row_file.read_text()))))
     print(result.row_file)
-    print(run_report(result))
-
-
-def run_report(result: Result) -> Path:
-    from cvzoo.report.run_report import write_report
-    from cvzoo.tasks import task_of
-
-    classes = result.datasets["val"].classes
-    return write_report(result.folder, task_of(result.recipe), result.shown(), classes)
+    print(write_report(result))
 
 
 def _line(file: RowFile) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import tyro
 
 import cvzoo
-from cvzoo.commands.rows import run_report
 
 
 # plain strings: for `str | None` tyro imports a type checker, which takes a fifth of the time
@@ -47,8 +46,9 @@ def report(run: tyro.conf.Positional[Path]) -> None:
         run: the run folder.
     """
     from cvzoo.engine.finish import read_run
+    from cvzoo.report.run_report import write_report
 
-    print(run_report(read_run(run, cvzoo.recipe(str(run / "recipe.json")))))
+    print(write_report(read_run(run, cvzoo.recipe(str(run / "recipe.json")))))
 
 
 def doctor() -> None:

@@ -26,7 +26,7 @@ from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.results.row_files import update_row
 from cvzoo.tasks import task_of
-from cvzoo.tasks.task import Evaluation, Shown
+from cvzoo.tasks.task import Evaluation
 
 SMALL = 1000
 """Training splits of at most this many images are evaluated too, to tell learning from generalising."""
@@ -48,13 +48,8 @@ class Result:
     """By split; in the main process only."""
     row_file: Path | None = None
     """In the main process only."""
-
-    def shown(self, count: int = 12) -> list[Shown]:
-        """Validation images evenly spread over the split, with their truth and the answer to them."""
-        dataset, evaluation = self.datasets["val"], self.evaluations["val"]
-        positions = sorted({len(dataset) * i // count for i in range(count)})
-        samples = [dataset[position] for position in positions]
-        return [(sample.image, sample.target, evaluation.prediction(sample.image_id)) for sample in samples]
+    absent: str = ""
+    """Of a result that was read: why there are no data sets and evaluations."""
 
 
 def finish(
@@ -118,12 +113,18 @@ def with_weights(recipe: Recipe) -> Recipe:
 
 
 def read_run(folder: Path, recipe: Recipe) -> Result:
-    """The result of a finished run, from its folder. ValueError when it has not been evaluated."""
+    """The result of a finished run, from its folder; of its figures alone where its data or predictions are gone.
+
+    Raises: ValueError when it has not been evaluated.
+    """
     if not (folder / "metrics.json").exists():
         raise ValueError(f"{folder} has no metrics.json; finish the run with `cvzoo train {folder}/recipe.json`")
-    val = build_dataset(recipe.data, "val")
     figures = json.loads((folder / "metrics.json").read_text())["val"]
-    return Result(folder, recipe, {"val": val}, {"val": task_of(recipe).read(folder, "val", val, figures)})
+    try:
+        val = build_dataset(recipe.data, "val")
+        return Result(folder, recipe, {"val": val}, {"val": task_of(recipe).read(folder, "val", val, figures)})
+    except (ValueError, OSError) as error:
+        return Result(folder, recipe, {}, {}, absent=str(error))
 
 
 def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> Result:

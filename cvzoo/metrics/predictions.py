@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cvzoo.files import atomic
 from cvzoo.ops.masks import mask_json
-from cvzoo.structures import RLE, Prediction
+from cvzoo.structures import RLE, Mask, Prediction
 
 
 def to_coco(
@@ -86,8 +86,10 @@ def write_results(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 def from_coco(
     detections: Sequence[dict[str, Any]], image_ids: Sequence[int], category_ids: Sequence[int]
 ) -> dict[int, Prediction]:
-    """The inverse of `to_coco`: the prediction of every image, by its id."""
+    """The inverse of `to_coco`: the prediction of every image, by its id. ValueError for other images."""
     found: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in image_ids}
+    if unknown := {detection["image_id"] for detection in detections} - found.keys():
+        raise ValueError(f"there are predictions of {len(unknown)} images that the data do not have")
     for detection in detections:
         found[detection["image_id"]].append(detection)
     labels = {category_id: label for label, category_id in enumerate(category_ids)}
@@ -105,8 +107,16 @@ def from_coco(
     }
 
 
-def _rle(segmentation: dict[str, Any]) -> RLE:
+def _rle(segmentation: Mapping[str, Any]) -> RLE:
     return {"size": segmentation["size"], "counts": segmentation["counts"].encode()}
+
+
+def mask_of(annotation: Mapping[str, Any]) -> Mask | None:
+    """The `segmentation` of an annotation or a result; None where there is none. The inverse of `mask_json`."""
+    found = annotation.get("segmentation")
+    if not found:
+        return None
+    return _rle(found) if isinstance(found, Mapping) else [np.array(polygon, np.float64) for polygon in found]
 
 
 def surface_json(surface_3HW: Tensor) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,21 @@ def evaluate_semantic(counts_KK: Tensor, class_names: Sequence[str]) -> Semantic
         per_class={name: _known(value) for name, value in zip(class_names, iou, strict=True)},
         confusion=counts_KK.tolist(),
     )
+
+
+def mean_iou(places: np.ndarray, counts: np.ndarray, classes: int) -> float:
+    """The mean IoU of the classes that occur in one image, truth or prediction; 1 where no pixel counts.
+
+    Args:
+        places: of the (K, K) matrix that is 0 elsewhere, row by row ...
+        counts: ... and the pixels counted there.
+        classes: K.
+    """
+    truth, predicted = np.divmod(places, classes)
+    both = np.bincount(np.append(truth, predicted), np.append(counts, counts), classes)
+    hits = np.bincount(truth[truth == predicted], counts[truth == predicted], classes)
+    iou = hits[both > 0] / (both - hits)[both > 0]
+    return float(iou.mean()) if len(iou) else 1.0
 
 
 def _known(value: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,45 +11,84 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cvzoo.engine.finish import Result
+from cvzoo.engine.log import METRICS, read_metrics
 from cvzoo.files import atomic
-from cvzoo.report.training_charts import Log, loss_chart, lr_chart
-from cvzoo.tasks.task import Shown, Task
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import changes, decisive, to_json
+from cvzoo.report.training_charts import Log, training_charts
+from cvzoo.report.training_samples import training_samples
+from cvzoo.tasks import task_of
+from cvzoo.tasks.study import Cell, Gallery, Study, marks_json
+from cvzoo.zoo import ROWS
+
+NOTHING = Study([], [], Gallery(note="", legend=[], images=[]))
 
 
-def write_report(run: Path, task: Task, shown: Sequence[Shown], classes: Sequence[str]) -> Path:
-    """Write `run/report.html` from what lies in the run folder, and return its path.
+def write_report(result: Result) -> Path:
+    """Write report.html into the run folder, and return its path.
 
-    Uses recipe.json, env.json, metrics.json and, where there was training, metrics.jsonl.
-
-    Args:
-        run: the run folder.
-        task: what answers the run's model gives.
-        shown: images with their truth and answers.
-        classes: name of each label.
+    Uses recipe.json, env.json, metrics.json and, where there was training, metrics.jsonl; and the data and predictions
+    of the validation split. Where these are gone, the page says so and shows the rest.
     """
-    path = run / "metrics.jsonl"
-    log = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    recipe, metrics = _load(run / "recipe.json"), _load(run / "metrics.json")
-    templates = Environment(
-        loader=PackageLoader("cvzoo", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    text = templates.get_template("run_report.html").render(
-        row=recipe["row"],
+    run, task = result.folder, task_of(result.recipe)
+    log, metrics = read_metrics(run), _load(run / "metrics.json")
+    notes = [f"Images and all that needs them are left out: {result.absent}"] if result.absent else []
+    study = task.study(result.evaluations["val"], result.datasets["val"]) if "val" in result.evaluations else NOTHING
+    text = _template().render(
+        row=result.recipe.row,
         headline=[*task.headline(metrics), *_progress(log)],
         results=task.results(metrics),
-        charts=[(title, Markup(chart)) for title, chart in (*_training_charts(log), *task.charts(metrics))],
-        gallery=task.gallery(shown, classes),
-        cost=_cost(log, recipe),
+        training=_safe(training_charts(log, metrics)),
+        charts=_safe([*study.charts, *task.charts(metrics)]),
+        tables=study.tables,
+        gallery=study.gallery,
+        marks=marks_json(study.gallery),
+        samples=_samples(result, notes),
+        notes=notes,
+        cost=_cost(log, result.recipe),
         environment=dict(_flat(_load(run / "env.json"))),
-        recipe=dict(_flat(recipe)),
+        recipe=dict(_flat(to_json(result.recipe))),
+        differences=_differences(result.recipe),
     )
     with atomic(run / "report.html") as temporary:
         temporary.write_text(text)
     return run / "report.html"
 
 
+def _template() -> Any:
+    templates = Environment(
+        loader=PackageLoader("cvzoo", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    templates.filters |= {"shown": _shown}
+    return templates.get_template("run_report.html")
+
+
+def _safe(charts: Iterable[tuple[str, str]]) -> list[tuple[str, Markup]]:
+    """Charts whose SVG goes into the page as it is."""
+    return [(title, Markup(chart)) for title, chart in charts]
+
+
+def _shown(value: Cell) -> str:
+    """A cell of a table."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
 def _load(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
+
+
+def _samples(result: Result, notes: list[str]) -> list[str]:
+    """Training images, of a run that was trained; why there are none is added to the notes."""
+    if not (result.folder / METRICS).exists():
+        return []
+    try:
+        return training_samples(result.recipe)
+    except (ValueError, OSError) as error:
+        notes += [] if result.absent else [f"Training images are left out: {error}"]
+        return []
 
 
 def _progress(log: Log) -> list[tuple[str, str]]:
@@ -58,11 +97,16 @@ def _progress(log: Log) -> list[tuple[str, str]]:
     return [("last loss", f"{lines[-1]['loss']:.3f}"), ("iterations", str(lines[-1]["iteration"]))] if lines else []
 
 
-def _training_charts(log: Log) -> list[tuple[str, str]]:
-    return [("Losses", loss_chart(log)), ("Learning rate", lr_chart(log))] if log else []
+def _differences(recipe: Recipe) -> list[tuple[str, Any, Any]] | None:
+    """Field, value and that of the row's own recipe, where they differ; None for a row that is not of the zoo."""
+    if recipe.row not in ROWS:
+        return None
+    own = ROWS[recipe.row].recipe()
+    before = decisive(to_json(own))
+    return [(name, _plain(value), _plain(before.get(name))) for name, value in changes(recipe, own).items()]
 
 
-def _cost(log: Log, recipe: Mapping[str, Any]) -> dict[str, str]:
+def _cost(log: Log, recipe: Recipe) -> dict[str, str]:
     """What training took, from its log."""
     lines = [line for line in log if "seconds" in line]
     if not lines:
@@ -71,7 +115,7 @@ def _cost(log: Log, recipe: Mapping[str, Any]) -> dict[str, str]:
     seconds = median(line["seconds"] for line in lines)
     total = sum(line["seconds"] * (line["iteration"] - before) for line, before in zip(lines, [0, *_steps(lines)]))
     waiting = sum(line["data_seconds"] for line in lines) / sum(line["seconds"] for line in lines)
-    batch = recipe["schedule"]["batch"]
+    batch = recipe.schedule.batch
     return {
         "iterations": f"{iterations}, {batch} images each",
         "time of an iteration": f"{seconds:.3f} s (median)",
@@ -92,4 +136,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield prefix + name, _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 
 from cvzoo.tasks.charts import PALETTE, STYLE, axes_of, svg_of
+from cvzoo.tasks.sections import SUMMARY, metric_title
+from cvzoo.tasks.task import Metrics
 
 NOT_LOSSES = {"iteration", "lr", "seconds", "data_seconds", "memory_gb", "loss"}
 Log = Sequence[Mapping[str, Any]]
+
+
+VALIDATION = "val/"
+"""Begins the names of what an evaluation during training logs."""
+
+
+def training_charts(log: Log, metrics: Metrics) -> Iterator[tuple[str, str]]:
+    """Titles and charts of a run that was trained, and none of another.
+
+    Args:
+        log: the lines of metrics.jsonl.
+        metrics: metrics.json, which has the figures after the last iteration.
+    """
+    if not log:
+        return
+    yield "Losses", loss_chart(log)
+    if figures := _evaluations(log, metrics):
+        yield "Evaluations during training", evaluation_chart(figures)
+    yield "Learning rate", lr_chart(log)
+
+
+def _evaluations(log: Log, metrics: Metrics) -> dict[str, dict[int, float]]:
+    """By figure, in the order of `SUMMARY`, iterations and values; only those that were measured more than once."""
+    last = {log[-1]["iteration"]: metrics["val"]["stats"]} if "val" in metrics else {}
+    found: dict[str, dict[int, float]] = {}
+    for name in SUMMARY:
+        curve = {line["iteration"]: line[VALIDATION + name] for line in log if VALIDATION + name in line}
+        curve |= {iteration: stats[name] for iteration, stats in last.items() if name in stats}
+        if len(curve) > 1:
+            found[name] = curve
+    return found
+
+
+def evaluation_chart(figures: Mapping[str, Mapping[int, float]]) -> str:
+    """Figures of the validation split over iterations; the best value of the first one is marked."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(xlabel="iteration", ylabel="validation")
+        for (name, curve), colour in zip(figures.items(), PALETTE):
+            axes.plot(list(curve), list(curve.values()), "o-", markersize=3, color=colour, label=metric_title(name))
+        name, curve = next(iter(figures.items()))
+        best = max(curve, key=lambda iteration: curve[iteration])
+        label = f"best {metric_title(name)}: {curve[best]:.3f} after {best}"
+        axes.plot([best], [curve[best]], "o", markersize=8, color=PALETTE[0], fillstyle="none", label=label)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=9)
+        return svg_of(figure, "evaluations")
 
 
 def loss_chart(log: Log) -> str:

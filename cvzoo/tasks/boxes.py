@@ -22,10 +22,12 @@ from cvzoo.ops import rle
 from cvzoo.parts.heatmap.detector import HeatmapDetector
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Prediction, Target, View, size_of
+from cvzoo.tasks.box_study import BoxStudy
 from cvzoo.tasks.charts import class_chart, precision_recall_chart
 from cvzoo.tasks.draw_boxes import draw
 from cvzoo.tasks.draw_heatmaps import draw_heatmaps
-from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Show, Shown, data_uri, no_look
+from cvzoo.tasks.study import Study
+from cvzoo.tasks.task import Look, Metrics, Show, check_classes, no_look
 
 PLURALS = {"box": "boxes", "mask": "masks", "gps": "surfaces (GPS)", "gpsm": "surfaces (GPSm)"}
 SIMILARITIES = {"gps": "GPS", "gpsm": "GPSm"}
@@ -92,7 +94,8 @@ class BoxEvaluation:
 
 
 def read(folder: Path, split: str, dataset: ObjectDataset, figures: dict[str, Any]) -> BoxEvaluation:
-    """The inverse of `BoxEvaluation.write`."""
+    """The inverse of `BoxEvaluation.write`. ValueError where the data have other classes or images."""
+    check_classes(list(figures["per_class"]["box"]), dataset)
     detections = json.loads((folder / f"predictions_{split}.json").read_text())
     predictions = from_coco(detections, dataset.image_ids.tolist(), dataset.category_ids)
     return BoxEvaluation(CocoResult(**figures), predictions, dataset.category_ids)
@@ -162,31 +165,14 @@ def charts(metrics: Metrics) -> Iterator[tuple[str, str]]:
             yield f"AP of {PLURALS[kind]} by class, {split}", class_chart(found["per_class"][kind], "AP")
 
 
-def gallery(shown: Sequence[Shown], classes: Sequence[str], draw: Draw = draw) -> Gallery:
-    threshold = score_threshold(shown)
-    return Gallery(
-        note=f"Detections of score {threshold:.2f} and more: as many as there are objects in these images.",
-        legend=[],
-        images=[_drawn(image, target, found, classes, threshold, draw) for image, target, found in shown],
-    )
+def study(evaluation: BoxEvaluation, dataset: ObjectDataset) -> Study:
+    """Kinds of error, thresholds, classes, and the images with the most errors."""
+    found = BoxStudy(dataset, evaluation.predictions, evaluation.figures.per_class)
+    return Study(list(found.charts()), list(found.tables()), found.gallery())
 
 
-def score_threshold(shown: Sequence[tuple[Tensor, Target, Prediction]]) -> float:
-    """The score above which there are as many detections as objects: a weak model's images are not empty nor full."""
-    objects = sum(len(target) for _, target, _ in shown)
-    scores = sorted((score for *_, found in shown for score in found.scores.tolist()), reverse=True)
-    return scores[min(max(objects, 1), len(scores)) - 1] if scores else 0.0
-
-
-def _drawn(
-    image: Tensor, target: Target, found: Prediction, classes: Sequence[str], threshold: float, draw: Draw
-) -> Drawn:
-    return Drawn(
-        truth=data_uri(draw(image, target, classes, long_side=LONG_SIDE)),
-        found=data_uri(draw(image, found, classes, threshold, LONG_SIDE)),
-        truth_caption=f"ground truth: {len(target)} objects",
-        found_caption=f"prediction: {int((found.scores >= threshold).sum())} detections",
-    )
+def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
+    return draw(image, target, classes)
 
 
 # Predictions

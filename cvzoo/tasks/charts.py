@@ -11,8 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cvzoo.metrics.operating import THRESHOLDS_T, Operating
+from cvzoo.tasks.study import curve_id
+
 PALETTE = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#db2777", "#ca8a04", "#0891b2", "#4b5563")
 GREY = "#64748b"
+FAINT: dict[str, Any] = {"color": "#94a3b8", "alpha": 0.25, "linewidth": 1}
+"""The curve of one class among many; the page brings it to the fore when the class is chosen."""
 NUMBER_SIZE = 14
 """Points; smaller cells of a confusion matrix have no numbers."""
 STYLE: dict[Any, Any] = {
@@ -59,14 +64,61 @@ def class_chart(per_class: Mapping[str, float], measure: str) -> str:
         return svg_of(figure, "classes")
 
 
+def cost_chart(costs: Mapping[str, float]) -> str:
+    """What each kind of error costs in AP50, the first on top."""
+    names, values = list(costs)[::-1], list(costs.values())[::-1]
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(xlabel="AP50 that is won without these errors", height=2.6)
+        bars = axes.barh(names, values, color=PALETTE[1], height=0.7)
+        axes.grid(visible=False, axis="y")
+        axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=GREY, fontsize=9)
+        axes.set(xlim=(0, max(1.2 * max(values), 0.01)))
+        return svg_of(figure, "costs")
+
+
+def threshold_chart(overall: Operating, of_classes: Mapping[int, np.ndarray]) -> str:
+    """F1, precision and recall over the score from which on detections count; of single classes F1, in grey.
+
+    Args:
+        overall: of all classes together.
+        of_classes: (3, T) curves by the number of the class, as `Operating.curves_3T`.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(xlabel="score", ylabel="all classes; grey: F1 of each")
+        for number, curves_3T in of_classes.items():
+            axes.plot(THRESHOLDS_T, curves_3T[2], **FAINT, gid=curve_id("f1", number))
+        for name, curve_T, colour in zip(("precision", "recall", "F1"), overall.curves_3T, PALETTE[2::-1]):
+            axes.plot(THRESHOLDS_T, curve_T, color=colour, label=name)
+        axes.axvline(overall.threshold, color=PALETTE[0], linewidth=1, linestyle=":")
+        label = f"best F1 {overall.f1:.2f} at {overall.threshold:.2f}"
+        axes.plot([overall.threshold], [overall.f1], "o", color=PALETTE[0], label=label)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(fontsize=9)
+        return svg_of(figure, "f1")
+
+
+def class_precision_recall_chart(overall: Operating, of_classes: Mapping[int, np.ndarray]) -> str:
+    """Precision over recall, both of the detections above each score; of single classes in grey."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(xlabel="recall", ylabel="precision")
+        for number, (precision_T, recall_T, _) in of_classes.items():
+            axes.plot(recall_T, precision_T, **FAINT, gid=curve_id("pr", number))
+        precision_T, recall_T, _ = overall.curves_3T
+        axes.plot(recall_T, precision_T, color=PALETTE[0], label="all classes together")
+        axes.plot([overall.recall], [overall.precision], "o", color=PALETTE[0], label=f"best F1 {overall.f1:.2f}")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(fontsize=9)
+        return svg_of(figure, "pr-classes")
+
+
 def confusion_chart(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """The share of each class's pixels (a row) that was taken for each class (a column); a row is blank without any."""
+    """The share of each class (a row) that was taken for each class (a column); a row is blank without any."""
     pixels = np.array(counts, float)
     share = pixels / np.where(pixels.any(1), pixels.sum(1), np.nan)[:, None]
     names = range(len(classes))
     cell = 300 / len(classes)  # in points
     with mpl.rc_context(STYLE):
-        figure, axes = axes_of(xlabel="predicted, in % of the true class", ylabel="true", height=5.6)
+        figure, axes = axes_of(xlabel="predicted, in % of the row", ylabel="true", height=5.6)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="none")
         axes.set_xticks(names, classes, rotation=90, fontsize=min(9, 0.8 * cell))
         axes.set_yticks(names, classes, fontsize=min(9, 0.8 * cell))

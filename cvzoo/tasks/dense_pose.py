@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from torch import Tensor
 
 from cvzoo.data.body_parts import KAPPAS, PARTS
 from cvzoo.data.config import Data
@@ -22,12 +24,14 @@ from cvzoo.metrics.gps import MODES, NAMES, evaluate_gps
 from cvzoo.metrics.surface_pairs import Found
 from cvzoo.ops import rle
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Prediction
+from cvzoo.structures import Prediction, Sample, Target
 from cvzoo.tasks import boxes
+from cvzoo.tasks.box_study import BoxStudy
 from cvzoo.tasks.boxes import BoxEvaluation, BoxWriter, Kept, charts, check_model, kept, predict_views, read
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_surfaces import checkerboard, draw_surfaces, draw_texture, read_atlas, seen_parts
-from cvzoo.tasks.task import Gallery, Look, Metrics, Show, Shown, no_look
+from cvzoo.tasks.study import DRAWN_SIDE, Drawn, Gallery, Panel, Study
+from cvzoo.tasks.task import Look, Metrics, Show, data_uri, no_look
 
 __all__ = ["charts", "check_model", "kept", "predict_views", "read"]
 HEADLINE = ("box_AP", "gps_AP", "gps_AP50", "gps_AP75", "gpsm_AP", "point_accuracy", "point_uv_error")
@@ -132,15 +136,38 @@ def results(metrics: Metrics) -> list[tuple[str, str, dict[str, float]]]:
     return [*boxes.results(metrics), *at_points]
 
 
-def gallery(shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
-    """Parts in colours, which one legend names; lines of equal U and V in the predictions."""
-    own = boxes.gallery(shown, classes, draw_surfaces)
-    parts = sorted({number for _, *sides in shown for side in sides for number in seen_parts(side)})
-    return replace(
-        own,
-        note=f"{own.note} In predictions, white lines have equal U and black lines equal V. Dots are annotated points.",
-        legend=[(PARTS[number - 1], f"rgb{colour_of(number - 1)}") for number in parts],
+def study(evaluation: BoxEvaluation, dataset: ObjectDataset) -> Study:
+    """What is shown of boxes, with parts in colours on the images."""
+    found = BoxStudy(dataset, evaluation.predictions, evaluation.figures.per_class)
+    return Study(list(found.charts()), list(found.tables()), _gallery(found))
+
+
+def _gallery(found: BoxStudy) -> Gallery:
+    """One legend names the parts; predictions have lines of equal U and V."""
+    images, parts = [], set()
+    for position in found.worst():
+        sample = found.dataset[position]
+        answer = found.predictions[sample.image_id]
+        answer = answer[answer.scores >= found.overall.threshold]
+        parts |= {number for side in (sample.target, answer) for number in seen_parts(side)}
+        images.append(_drawn(found.name(position), sample, answer, found.dataset.classes))
+    note = "In predictions, white lines have equal U and black lines equal V. Dots are annotated points."
+    legend = [(PARTS[number - 1], f"rgb{colour_of(number - 1)}") for number in sorted(parts)]
+    return Gallery(note=f"{found.order} {note}", legend=legend, images=images)
+
+
+def _drawn(name: str, sample: Sample, answer: Prediction, classes: Sequence[str]) -> Drawn:
+    truth = draw_surfaces(sample.image, sample.target, classes, long_side=DRAWN_SIDE)
+    found = draw_surfaces(sample.image, answer, classes, long_side=DRAWN_SIDE)
+    return Drawn(
+        name=name,
+        truth=Panel(data_uri(truth), f"ground truth: {len(sample.target)} objects"),
+        found=Panel(data_uri(found), f"prediction: {len(answer)} detections"),
     )
+
+
+def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
+    return draw_surfaces(image, target, classes)
 
 
 # Predictions

@@ -7,6 +7,7 @@ H W pixels.
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,19 +21,18 @@ from torch import Tensor
 
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import LabelMapImages
-from cvzoo.files import atomic
-from cvzoo.metrics.semantic import NAMES, SemanticResult, confusion, evaluate_semantic
+from cvzoo.files import atomic, write_json
+from cvzoo.metrics.semantic import NAMES, SemanticResult, confusion, evaluate_semantic, mean_iou
 from cvzoo.nn.model import Model
 from cvzoo.ops.resize import resize
 from cvzoo.recipes import Recipe
-from cvzoo.structures import IGNORE, Batch, Segmentation, Size, Target, View
+from cvzoo.structures import Batch, Segmentation, Size, Target, View
 from cvzoo.tasks.charts import class_chart, confusion_chart
-from cvzoo.tasks.draw_boxes import colour_of
-from cvzoo.tasks.draw_label_maps import draw_labels, label_image, occurring
-from cvzoo.tasks.task import LONG_SIDE, Drawn, Gallery, Look, Metrics, Show, Shown, data_uri, no_look
+from cvzoo.tasks.draw_label_maps import draw_labels, label_image
+from cvzoo.tasks.label_map_study import label_map_study
+from cvzoo.tasks.study import READABLE, Study
+from cvzoo.tasks.task import Look, Metrics, Show, check_classes, no_look
 
-READABLE = 30
-"""More classes than these make no confusion matrix that can be read."""
 STEP = 2 / 3
 """A window moves on by this share of itself (1612.01105; mmsegmentation's 513 of 769)."""
 
@@ -75,6 +75,8 @@ class LabelMapEvaluation:
     """Of every image, by image id in the order of the split, its predicted label map: a PNG of class numbers."""
     names: list[str]
     """Of the images, in the same order."""
+    ious: dict[int, float]
+    """By image id the mean IoU of the classes in the image; of runs before this was kept, none."""
 
     def prediction(self, image_id: int) -> Segmentation:
         """The label map of an image."""
@@ -82,7 +84,8 @@ class LabelMapEvaluation:
             return Segmentation(torch.from_numpy(np.array(image)))
 
     def write(self, folder: Path, split: str) -> None:
-        """predictions_<split>/<name of the image>.png, which holds class numbers."""
+        """predictions_<split>/<name of the image>.png, which holds class numbers, and in mIoU.json the images' mIoU."""
+        write_json(_ious_path(folder, split), {name: self.ious[image] for name, image in zip(self.names, self.pngs)})
         for name, png in zip(self.names, self.pngs.values(), strict=True):
             path = _path(folder, split, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +94,16 @@ class LabelMapEvaluation:
 
 
 def read(folder: Path, split: str, dataset: LabelMapImages, figures: dict[str, Any]) -> LabelMapEvaluation:
-    """The inverse of `LabelMapEvaluation.write`, with the split's part of metrics.json."""
+    """The inverse of `LabelMapEvaluation.write`. ValueError where the data have other classes."""
+    check_classes(list(figures["per_class"]), dataset)
     pngs = {
         image_id: _path(folder, split, name).read_bytes()
         for image_id, name in zip(dataset.image_ids.tolist(), dataset.names, strict=True)
     }
-    return LabelMapEvaluation(SemanticResult(**figures), pngs, dataset.names)
+    path = _ious_path(folder, split)
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    ious = {image_id: kept[name] for image_id, name in zip(pngs, dataset.names) if name in kept}
+    return LabelMapEvaluation(SemanticResult(**figures), pngs, dataset.names, ious)
 
 
 class Kept(NamedTuple):
@@ -122,13 +129,14 @@ def kept(image_id: int, target: Target, answer: Segmentation, dataset: LabelMapI
 
 def score(kept: Iterable[Kept], dataset: LabelMapImages, recipe: Recipe[Any]) -> LabelMapEvaluation:
     """The figures of all pixels together."""
-    classes, pngs = len(dataset.classes), {}
+    classes, pngs, ious = len(dataset.classes), {}, {}
     counts = np.zeros(classes**2, np.int64)
     for image in kept:
         counts[image.places] += image.counts
         pngs[image.image_id] = image.png
+        ious[image.image_id] = mean_iou(image.places, image.counts, classes)
     figures = evaluate_semantic(torch.from_numpy(counts).reshape(classes, classes), dataset.classes)
-    return LabelMapEvaluation(figures, {i: pngs[i] for i in dataset.image_ids.tolist()}, dataset.names)
+    return LabelMapEvaluation(figures, {i: pngs[i] for i in dataset.image_ids.tolist()}, dataset.names, ious)
 
 
 def views(data: Data) -> list[Data]:
@@ -194,6 +202,10 @@ def _png(labels_HW: Tensor) -> bytes:
     return data.getvalue()
 
 
+def _ious_path(folder: Path, split: str) -> Path:
+    return folder / f"predictions_{split}" / "mIoU.json"
+
+
 def _path(folder: Path, split: str, name: str) -> Path:
     """Below the folder, however lists name their images."""
     parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
@@ -219,26 +231,14 @@ def charts(metrics: Metrics) -> Iterator[tuple[str, str]]:
             yield f"Classes taken for others, {split}", confusion_chart(found["confusion"], list(found["per_class"]))
 
 
-def gallery(shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
-    """One legend names the classes of all images."""
-    maps = [(image, target.label_map, found.labels) for image, target, found in shown if target.label_map is not None]
-    seen = sorted({label for _, *sides in maps for side in sides for label in occurring(side)})
-    return Gallery(
-        note="Pixels without a colour have no class in the ground truth and are not counted.",
-        legend=[(classes[label], f"rgb{colour_of(label)}") for label in seen],
-        images=[_drawn(image, truth, labels, classes) for image, truth, labels in maps],
-    )
+def study(evaluation: LabelMapEvaluation, dataset: LabelMapImages) -> Study:
+    """Classes, what is taken for what, and the images of the least mIoU."""
+    return label_map_study(evaluation.figures, evaluation.ious, evaluation.prediction, dataset)
 
 
-def _drawn(image: Tensor, truth_HW: Tensor, labels_HW: Tensor, classes: Sequence[str]) -> Drawn:
-    counted = truth_HW != IGNORE
-    right = (labels_HW == truth_HW)[counted].float().mean()  # nan where no pixel counts
-    return Drawn(
-        truth=data_uri(draw_labels(image, truth_HW, classes, LONG_SIDE, legend=False)),
-        found=data_uri(draw_labels(image, labels_HW, classes, LONG_SIDE, legend=False)),
-        truth_caption="ground truth",
-        found_caption="prediction" if right.isnan() else f"prediction: {right:.1%} right",
-    )
+def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
+    assert target.label_map is not None, "a data set of label maps"
+    return draw_labels(image, target.label_map, classes)
 
 
 # Predictions

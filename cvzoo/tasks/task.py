@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -13,17 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from cvzoo.data.config import Data
+from cvzoo.data.dataset import Dataset
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Answer, Batch, Target, View
+from cvzoo.tasks.study import Study
 
-Shown = tuple[Tensor, Target, Any]
-"""(3, H, W) uint8 RGB with its ground truth and the answer, in the image's pixels."""
 Metrics = Mapping[str, Any]
 """metrics.json: by split, what an evaluation found."""
 Show = Literal["heatmaps", "texture"]
 """What `cvzoo predict --show` draws beside the answers."""
-LONG_SIDE = 480
-"""Images of a report are shown this large, in pixels."""
 
 
 class Figures(Protocol):
@@ -52,29 +49,6 @@ class Evaluation(Protocol):
     def write(self, folder: Path, split: str) -> None:
         """Keep the answers in a run folder."""
         ...
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One image of a report, drawn twice."""
-
-    truth: str
-    """A data URI ..."""
-    found: str
-    """... and another."""
-    truth_caption: str
-    found_caption: str
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The images of a report."""
-
-    note: str
-    """How to read them."""
-    legend: list[tuple[str, str]]
-    """Names and their colours in CSS, where the images do not tell them."""
-    images: list[Drawn]
 
 
 class Writer(Protocol):
@@ -139,7 +113,9 @@ class Task(Protocol):
         ...
 
     def read(self, folder: Path, split: str, dataset: Any, figures: dict[str, Any]) -> Evaluation:
-        """The inverse of `Evaluation.write`, with the split's part of metrics.json."""
+        """The inverse of `Evaluation.write`, with the split's part of metrics.json. OSError where a file is gone,
+        ValueError where the data are no longer those that were evaluated.
+        """
         ...
 
     # Reports
@@ -156,8 +132,12 @@ class Task(Protocol):
         """Titles and charts (SVG)."""
         ...
 
-    def gallery(self, shown: Sequence[Shown], classes: Sequence[str]) -> Gallery:
-        """Images with their truth and answers drawn."""
+    def study(self, evaluation: Any, dataset: Any) -> Study:
+        """What the answers to a split show beyond its figures, image by image."""
+        ...
+
+    def draw_truth(self, image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
+        """A (3, H, W) uint8 RGB image with what is known of it drawn on it."""
         ...
 
     # Predictions
@@ -171,6 +151,14 @@ class Task(Protocol):
         or a drawn one. ValueError where there is no such thing.
         """
         ...
+
+
+def check_classes(evaluated: Sequence[str], dataset: Dataset) -> None:
+    """ValueError where a data set has other classes than were evaluated."""
+    if other := set(evaluated) ^ set(dataset.classes):
+        raise ValueError(
+            f"the data are not those that were evaluated: only one of them has the classes {sorted(other)}"
+        )
 
 
 def no_look(show: Show, recipe: Recipe[Any]) -> ValueError:
@@ -187,5 +175,5 @@ def no_look(show: Show, recipe: Recipe[Any]) -> ValueError:
 def data_uri(image: Image.Image) -> str:
     """The image as a JPEG inside an address."""
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=88)
+    image.save(data, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")

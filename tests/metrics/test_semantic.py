@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic
+from cvzoo.metrics.semantic import SemanticResult, confusion, evaluate_semantic, mean_iou
 from cvzoo.structures import IGNORE
 
 
@@ -124,3 +124,12 @@ def test_what_does_not_fit_is_refused():
 
 def test_of_ignored_pixels_the_prediction_does_not_matter():
     assert confusion(maps([7, 0]), maps([IGNORE, 0]), 1).tolist() == [[1]]
+
+
+def test_the_miou_of_one_image_is_that_of_the_classes_in_it():
+    labels, truth = label_maps(0, (9, 11), 3)  # of 5 classes
+    counts = confusion(labels, truth, 5).flatten().numpy()
+    places = np.flatnonzero(counts)
+    found = mean_iou(places, counts[places], 5)
+    assert found == pytest.approx(figures(labels, truth, 5).stats["mIoU"])
+    assert mean_iou(places[:0], counts[:0], 5) == 1.0

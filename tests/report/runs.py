@@ -2,18 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from cvzoo.engine.finish import Result
 from cvzoo.files import write_json
-from cvzoo.metrics.coco import evaluate_coco
-from cvzoo.metrics.predictions import to_coco
-from cvzoo.metrics.semantic import confusion, evaluate_semantic
 from cvzoo.ops.masks import mask_json, to_rle
 from cvzoo.recipes.codec import to_json
 from cvzoo.results.machine import commit, hardware, versions
-from cvzoo.structures import IGNORE, Prediction, Segmentation, Target
+from cvzoo.structures import IGNORE, Prediction, Sample, Segmentation, Target, size_of
+from cvzoo.tasks import task_of
 from cvzoo.zoo import ROWS
 
 CLASSES = ["rectangle", "ellipse", "triangle <&>"]
@@ -61,44 +61,65 @@ def make_label_maps(count=4, seed=0):
     return images
 
 
-def make_run(folder, images, trained=True):
-    """recipe.json, env.json, metrics.json and, if `trained`, metrics.jsonl."""
+class Images:
+    """A data set of images with their truth, as `make_images` and `make_label_maps` give them."""
+
+    def __init__(self, images, classes=CLASSES):
+        self.images, self.classes = images, list(classes)
+        self.category_ids = list(range(len(classes)))
+        self.image_ids = np.arange(len(images))
+        self.names = [f"image {number}" for number in range(len(images))]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        image, target, _ = self.images[index]
+        return Sample(image, target, index, size_of(image))
+
+    def in_order(self, classes):
+        assert classes == self.classes
+        return self
+
+    @property
+    def ground_truth(self):
+        annotations = [
+            {
+                **{"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y)},
+                **({} if target.masks is None else {"segmentation": mask_json(target.masks[number])}),
+                "iscrowd": 0,
+            }
+            for i, (_, target, _) in enumerate(self.images)
+            for number, ((x, y, X, Y), label) in enumerate(zip(target.boxes.tolist(), target.labels.tolist()))
+        ]
+        return {
+            "images": [
+                {"id": i, "file_name": f"{name}.jpg", "height": image.shape[1], "width": image.shape[2]}
+                for i, name, (image, *_) in zip(range(len(self)), self.names, self.images)
+            ],
+            "annotations": annotations,
+            "categories": [{"id": i, "name": name} for i, name in enumerate(self.classes)],
+        }
+
+
+def make_result(folder, images, trained=True, classes=CLASSES):
+    """What a run of these images and answers leaves, with files: of predictions, JSON, and, if `trained`, a log."""
     semantic = isinstance(images[0][2], Segmentation)
-    figures = (_figures_of_pixels if semantic else _figures_of_objects)(images)
-    write_json(folder / "metrics.json", {"val": figures.to_json()})
-    write_json(folder / "recipe.json", to_json(ROWS["retinanet_r18_fpn_shapes"].recipe()))
+    recipe = ROWS["pspnet_r18_shapes" if semantic else "retinanet_r18_fpn_shapes"].recipe()
+    recipe = replace(recipe, data=replace(recipe.data, masks=not semantic and images[0][1].masks is not None))
+    task, dataset = task_of(recipe), Images(images, classes)
+    kept = [task.kept(i, target, found, dataset) for i, (_, target, found) in enumerate(images)]
+    evaluation = task.score(kept, dataset, recipe)
+    evaluation.write(folder, "val")
+    write_json(folder / "metrics.json", {"val": evaluation.figures.to_json()})
+    write_json(folder / "recipe.json", to_json(recipe))
     write_json(folder / "env.json", {"commit": commit(), "hardware": hardware(), "versions": versions()})
     if trained:
         noise = torch.rand(200, generator=torch.Generator().manual_seed(0)).tolist()
         lines = [_line(10 * (i + 1), value) for i, value in enumerate(noise)]
+        lines[99:99] = [{"iteration": 990} | {f"val/{n}": v / 2 for n, v in evaluation.figures.stats.items()}]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
-def _figures_of_pixels(images):
-    counts = [confusion(found.labels, target.label_map, len(CLASSES)) for _, target, found in images]
-    return evaluate_semantic(torch.stack(counts).sum(0), CLASSES)
-
-
-def _figures_of_objects(images):
-    annotations = [
-        {
-            **{"image_id": i, "category_id": label, "bbox": [x, y, X - x, Y - y], "area": (X - x) * (Y - y)},
-            **{"iscrowd": 0, "segmentation": mask_json(filled((x, y, X, Y)))},
-        }
-        for i, (_, target, _) in enumerate(images)
-        for (x, y, X, Y), label in zip(target.boxes.tolist(), target.labels.tolist())
-    ]
-    truth = {
-        "images": [{"id": i, "height": p[0].shape[1], "width": p[0].shape[2]} for i, p in enumerate(images)],
-        "annotations": annotations,
-        "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],
-    }
-    detections = to_coco([found for *_, found in images], range(len(images)), range(3))
-    result = evaluate_coco(truth, detections)
-    if images[0][1].masks is not None:
-        result |= evaluate_coco(truth, detections, "mask")
-    return result
+    return Result(folder, recipe, {"val": dataset}, {"val": evaluation})
 
 
 def _line(iteration, noise):

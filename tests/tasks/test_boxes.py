@@ -11,7 +11,6 @@ import pytest
 import torch
 from engine.tiny import tiny
 from PIL import Image
-from report.runs import make_images
 
 from cvzoo.cli import main
 from cvzoo.data.shapes import ShapesDataset
@@ -22,8 +21,8 @@ from cvzoo.ops.masks import to_bitmap
 from cvzoo.predict import Predictor, predict_files
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
-from cvzoo.structures import Prediction, Target
-from cvzoo.tasks.boxes import BoxEvaluation, score_threshold
+from cvzoo.structures import Prediction
+from cvzoo.tasks.boxes import BoxEvaluation
 
 pytestmark = pytest.mark.usefixtures("inside")
 ROW = "mask_rcnn_r18_fpn_shapes"
@@ -105,12 +104,3 @@ def test_asking_a_detector_for_masks_is_refused(tmp_path: Path, monkeypatch: pyt
     recipe = tiny(tmp_path / "runs", data__masks=True, schedule__iterations=1)
     with pytest.raises(ValueError, match=r"retinanet_r18_fpn_shapes predicts no masks, which --data\.masks asks for"):
         train(recipe)
-
-
-def test_as_many_detections_are_drawn_as_there_are_objects() -> None:
-    images = make_images()
-    threshold = score_threshold(images)
-    assert sum(int((found.scores >= threshold).sum()) for *_, found in images) == sum(len(t) for _, t, _ in images)
-    nothing = Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    assert score_threshold([(torch.zeros(3, 9, 9, dtype=torch.uint8), Target.empty(), nothing)]) == 0
-    assert score_threshold([]) == 0

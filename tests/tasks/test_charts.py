@@ -9,7 +9,7 @@ from cvzoo.tasks.charts import class_chart, confusion_chart
 
 def test_confusion_is_shown_in_percent_of_the_true_class() -> None:
     texts = re.findall(r"<text [^>]*>(.*?)</text>", confusion_chart([[3, 1, 0], [0, 0, 0], [0, 0, 7]], ["a", "b", "c"]))
-    assert texts == [*"abc", "predicted, in % of the true class", *"abc", "true", "75", "25", "100"]
+    assert texts == [*"abc", "predicted, in % of the row", *"abc", "true", "75", "25", "100"]
 
 
 def test_classes_that_do_not_occur_have_no_bar() -> None:

@@ -14,9 +14,10 @@ import pytest
 import torch
 from data.body import write_body
 from PIL import Image
-from tasks.people import CLASSES, answers, people, recipe
+from tasks.people import answers, people, recipe
 from torchvision.transforms.functional import to_pil_image
 
+import cvzoo
 from cvzoo.data.build import build_dataset
 from cvzoo.data.smpl import MESH_FILES, SYMMETRY_FILES
 from cvzoo.data.surfaces import BOUNDS
@@ -152,16 +153,16 @@ def test_checks() -> None:
 
 def test_the_report(evaluation: BoxEvaluation, tmp_path: Path) -> None:
     dataset = people()
-    result = Result(tmp_path, recipe(), {"val": dataset}, {"val": evaluation})
+    row = cvzoo.recipe("densepose_r18_fpn_shapes")
+    result = Result(tmp_path, row, {"val": dataset}, {"val": evaluation})
     write_json(tmp_path / "metrics.json", {"val": evaluation.figures.to_json()})
-    write_json(tmp_path / "recipe.json", to_json(recipe()))
+    write_json(tmp_path / "recipe.json", to_json(row))
     write_json(tmp_path / "env.json", {"hardware": "a test"})
-    page = write_report(tmp_path, dense_pose, result.shown(4), CLASSES).read_text()
+    page = write_report(result).read_text()
     for text in ("gps AP", "point accuracy", "surfaces (GPSm)", "GPS 0.50:0.95", "torso, front", "uv_error"):
         assert text in page, text
-    assert page.count("data:image/jpeg") == 8
-    gallery = dense_pose.gallery(result.shown(4), CLASSES)
-    assert len(gallery.legend) > 8
+    assert page.count("data:image/jpeg") == 2 * len(dataset)
+    assert len(dense_pose.study(evaluation, dataset).gallery.legend) > 8
 
 
 class Stub(torch.nn.Module):
