@@ -22,10 +22,12 @@ from cvzoo.data.shapes import draw
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result, read_run
 from cvzoo.engine.train import train
-from cvzoo.predict import Predictor, predict_files
+from cvzoo.predict import predict_files
+from cvzoo.predictor import Predictor
 from cvzoo.structures import IGNORE, Batch, Segmentation, View
 from cvzoo.tasks import label_maps
 from cvzoo.tasks.label_maps import STEP, at_scale, predict_views, window_logits, window_starts
+from cvzoo.tasks.labelled_pixels import LabelledPixels
 
 pytestmark = pytest.mark.usefixtures("inside")
 CPU = torch.device("cpu")
@@ -190,6 +192,21 @@ def test_images_are_drawn_and_their_maps_written(run: Result, tmp_path: Path) ->
     assert isinstance(found, Segmentation)
     assert (labels == found.labels.numpy()).all()
     assert written[2].read_text().split() == ["background", "rectangle", "ellipse", "triangle"] == predictor.classes
+
+
+def test_a_predictors_label_map_knows_its_image(run: Result) -> None:
+    predictor = Predictor(replace(run.recipe, weights=str(run.folder / "model.safetensors")))
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    seen = predictor(pixels)
+    assert isinstance(seen, LabelledPixels)
+    assert seen.size == tuple(seen.labels.shape) == (64, 96)
+    assert sum(seen.counts.values()) == 64 * 96
+    assert torch.equal(predictor(pixels, tile=(64, 96)).labels, seen.labels)
+    tiled = predictor(pixels, tile=(64, 64), overlap=0.5)
+    left, right = predictor([pixels[:, :64], pixels[:, 32:]])
+    assert torch.equal(tiled.labels, torch.cat([left.labels[:, :48], right.labels[:, 16:]], dim=1))
+    with pytest.raises(ValueError, match="gives every pixel a class; conf, classes would choose among detections"):
+        predictor(pixels, conf=0.5, classes=[0])
 
 
 @pytest.mark.parametrize("name", ["/absolute/images/a", "../../a", "below/a", "a"])
