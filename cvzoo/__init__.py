@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cvzoo.predict import Predictor, load
+    from cvzoo.predict import load
+    from cvzoo.predictor import Predictor
     from cvzoo.recipes import Recipe
 
 __all__ = ["Predictor", "load", "recipe", "rows"]
