@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from cvzoo import zoo
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import changes, from_json
+from cvzoo.recipes.codec import changes, from_json, with_changes
 from cvzoo.tasks import task_of
 from cvzoo.weights.backbones import load_backbone
 from cvzoo.weights.class_count import class_count
@@ -221,14 +221,7 @@ def _with_changes(found: Found, recipe: Recipe[Any]) -> Any:
             f" --model.num-classes {asked} to use the weights as they are, or train on other classes from their"
             f" backbone alone: --weights None --backbone-weights {found.path}"
         )
-    nested: dict[str, Any] = {}
-    for name, value in changed.items():
-        *parents, leaf = name.split(".")[1:]
-        inner = nested
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[leaf] = value
-    return from_json(nested, found.config)
+    return with_changes(found.config, {name.removeprefix("model."): value for name, value in changed.items()})
 
 
 def _unknown(recipe: Recipe[Any], names: list[str]) -> str:

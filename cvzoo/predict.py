@@ -1,18 +1,16 @@
-"""Prediction for the command line, and the door to it from Python."""
+"""Prediction for the command line: image files in, drawn images and files of answers out."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import track
 
-import cvzoo
 from cvzoo.data.image_files import named_files
 from cvzoo.data.problems import DataError, Problem
 from cvzoo.data.sources import ahead, try_file
@@ -24,23 +22,6 @@ from cvzoo.tasks.task import Show
 
 READ_AHEAD = 2
 """Images that are decoded before their turn."""
-
-
-def load(row: str, weights: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Predictor:
-    """A predictor for a row of the zoo.
-
-    Args:
-        row: a name from `cvzoo.rows()`, or the folder of a run.
-        weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of the run, or of your run
-            in runs/<row>.
-        device: `auto`, `cpu` or `cuda`.
-        precision: `fp32`, `bf16` or `fp16`.
-
-    Raises: ValueError for an unknown row, and for weights that are missing or do not fit.
-    """
-    recipe = cvzoo.trained_recipe(row)
-    run = replace(recipe.run, device=device, precision=precision)
-    return Predictor(replace(recipe, run=run, weights=str(weights) if weights is not None else recipe.weights))
 
 
 def predict_files(
