@@ -4,7 +4,7 @@
     predictor = cvzoo.load("retinanet_r50_fpn_1x", weights="torchvision")
     prediction = predictor("street.jpg")        # boxes, scores, labels; names in predictor.classes
 
-Importing the package imports no torch; `load` does.
+Importing the package imports no torch; what needs it does. docs/python.md shows all of it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,30 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cvzoo.predict import Predictor, load
-    from cvzoo.recipes import Recipe
+    from collections.abc import Mapping
 
-__all__ = ["Predictor", "load", "recipe", "rows"]
+    from cvzoo.api import Run, evaluate, load, train
+    from cvzoo.predictor import Predictor
+    from cvzoo.recipes import Recipe
+    from cvzoo.tasks.detections import Detections
+    from cvzoo.tasks.labelled_pixels import LabelledPixels
+
+__all__ = ["Detections", "LabelledPixels", "Predictor", "Run", "evaluate", "load", "recipe", "rows", "train"]
+WITH_TORCH = {
+    "load": "cvzoo.api",
+    "Predictor": "cvzoo.predictor",
+    "Detections": "cvzoo.tasks.detections",
+    "LabelledPixels": "cvzoo.tasks.labelled_pixels",
+    "Run": "cvzoo.api",
+    "train": "cvzoo.api",
+    "evaluate": "cvzoo.api",
+}
+"""Where names live whose modules import torch; they are imported when they are asked for."""
 
 
 def rows() -> list[str]:
@@ -29,11 +45,21 @@ def rows() -> list[str]:
     return list(ROWS)
 
 
-def recipe(row: str) -> Recipe[Any]:
+def recipe(row: str, changes: Mapping[str, Any] | None = None) -> Recipe[Any]:
     """The recipe of a row, or of an earlier run by its folder or the path of its recipe.json.
 
-    ValueError with the nearest names when there is no such row, and when the file is no recipe.
+    Args:
+        row: a name from `cvzoo.rows()`, a folder or a file.
+        changes: other values of fields, by the names that the command line has: {"schedule.batch": 8}.
+
+    ValueError with the nearest names when there is no such row or field, and when the file is no recipe.
     """
+    from cvzoo.recipes.codec import with_changes
+
+    return with_changes(_recipe(row), {name.replace("-", "_"): value for name, value in (changes or {}).items()})
+
+
+def _recipe(row: str) -> Recipe[Any]:
     from cvzoo.zoo import ROWS
 
     if path := recipe_file(row):
@@ -47,7 +73,7 @@ def recipe(row: str) -> Recipe[Any]:
 
 def trained_recipe(row: str) -> Recipe[Any]:
     """`recipe`, and of a run with the weights beside it: what is evaluated, or looked at, when nothing else is said."""
-    found, path = recipe(row), recipe_file(row)
+    found, path = _recipe(row), recipe_file(row)
     weights = path and path.with_name("model.safetensors")
     return replace(found, weights=str(weights)) if weights and weights.exists() else found
 
@@ -74,7 +100,7 @@ def _saved_recipe(path: Path) -> Recipe[Any]:
         raise ValueError(f"{path} is not JSON ({error}); give the recipe.json of a run folder") from error
     if not isinstance(values, dict) or not isinstance(values.get("row"), str):
         raise ValueError(f"{path} is not a recipe; give the recipe.json of a run folder")
-    default = recipe(values["row"]) if values["row"] in ROWS else _of_the_same_fields(values, path)
+    default = _recipe(values["row"]) if values["row"] in ROWS else _of_the_same_fields(values, path)
     try:
         found = from_json(values, default)
     except ValueError as error:
@@ -103,8 +129,6 @@ def _of_the_same_fields(values: dict[str, Any], path: Path) -> Recipe[Any]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Predictor", "load"):
-        from cvzoo import predict
-
-        return getattr(predict, name)
+    if name in WITH_TORCH:
+        return getattr(import_module(WITH_TORCH[name]), name)
     raise AttributeError(f"module 'cvzoo' has no attribute {name!r}")

@@ -13,7 +13,7 @@ from cvzoo import zoo
 from cvzoo.nn.bodies import OwnBody
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import changes, from_json
+from cvzoo.recipes.codec import changes, from_json, with_changes
 from cvzoo.tasks import task_of
 from cvzoo.weights.backbones import load_backbone
 from cvzoo.weights.carry import carried
@@ -262,16 +262,8 @@ def _check_count(found: Found, recipe: Recipe[Any]) -> None:
 
 def _with_changes(found: Found, recipe: Recipe[Any]) -> Any:
     """The weights' config, classes included, with what else sets the recipe's model apart from its row's own."""
-    nested: dict[str, Any] = {}
-    for name, value in _changes(recipe).items():
-        if name in CLASSES:
-            continue
-        *parents, leaf = name.split(".")[1:]
-        inner = nested
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[leaf] = value
-    return from_json(nested, found.config)
+    changed = {name: value for name, value in _changes(recipe).items() if name not in CLASSES}
+    return with_changes(found.config, {name.removeprefix("model."): value for name, value in changed.items()})
 
 
 def _unknown(recipe: Recipe[Any], names: list[str]) -> str:

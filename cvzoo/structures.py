@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -162,18 +162,19 @@ class Prediction:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: Tensor | slice) -> Prediction:
-        masks, surfaces = _rows(self.masks, index), _rows(self.surfaces, index)
-        return Prediction(self.boxes[index], self.scores[index], self.labels[index], masks, surfaces)
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        tensors = {"boxes": self.boxes[index], "scores": self.scores[index], "labels": self.labels[index]}
+        return replace(self, **tensors, masks=_rows(self.masks, index), surfaces=_rows(self.surfaces, index))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as arrays, in a tenth of the time that torch's own way takes."""
         surfaces = None if self.surfaces is None else [surface.numpy() for surface in self.surfaces]
         return _prediction, (self.boxes.numpy(), self.scores.numpy(), self.labels.numpy(), self.masks, surfaces)
 
-    def to(self, device: torch.device | str) -> Prediction:
+    def to(self, device: torch.device | str) -> Self:
+        tensors = {name: getattr(self, name).to(device) for name in ("boxes", "scores", "labels")}
         surfaces = None if self.surfaces is None else [surface.to(device) for surface in self.surfaces]
-        return Prediction(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.masks, surfaces)
+        return replace(self, **tensors, surfaces=surfaces)
 
 
 def _prediction(
@@ -207,8 +208,8 @@ class Segmentation:
     labels: Tensor
     """(H, W) uint8."""
 
-    def to(self, device: torch.device | str) -> Segmentation:
-        return Segmentation(self.labels.to(device))
+    def to(self, device: torch.device | str) -> Self:
+        return replace(self, labels=self.labels.to(device))
 
 
 Answer = Prediction | Segmentation

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ from torch import Tensor
 
 import cvzoo
 from cvzoo.engine.train import train
-from cvzoo.predict import Predictor, predict_files
+from cvzoo.predict import predict_files
+from cvzoo.predictor import How, Predictor
 from cvzoo.structures import Answer, Prediction
+from cvzoo.tasks.detections import Detections
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,7 @@ def test_images_of_mixed_sizes_in_order(predictor: Predictor, images: list[tuple
 
 def test_every_image_that_cannot_be_read_is_named(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
-    wrong = [tmp_path / "empty.jpg", np.zeros((4, 4), np.uint8), tmp_path / "missing.png", torch.zeros(3, 4, 4)]
+    wrong = [tmp_path / "empty.jpg", np.zeros((4, 4, 7), np.uint8), tmp_path / "missing.png", torch.zeros(3, 4, 4)]
     with pytest.raises(ValueError, match=r"(?s)empty\.jpg.*picture 1: .*\(H, W, 3\).*missing\.png.*picture 3: .*uint8"):
         predictor(wrong)
 
@@ -137,3 +142,119 @@ def test_an_empty_crop_is_named(predictor: Predictor) -> None:
     whole = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(ValueError, match=r"^picture 1: an array must be .*\(0, 40, 3\)"):
         predictor([whole, whole[:0], whole])
+
+
+def test_it_knows_its_image(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    path, pixels = images[1]
+    found = predictor(path)
+    assert isinstance(found, Detections)
+    assert (found.size, found.path, found.about.pixels) == ((120, 90), path, None)
+    assert np.array_equal(found.image.permute(1, 2, 0).numpy(), pixels)
+    assert set(found.seconds) == {"read", "resize", "predict"}
+    assert all(second > 0 for second in found.seconds.values())
+    assert np.array_equal(predictor(pixels).image.permute(1, 2, 0).numpy(), pixels)
+    assert_same(predictor(pixels[:, :, ::-1], bgr=True), found)
+
+
+def test_limits(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    path = images[0][0]
+    found = predictor(path)
+    assert isinstance(found, Detections)
+    middle = float(found.scores.median())
+    assert_same(predictor(path, conf=middle), found.filter(middle))
+    name = found[0].name
+    assert_same(predictor(path, classes=[name], max_detections=2), found.filter(classes=name)[:2])
+    assert_same(predictor(path), found)  # nothing stays behind
+
+
+def test_thresholds_reach_the_model(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    path = images[0][0]
+    own = predictor.recipe.model.detect
+    model = replace(predictor.recipe.model, detect=replace(own, nms_threshold=0.1, score_threshold=0.0, detections=300))
+    other = Predictor(replace(predictor.recipe, model=model))
+    expected = other(path)
+    assert_same(predictor(path, iou=0.1, conf=0.0, max_detections=300), expected)
+    assert len(expected) != len(predictor(path))  # type: ignore[arg-type]
+    assert predictor.recipe.model.detect == own
+
+
+def test_what_cannot_be_asked(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    path = images[0][0]
+    wrong: tuple[tuple[How, str], ...] = (
+        ({"conf": 30}, "conf is 0 to 1, not 30"),
+        ({"max_detections": 0}, "max_detections is 1 or more"),
+        ({"classes": ["elipse"]}, "did you mean ellipse"),
+        ({"tile": (0, 5)}, "tile is a height and a width"),
+        ({"tile": (32, 32), "overlap": 1.0}, "overlap is a share"),
+    )
+    for how, reason in wrong:
+        with pytest.raises(ValueError, match=reason):
+            predictor(path, **how)
+    with pytest.raises(TypeError, match=r"no option max_detection; did you mean max_detections"):
+        predictor(path, max_detection=3)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="batch is 1 or more"):
+        predictor.stream([path], batch=0)  # at once, before the first answer is asked for
+
+
+def test_a_stream_gives_what_calls_give(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    folder = images[0][0].parent
+    for found, (path, _) in zip(predictor.stream(folder, batch=3), images, strict=True):
+        assert found.path == path
+        assert_same(found, predictor(path))
+
+
+def test_a_stream_is_bounded(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield images[0][1]
+
+    found = predictor.stream(endless(), batch=2)
+    for _ in range(3):
+        next(found)
+    assert taken <= 4 + 2 * 2
+    found.close()  # type: ignore[attr-defined]
+
+
+def test_a_stream_goes_on_after_what_cannot_be_read(
+    predictor: Predictor, images: list[tuple[Path, np.ndarray]], tmp_path: Path
+) -> None:
+    answers = []
+    with pytest.raises(ValueError, match=r"(?s)a\.jpg: cannot be read.*an array must be"):
+        answers.extend(predictor.stream([tmp_path / "a.jpg", images[0][0], np.zeros((2, 2, 9)), images[1][0]]))
+    assert [answer.path for answer in answers] == [images[0][0], images[1][0]]
+
+
+def test_several_threads_may_share_a_predictor(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    asked: list[How] = [({}, {"iou": 0.3}, {"conf": 0.0}, {"tile": (48, 48)})[number % 4] for number in range(16)]
+    paths = [images[number % len(images)][0] for number in range(16)]
+    expected = [predictor(path, **how) for path, how in zip(paths, asked)]
+    before = torch.get_num_threads(), torch.is_grad_enabled()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path, how: predictor(path, **how), paths, asked))
+    for one, other in zip(found, expected):
+        assert_same(one, other)
+    assert (torch.get_num_threads(), torch.is_grad_enabled()) == before
+
+
+def test_one_tile_is_the_image(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    path = images[0][0]
+    assert_same(predictor(path, tile=(500, 500)), predictor(path))
+
+
+def test_tiles_find_what_crops_show(predictor: Predictor, images: list[tuple[Path, np.ndarray]]) -> None:
+    """Tiles that share nothing: what is found is what is found in crops of the image, moved, less parts."""
+    pixels = images[1][1]  # 120 x 90
+    tiled = predictor(pixels, tile=(60, 90), overlap=0.0)
+    upper, lower = predictor([pixels[:60], pixels[60:]])
+    assert isinstance(upper, Detections)
+    assert isinstance(lower, Detections)
+    assert isinstance(tiled, Detections)
+    moved = lower.boxes + torch.tensor([0, 60, 0, 60])
+    expected = {tuple(box) for box in [*upper.boxes.tolist(), *moved.tolist()]}
+    assert {tuple(box) for box in tiled.boxes.tolist()} <= expected
+    assert len(tiled) > len(expected) / 3
+    assert (tiled.scores.diff() <= 0).all()

@@ -50,6 +50,9 @@ class Predict(Generic[Config]):
     show: Literal["answers", "heatmaps", "texture"] = "answers"
     """What is drawn: the answers, or also, in an image of their own, the heat maps of a detector by key points, or
     people painted with a texture by a row of dense pose."""
+    tile: tuple[int, int] | None = None
+    """Look at windows of this height and width in pixels, which overlap by a fifth, and join what is found in them: for
+    small objects in large images."""
     texture: Path | None = None
     """The texture: an image of 4 x 6 square tiles, one for each part, down its columns; None is a checkerboard."""
 
@@ -115,7 +118,7 @@ def predict(options: Predict) -> None:
     from cvzoo.predict import predict_files
 
     o = options
-    for path in predict_files(o.recipe, o.images, o.output, o.min_score, o.show, o.texture):
+    for path in predict_files(o.recipe, o.images, o.output, o.min_score, o.show, o.texture, o.tile):
         print(path)
 
 

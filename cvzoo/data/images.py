@@ -48,6 +48,14 @@ def read_image(path: Path) -> Tensor:
     return _read(path, from_pil)
 
 
+def decode_image(data: bytes, name: str) -> Tensor:
+    """`read_image` of a file that is in memory. ValueError with its `name`, the reason and the remedy."""
+    try:
+        return _decoded(io.BytesIO(data), from_pil)
+    except Exception as error:
+        raise ValueError(f"{name}: {'; '.join(_explain(error))}") from None
+
+
 def read_size(path: Path) -> Size:
     """Height and width that `read_image` would give, from the header of the file.
 

@@ -78,9 +78,7 @@ def crop_mask(mask: Mask, top: int, left: int, size: Size) -> Mask:
 def pad_mask(mask: Mask, top: int, left: int, size: Size) -> Mask:
     """In the pixels of a larger image of `size`, of which the mask's begins there."""
     if isinstance(mask, dict):
-        bitmap = rle.decode(mask)
-        height, width = bitmap.shape
-        return rle.encode(np.pad(bitmap, ((top, size[0] - top - height), (left, size[1] - left - width))))
+        return _encode_window(rle.decode(mask).T, left, top, size)
     return [_mapped(polygon, (1, 1), (left, top)) for polygon in mask]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +36,18 @@ def from_json(values: dict[str, Any], default: Any) -> Any:
     if problems:
         raise ValueError("; ".join(problems))
     return recipe
+
+
+def with_changes(default: Any, changed: Mapping[str, Any]) -> Any:
+    """`default` with other values of fields by dotted name (`schedule.batch`); ValueError as `from_json` has it."""
+    nested: dict[str, Any] = {}
+    for name, value in changed.items():
+        *parents, leaf = name.split(".")
+        inner = nested
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[leaf] = value
+    return from_json(nested, default)
 
 
 def changes(recipe: Recipe, default: Recipe) -> dict[str, Any]:

@@ -68,6 +68,17 @@ def load_rows(folder: Path | None = None) -> list[RowFile]:
     return [_read(path) for path in sorted((folder or rows_folder()).glob("*@*.json"))]
 
 
+def files_of(recipe: Recipe, weights_sha256: str | None) -> list[Path]:
+    """The row files of a recipe and of weights that it has trained, one of each machine that measured them."""
+    *_, path = _place(recipe, "*", weights_sha256, None)
+    return [file for file in sorted(path.parent.glob(path.name)) if _vouches(file, recipe, weights_sha256)]
+
+
+def _vouches(file: Path, recipe: Recipe, sha256: str | None) -> bool:
+    stored = _read(file)
+    return not disagreements(to_json(recipe), stored.recipe) and (sha256 is None or stored.weights_sha256 == sha256)
+
+
 def update_row(
     recipe: Recipe,
     *,

@@ -19,13 +19,17 @@ from cvzoo.metrics.coco import NAMES, CocoResult, evaluate_boxes, evaluate_coco
 from cvzoo.metrics.predictions import flat_boxes, from_coco, to_coco, write_results
 from cvzoo.nn.model import Model
 from cvzoo.ops import rle
+from cvzoo.ops.tiles import Tile, joined_boxes
 from cvzoo.parts.heatmap.detector import HeatmapDetector
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Prediction, Target, View, size_of
+from cvzoo.structures import Prediction, Size, Target, View, size_of
+from cvzoo.tasks.about import About
 from cvzoo.tasks.box_study import BoxStudy
 from cvzoo.tasks.charts import class_chart, precision_recall_chart
+from cvzoo.tasks.detections import Detections
 from cvzoo.tasks.draw_boxes import draw
 from cvzoo.tasks.draw_heatmaps import draw_heatmaps
+from cvzoo.tasks.limits import NMS, Limits, detection_config, with_limits
 from cvzoo.tasks.study import Study
 from cvzoo.tasks.task import Look, Metrics, Show, check_classes, no_look
 
@@ -176,6 +180,23 @@ def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.I
 
 
 # Predictions
+
+
+def limited(model: Model, limits: Limits, recipe: Recipe[Any]) -> Model:
+    """With other thresholds, where the model has them."""
+    return with_limits(model, limits, recipe.row)
+
+
+def answered(answer: Prediction, about: About, limits: Limits) -> Detections:
+    """The best detections of those classes and scores."""
+    found = Detections.of(answer, about)
+    return found.filter(limits.conf or 0.0, limits.classes)[: limits.max_detections] if limits.given else found
+
+
+def joined(found: Sequence[Prediction], tiles: Sequence[Tile], size: Size, model: Model) -> Prediction:
+    """Boxes of all tiles compete as the model lets those of one image do."""
+    config = detection_config(model.config)
+    return joined_boxes(found, tiles, size, config.nms_threshold if config else NMS)
 
 
 @dataclass

@@ -27,13 +27,25 @@ from cvzoo.recipes import Recipe
 from cvzoo.structures import Prediction, Sample, Target
 from cvzoo.tasks import boxes
 from cvzoo.tasks.box_study import BoxStudy
-from cvzoo.tasks.boxes import BoxEvaluation, BoxWriter, Kept, charts, check_model, kept, predict_views, read
+from cvzoo.tasks.boxes import (
+    BoxEvaluation,
+    BoxWriter,
+    Kept,
+    answered,
+    charts,
+    check_model,
+    joined,
+    kept,
+    limited,
+    predict_views,
+    read,
+)
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.draw_surfaces import checkerboard, draw_surfaces, draw_texture, read_atlas, seen_parts
 from cvzoo.tasks.study import DRAWN_SIDE, Drawn, Gallery, Panel, Study
 from cvzoo.tasks.task import Look, Metrics, Show, data_uri, no_look
 
-__all__ = ["charts", "check_model", "kept", "predict_views", "read"]
+__all__ = ["answered", "charts", "check_model", "joined", "kept", "limited", "predict_views", "read"]
 HEADLINE = ("box_AP", "gps_AP", "gps_AP50", "gps_AP75", "gpsm_AP", "point_accuracy", "point_uv_error")
 
 

@@ -14,7 +14,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from cvzoo.ops.masks import scale_mask, to_bitmap
 from cvzoo.structures import Prediction, Size, Target
-from cvzoo.tasks.lettering import Colour, Font, lettering, plate_size, write_plate
+from cvzoo.tasks.lettering import Colour, lettering, plate_size, write_plate
+from cvzoo.tasks.placing import placed
 
 AnyImage: TypeAlias = Image.Image | Tensor | np.ndarray
 """A PIL image, a (3, H, W) uint8 RGB tensor or an (H, W, 3) uint8 RGB array."""
@@ -66,8 +67,9 @@ def draw(
     for box, colour in reversed(list(zip(boxes, colours))):
         canvas.rectangle(box, outline=colour, width=line)
     captions, font = lettering(drawn, captions)
-    for caption, box, colour in reversed(list(zip(captions, boxes, colours))):
-        _write(canvas, caption, box, colour, font)
+    places = placed(boxes, [plate_size(caption, font) for caption in captions], drawn.size)
+    for caption, place, colour in reversed(list(zip(captions, places, colours))):
+        write_plate(canvas, caption, place, colour, font)
     return drawn
 
 
@@ -141,11 +143,3 @@ def inside(box: list[float], drawn: Image.Image) -> tuple[float, float, float, f
     x1, x2 = (min(max(x, 0), drawn.width - 1) for x in box[::2])
     y1, y2 = (min(max(y, 0), drawn.height - 1) for y in box[1::2])
     return x1, y1, max(x1, x2), max(y1, y2)
-
-
-def _write(canvas: ImageDraw.ImageDraw, text: str, box: tuple[float, ...], colour: Colour, font: Font) -> None:
-    """Text on top of the box, or within it where the image ends."""
-    width, height = plate_size(text, font)
-    x = max(0, min(box[0], canvas.im.size[0] - width))
-    y = box[1] - height if box[1] >= height else box[1]
-    write_plate(canvas, text, (x, y), colour, font)

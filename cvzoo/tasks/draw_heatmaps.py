@@ -114,8 +114,8 @@ def _with_legend(drawn: Image.Image, points: Sequence[Point]) -> Image.Image:
     canvas = ImageDraw.Draw(whole)
     for number, (point, name) in enumerate(zip(points, names)):
         y = drawn.height + number * height
-        canvas.text((begin - plate_size(name, font)[0] + 3, y + 1), name, fill="black", font=font)
-        canvas.text((end + 3, y + 1), "1", fill="black", font=font)
+        font.write(canvas, (begin - plate_size(name, font)[0] + 3, y + 1), name, "black")
+        font.write(canvas, (end + 3, y + 1), "1", "black")
         shares_W = np.linspace(0, 1, end - begin, dtype=np.float32)
         bar_HW3 = warmed(np.zeros((height - 4, len(shares_W), 3)), [(point, np.tile(shares_W, (height - 4, 1)))])
         whole.paste(Image.fromarray(bar_HW3), (begin, y + 2))

@@ -25,11 +25,15 @@ from cvzoo.files import atomic, write_json
 from cvzoo.metrics.semantic import NAMES, SemanticResult, confusion, evaluate_semantic, mean_iou
 from cvzoo.nn.model import Model
 from cvzoo.ops.resize import resize
+from cvzoo.ops.tiles import Tile, joined_labels, starts
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Segmentation, Size, Target, View
+from cvzoo.tasks.about import About
 from cvzoo.tasks.charts import class_chart, confusion_chart
 from cvzoo.tasks.draw_label_maps import draw_labels, label_image
 from cvzoo.tasks.label_map_study import label_map_study
+from cvzoo.tasks.labelled_pixels import LabelledPixels
+from cvzoo.tasks.limits import Limits
 from cvzoo.tasks.study import READABLE, Study
 from cvzoo.tasks.task import Look, Metrics, Show, check_classes, no_look
 
@@ -191,9 +195,7 @@ def window_logits(model: Any, batch: Batch, window: Size | None) -> Tensor:
 
 def window_starts(length: int, window: int) -> list[int]:
     """Where windows begin that cover `length`; the last one ends with it."""
-    step = math.ceil(STEP * window)
-    count = math.ceil((length - window) / step) + 1
-    return [min(number * step, length - window) for number in range(count)]
+    return starts(length, window, math.ceil(STEP * window))
 
 
 def _png(labels_HW: Tensor) -> bytes:
@@ -242,6 +244,25 @@ def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.I
 
 
 # Predictions
+
+
+def limited(model: Model, limits: Limits, recipe: Recipe[Any]) -> Model:
+    """A label map has all its pixels."""
+    if limits.given:
+        raise ValueError(
+            f"{recipe.row} gives every pixel a class; {', '.join(limits.given)} would choose among detections, leave"
+            " that out (`filter` of an answer blanks the pixels of other classes)"
+        )
+    return model
+
+
+def answered(answer: Segmentation, about: About, limits: Limits) -> LabelledPixels:
+    return LabelledPixels(answer.labels, about=about)
+
+
+def joined(found: Sequence[Segmentation], tiles: Sequence[Tile], size: Size, model: Model) -> Segmentation:
+    """Each pixel as the tile sees it in whose middle it lies most."""
+    return joined_labels(found, tiles, size)
 
 
 @dataclass

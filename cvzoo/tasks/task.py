@@ -13,10 +13,18 @@ from torch import Tensor
 
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
+from cvzoo.nn.model import Model
+from cvzoo.ops.tiles import Tile
 from cvzoo.recipes import Recipe
-from cvzoo.structures import Answer, Batch, Target, View
+from cvzoo.structures import Answer, Batch, Size, Target, View
+from cvzoo.tasks.about import About
+from cvzoo.tasks.detections import Detections
+from cvzoo.tasks.labelled_pixels import LabelledPixels
+from cvzoo.tasks.limits import Limits
 from cvzoo.tasks.study import Study
 
+Answered = Detections | LabelledPixels
+"""An answer that knows its image, as users get it."""
 Metrics = Mapping[str, Any]
 """metrics.json: by split, what an evaluation found."""
 Show = Literal["heatmaps", "texture"]
@@ -141,6 +149,21 @@ class Task(Protocol):
         ...
 
     # Predictions
+
+    def limited(self, model: Model, limits: Limits, recipe: Recipe[Any]) -> Model:
+        """The model that finds what is asked for: itself, or a copy that shares its weights.
+
+        ValueError for a limit that has no meaning for it.
+        """
+        ...
+
+    def answered(self, answer: Any, about: About, limits: Limits) -> Answered:
+        """What is asked for of an answer, with what is known of its image."""
+        ...
+
+    def joined(self, found: Sequence[Any], tiles: Sequence[Tile], size: Size, model: Model) -> Answer:
+        """The answer to an image of `size`, from those of its tiles."""
+        ...
 
     def writer(self, output: Path, classes: list[str], category_ids: Sequence[int], min_score: float) -> Writer:
         """Of answers, to a folder that exists; what scores less than `min_score` is not drawn."""

@@ -18,7 +18,8 @@ from cvzoo.engine.finish import Result, read_run
 from cvzoo.engine.train import train
 from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.ops.masks import to_bitmap
-from cvzoo.predict import Predictor, predict_files
+from cvzoo.predict import predict_files
+from cvzoo.predictor import Predictor
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
 from cvzoo.structures import Prediction

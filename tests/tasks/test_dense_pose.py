@@ -199,8 +199,8 @@ def test_the_engine_evaluates_it(evaluation: BoxEvaluation, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("atlas", [False, True])
 def test_prediction_draws_surfaces_and_textures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atlas: bool) -> None:
-    monkeypatch.setattr("cvzoo.predict.with_weights", lambda recipe: recipe)
-    monkeypatch.setattr("cvzoo.predict.build_model", lambda recipe: Loaded(Stub(), recipe, {"classes": ["person"]}))
+    monkeypatch.setattr("cvzoo.predictor.with_weights", lambda recipe: recipe)
+    monkeypatch.setattr("cvzoo.predictor.build_model", lambda recipe: Loaded(Stub(), recipe, {"classes": ["person"]}))
     texture = tmp_path / "atlas.png" if atlas else None
     if texture is not None:
         Image.new("RGB", (40, 60), (250, 0, 250)).save(texture)

@@ -13,7 +13,7 @@ from PIL import Image
 from zoo.systems import narrow
 
 from cvzoo.cli import main
-from cvzoo.predict import Predictor
+from cvzoo.predictor import Predictor
 from cvzoo.recipes.codec import to_json
 
 pytestmark = pytest.mark.usefixtures("inside")

@@ -22,7 +22,8 @@ from cvzoo.data.shapes import draw
 from cvzoo.engine.evaluate import evaluate
 from cvzoo.engine.finish import Result, read_run
 from cvzoo.engine.train import train
-from cvzoo.predict import Predictor, predict_files
+from cvzoo.predict import predict_files
+from cvzoo.predictor import Predictor
 from cvzoo.structures import IGNORE, Batch, Segmentation, View
 from cvzoo.tasks import label_maps
 from cvzoo.tasks.label_maps import STEP, at_scale, predict_views, window_logits, window_starts

@@ -1,0 +1,122 @@
+"""Many images, one after the other."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cvzoo.data.inputs import Frame
+from cvzoo.data.sources import ahead, frames_of
+
+
+def image(value: int) -> np.ndarray:
+    return np.full((8, 10, 3), value, np.uint8)
+
+
+def seen(source) -> list[int | str]:
+    """The brightness of each image, or why it cannot be read."""
+    return [int(one.pixels[0, 0, 0]) if isinstance(one, Frame) else str(one) for one in frames_of(source)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, name in enumerate(("b.png", "sub/c.png", "a.bmp")):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image(number + 1)).save(path)
+    (tmp_path / "images" / "notes.txt").write_text("no image")
+    return tmp_path / "images"
+
+
+def test_folders_patterns_and_lists(folder):
+    assert seen(folder) == [3, 1, 2]
+    assert seen(str(folder / "*.png")) == [1]
+    assert seen(str(folder / "**" / "*.png")) == [1, 2]
+    assert seen([folder / "a.bmp", image(7), [str(folder)]]) == [3, 7, 3, 1, 2]
+    assert seen(image(number) for number in range(3)) == [0, 1, 2]
+    assert seen(Image.fromarray(image(9))) == [9]
+
+
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
+    Image.fromarray(image(5)).save(tmp_path / "a[1].png")
+    assert seen(tmp_path / "a[1].png") == [5]
+
+
+def test_what_cannot_be_read_does_not_stop_the_rest(folder):
+    (folder / "a.bmp").write_bytes(b"")
+    first, *rest = seen(folder)
+    assert "a.bmp: the file is empty" in str(first)
+    assert rest == [1, 2]
+
+
+def test_what_is_no_source(tmp_path):
+    for source, reason in ((tmp_path, "no images"), (tmp_path / "*.png", "no images"), (3, "not int"), (b"", "bytes")):
+        with pytest.raises(ValueError, match=reason):
+            list(frames_of(source))
+
+
+def write_video(path: Path, count: int) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * number, np.uint8), format="rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
+
+
+def test_frames_of_a_video(tmp_path):
+    write_video(tmp_path / "clip.mp4", 5)
+    frames = list(frames_of(tmp_path))
+    assert all(isinstance(frame, Frame) for frame in frames)
+    assert [(frame.number, frame.path, tuple(frame.pixels.shape)) for frame in frames] == [
+        (number, tmp_path / "clip.mp4", (3, 48, 64)) for number in range(5)
+    ]
+    assert [float(frame.pixels.float().mean()) for frame in frames] == pytest.approx([0, 40, 80, 120, 160], abs=5)
+    assert not frames[0].is_file
+
+
+def test_a_broken_video_is_named(tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "clip.mp4").write_bytes(b"not a video" * 100)
+    (reason,) = seen(tmp_path)
+    assert "clip.mp4: is no video that can be decoded" in str(reason)
+
+
+def test_items_are_fetched_ahead_by_another_thread_and_no_further():
+    asked, threads = [], set()
+
+    def items():
+        for number in range(10):
+            asked.append(number)
+            threads.add(threading.current_thread())
+            yield number
+
+    fetched = ahead(items(), 3)
+    for expected in range(4):
+        assert next(fetched) == expected
+    assert len(asked) <= 4 + 3
+    assert threading.current_thread() not in threads
+    assert list(fetched) == [4, 5, 6, 7, 8, 9]
+
+
+def test_an_error_comes_through_in_its_place():
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    fetched = ahead(items(), 4)
+    assert next(fetched) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(fetched)
+
+
+def test_leaving_early_ends_the_thread():
+    before = threading.active_count()
+    fetched = ahead(iter(range(1000)), 4)
+    next(fetched)
+    fetched.close()
+    assert threading.active_count() == before
