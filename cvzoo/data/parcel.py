@@ -50,8 +50,9 @@ def pack(batch: Batch) -> Parcel:
     pickler.dump(batch)
     rest = torch.zeros(pickler.size, dtype=torch.uint8)
     for start, tensor in pickler.tensors:
-        found = tensor.contiguous().view(-1).view(torch.uint8)
-        rest[start : start + len(found)] = found
+        if tensor.numel():  # of an empty one NumPy makes strides 0, which torch does not view
+            found = tensor.contiguous().view(-1).view(torch.uint8)
+            rest[start : start + len(found)] = found
     return Parcel(batch.images, rest, content.getvalue())
 
 

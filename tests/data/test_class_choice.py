@@ -22,6 +22,7 @@ from cvzoo.data.check import check
 from cvzoo.data.class_choice import choose
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data, Shapes, Split
+from cvzoo.data.loader import EvaluationBatches
 from cvzoo.data.problems import DataError
 from cvzoo.ops.masks import mask_json
 from cvzoo.structures import IGNORE
@@ -117,6 +118,17 @@ def test_training_leaves_out_images_that_show_no_chosen_class(folder: Folder) ->
     assert all((train[i].target.labels == 0).all() for i in range(3))
     again = pickle.loads(pickle.dumps(train))
     assert [again.labels(i).tolist() for i in range(3)] == [[0]] * 3
+
+
+@pytest.mark.parametrize("classes", [(), ("cat",)])
+def test_images_without_objects_are_loaded(folder: Folder, classes: tuple[str, ...]) -> None:
+    content = folder.content()
+    kept = [a for a in content["annotations"] if a["image_id"] != 2 and (a["image_id"], a["category_id"]) != (3, 7)]
+    folder.write(content | {"annotations": kept}, "val")
+    data = folder.data(classes=classes, masks=False)
+    batches = EvaluationBatches(build_dataset(data, "val"), [data])
+    counts = [len(views[0].targets[0]) for views in batches]
+    assert counts == ([1, 0, 0, 1] if classes else [2, 0, 1, 2])
 
 
 def test_names_without_a_choice_stay_in_the_order_of_the_data() -> None:
