@@ -15,6 +15,7 @@ from cvzoo.engine.finish import Result
 from cvzoo.report.run_report import write_report
 from cvzoo.report.training_charts import smoothed
 from cvzoo.report.training_samples import SAMPLES
+from cvzoo.tasks import label_maps
 from cvzoo.tasks.box_study import BoxStudy
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.study import IMAGES
@@ -175,6 +176,18 @@ def test_the_worst_label_maps_come_first(tmp_path):
     ious = json.loads((tmp_path / "predictions_val/mIoU.json").read_text())
     assert names == sorted(ious, key=ious.get)
     assert ious[names[0]] < ious[names[-1]]
+
+
+def test_label_maps_of_older_folders_are_shown_in_order(tmp_path):
+    images = make_label_maps()
+    result = make_result(tmp_path, images, trained=False)
+    (tmp_path / "predictions_val/mIoU.json").unlink()
+    figures = json.loads((tmp_path / "metrics.json").read_text())["val"]
+    dataset = result.datasets["val"]
+    result.evaluations["val"] = label_maps.read(tmp_path, "val", dataset, figures)
+    page = write_report(result).read_text()
+    assert "evenly spread: a new evaluation would tell" in page
+    assert re.findall("<header><b>(.*?)</b>", page) == dataset.names
 
 
 def test_where_the_data_are_gone_the_rest_is_shown(page, tmp_path):
