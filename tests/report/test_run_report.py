@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 
 import numpy as np
 import pytest
@@ -237,6 +237,7 @@ def test_a_browser_shows_it_without_errors_or_requests(kind, request, tmp_path, 
     assert all(min(size) > 100 for size in found["images"])
     assert len(found["charts"]) == {"page": 9, "pixel_page": 5}[kind]
     assert min(found["charts"]) > 80
+    assert found["width"] == width
     assert found["wide"] <= 0  # nothing sticks out sideways
 
 
@@ -322,11 +323,14 @@ def test_tables_sort_and_images_open_by_keyboard_too(page, tmp_path):
 
 
 def _probe(page, folder, width, act=""):
-    """What a script sees and does in a copy of the page."""
+    """What a script sees and does in a copy of the page, in a frame of this width: no window is below 500 px."""
     policy = re.findall(r"<meta http-equiv=.*>\n", page.read_text())[0]
+    inner = escape(page.read_text().replace(policy, PROBE.replace("ACT", act)))
     probed = folder / "probed.html"
-    probed.write_text(page.read_text().replace(policy, PROBE.replace("ACT", act)))
-    dumped = _open(probed, folder / "probed", width).stdout
+    pass_on = "document.title = this.contentDocument.title"
+    frame = f'<iframe style="border: 0" width="{width}" height="900" onload="{pass_on}" srcdoc="{inner}"></iframe>'
+    probed.write_text(f"<!doctype html><title></title>{frame}")
+    dumped = _open(probed, folder / "probed", 1500).stdout
     return json.loads(unescape(re.findall("<title>(.*?)</title>", dumped)[0]))
 
 
