@@ -34,7 +34,7 @@ addEventListener("load", () => {
   const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
   const requests = loaded.filter(name => !name.startsWith("data:"));
   const charts = [...document.querySelectorAll(".chart > svg")].map(svg => svg.getBoundingClientRect().height);
-  const wide = document.documentElement.scrollWidth - innerWidth;
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   ACT
   document.title = JSON.stringify({errors, images, requests, charts, wide, width: innerWidth, ...seen});
 });
