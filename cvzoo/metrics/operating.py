@@ -11,7 +11,7 @@ import numpy as np
 
 from cvzoo.metrics.pairing import FOUND, Pairing, greedy
 
-THRESHOLDS_T = np.linspace(0, 1, 101)
+THRESHOLDS_T = np.arange(101) / 100
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Operating:
     """How well detections do that score at least a threshold."""
 
     threshold: float
-    """Where F1 is greatest; 0 where nothing is right."""
+    """Of `THRESHOLDS_T` the highest where F1 is greatest; 0 where nothing is right."""
     precision: float
     """There: the share of the detections that are right."""
     recall: float
@@ -39,18 +39,18 @@ def operating(pairing: Pairing, label: int | None = None) -> Operating:
     found = found[np.argsort(-pairing.detections.scores_D[found], kind="stable")]
     scores = pairing.detections.scores_D[found]
     hits = np.append(0, np.cumsum(pairing.right_D[found]))  # of the best 0, 1, 2 ...
-    f1 = 2 * hits / np.maximum(np.arange(len(hits)) + objects, 1)
-    whole = np.append(True, np.append(scores[1:] != scores[:-1], True)[: len(scores)])  # equal scores stay together
-    best = int(np.where(whole, f1, -1).argmax())
     taken_T = np.searchsorted(-scores, -THRESHOLDS_T, side="right")
-    precision_T = hits[taken_T] / np.where(taken_T > 0, taken_T, np.nan)
-    curves_3T = np.stack([precision_T, hits[taken_T] / max(objects, 1), f1[taken_T]])
+    hits_T = hits[taken_T]
+    precision_T = hits_T / np.where(taken_T > 0, taken_T, np.nan)
+    recall_T = hits_T / max(objects, 1)
+    f1_T = 2 * hits_T / np.maximum(taken_T + objects, 1)
+    best = int(np.flatnonzero(f1_T == f1_T.max())[-1]) if f1_T.any() else 0
     return Operating(
-        threshold=float(scores[best - 1]) if best else 0.0,
-        precision=float(hits[best] / max(best, 1)),
-        recall=float(hits[best] / max(objects, 1)),
-        f1=float(f1[best]),
-        curves_3T=curves_3T,
+        threshold=float(THRESHOLDS_T[best]),
+        precision=float(np.nan_to_num(precision_T[best])),
+        recall=float(recall_T[best]),
+        f1=float(f1_T[best]),
+        curves_3T=np.stack([precision_T, recall_T, f1_T]),
     )
 
 

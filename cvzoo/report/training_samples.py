@@ -11,7 +11,6 @@ from cvzoo.data.loader import training_batches
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Target
 from cvzoo.tasks import task_of
-from cvzoo.tasks.draw_boxes import scaled
 from cvzoo.tasks.task import data_uri
 
 SAMPLES = 12
@@ -30,5 +29,4 @@ def training_samples(recipe: Recipe) -> list[str]:
     seen: list[tuple[Tensor, Target]] = []
     for step in training_batches(dataset, data, batch=batch, seed=seed, start_step=0, steps=steps, world=world):
         seen += [(image[:, :h, :w], target) for image, (h, w), target in zip(step.images, step.sizes, step.targets)]
-    drawn = (task.draw_truth(image, target, dataset.classes) for image, target in seen[:SAMPLES])
-    return [data_uri(scaled(image, LONG_SIDE)[0]) for image in drawn]
+    return [data_uri(task.draw_truth(*one, dataset.classes, LONG_SIDE)) for one in seen[:SAMPLES]]

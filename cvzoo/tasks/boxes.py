@@ -175,8 +175,8 @@ def study(evaluation: BoxEvaluation, dataset: ObjectDataset) -> Study:
     return Study(list(found.charts()), list(found.tables()), found.gallery())
 
 
-def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
-    return draw(image, target, classes)
+def draw_truth(image: Tensor, target: Target, classes: Sequence[str], long_side: int) -> Image.Image:
+    return draw(image, target, classes, long_side=long_side)
 
 
 # Predictions

@@ -16,8 +16,6 @@ from cvzoo.tasks.study import curve_id
 
 PALETTE = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#db2777", "#ca8a04", "#0891b2", "#4b5563")
 GREY = "#64748b"
-FAINT: dict[str, Any] = {"color": "#94a3b8", "alpha": 0.25, "linewidth": 1}
-"""The curve of one class among many; the page brings it to the fore when the class is chosen."""
 NUMBER_SIZE = 14
 """Points; smaller cells of a confusion matrix have no numbers."""
 STYLE: dict[Any, Any] = {
@@ -85,8 +83,9 @@ def threshold_chart(overall: Operating, of_classes: Mapping[int, np.ndarray]) ->
     """
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(xlabel="score", ylabel="all classes; grey: F1 of each")
+        faint = _faint(len(of_classes))
         for number, curves_3T in of_classes.items():
-            axes.plot(THRESHOLDS_T, curves_3T[2], **FAINT, gid=curve_id("f1", number))
+            axes.plot(THRESHOLDS_T, curves_3T[2], **faint, gid=curve_id("f1", number))
         for name, curve_T, colour in zip(("precision", "recall", "F1"), overall.curves_3T, PALETTE[2::-1]):
             axes.plot(THRESHOLDS_T, curve_T, color=colour, label=name)
         axes.axvline(overall.threshold, color=PALETTE[0], linewidth=1, linestyle=":")
@@ -101,14 +100,20 @@ def class_precision_recall_chart(overall: Operating, of_classes: Mapping[int, np
     """Precision over recall, both of the detections above each score; of single classes in grey."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(xlabel="recall", ylabel="precision")
+        faint = _faint(len(of_classes))
         for number, (precision_T, recall_T, _) in of_classes.items():
-            axes.plot(recall_T, precision_T, **FAINT, gid=curve_id("pr", number))
+            axes.plot(recall_T, precision_T, **faint, gid=curve_id("pr", number))
         precision_T, recall_T, _ = overall.curves_3T
         axes.plot(recall_T, precision_T, color=PALETTE[0], label="all classes together")
         axes.plot([overall.recall], [overall.precision], "o", color=PALETTE[0], label=f"best F1 {overall.f1:.2f}")
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(fontsize=9)
         return svg_of(figure, "pr-classes")
+
+
+def _faint(curves: int) -> dict[str, Any]:
+    """The look of each of so many curves; the page brings that of a class which is chosen to the fore."""
+    return {"color": "#94a3b8", "alpha": min(0.8, max(0.25, 4 / max(curves, 1))), "linewidth": 1}
 
 
 def confusion_chart(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:

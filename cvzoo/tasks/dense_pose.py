@@ -178,8 +178,8 @@ def _drawn(name: str, sample: Sample, answer: Prediction, classes: Sequence[str]
     )
 
 
-def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
-    return draw_surfaces(image, target, classes)
+def draw_truth(image: Tensor, target: Target, classes: Sequence[str], long_side: int) -> Image.Image:
+    return draw_surfaces(image, target, classes, long_side=long_side)
 
 
 # Predictions

@@ -238,9 +238,9 @@ def study(evaluation: LabelMapEvaluation, dataset: LabelMapImages) -> Study:
     return label_map_study(evaluation.figures, evaluation.ious, evaluation.prediction, dataset)
 
 
-def draw_truth(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
+def draw_truth(image: Tensor, target: Target, classes: Sequence[str], long_side: int) -> Image.Image:
     assert target.label_map is not None, "a data set of label maps"
-    return draw_labels(image, target.label_map, classes)
+    return draw_labels(image, target.label_map, classes, long_side)
 
 
 # Predictions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,11 +90,6 @@ class Gallery:
     """Of marks, with what each means."""
 
     @property
-    def first_score(self) -> float:
-        """The threshold, rounded down to hundredths: what scores just as much is shown."""
-        return math.floor(100 * (self.threshold or 0)) / 100
-
-    @property
     def names(self) -> list[str]:
         """The classes of the marks."""
         marks = (mark for image in self.images for side in (image.truth, image.found) for mark in side.marks)
@@ -143,7 +137,7 @@ def marks_json(gallery: Gallery) -> list[dict[str, Any]]:
 
 def _mark_json(mark: Mark) -> dict[str, Any]:
     plain = {"box": [round(value, 4) for value in mark.box], "name": mark.name, "kind": mark.kind}
-    return plain | {"score": round(mark.score, 4)} | ({"outline": mark.outline} if mark.outline else {})
+    return plain | {"score": round(mark.score, 6)} | ({"outline": mark.outline} if mark.outline else {})
 
 
 def spread(length: int, count: int) -> list[int]:

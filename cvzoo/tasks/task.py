@@ -144,8 +144,8 @@ class Task(Protocol):
         """What the answers to a split show beyond its figures, image by image."""
         ...
 
-    def draw_truth(self, image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
-        """A (3, H, W) uint8 RGB image with what is known of it drawn on it."""
+    def draw_truth(self, image: Tensor, target: Target, classes: Sequence[str], long_side: int) -> Image.Image:
+        """A (3, H, W) uint8 RGB image, scaled to this size in pixels, with what is known of it drawn on it."""
         ...
 
     # Predictions

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from cvzoo.engine.finish import Result
 from cvzoo.report.run_report import write_report
 from cvzoo.report.training_charts import smoothed
 from cvzoo.report.training_samples import SAMPLES
+from cvzoo.tasks import label_maps
 from cvzoo.tasks.box_study import BoxStudy
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.study import IMAGES
@@ -33,7 +34,7 @@ addEventListener("load", () => {
   const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
   const requests = loaded.filter(name => !name.startsWith("data:"));
   const charts = [...document.querySelectorAll(".chart > svg")].map(svg => svg.getBoundingClientRect().height);
-  const wide = document.documentElement.scrollWidth - innerWidth;
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   ACT
   document.title = JSON.stringify({errors, images, requests, charts, wide, width: innerWidth, ...seen});
 });
@@ -177,6 +178,18 @@ def test_the_worst_label_maps_come_first(tmp_path):
     assert ious[names[0]] < ious[names[-1]]
 
 
+def test_label_maps_of_older_folders_are_shown_in_order(tmp_path):
+    images = make_label_maps()
+    result = make_result(tmp_path, images, trained=False)
+    (tmp_path / "predictions_val/mIoU.json").unlink()
+    figures = json.loads((tmp_path / "metrics.json").read_text())["val"]
+    dataset = result.datasets["val"]
+    result.evaluations["val"] = label_maps.read(tmp_path, "val", dataset, figures)
+    page = write_report(result).read_text()
+    assert "evenly spread: a new evaluation would tell" in page
+    assert re.findall("<header><b>(.*?)</b>", page) == dataset.names
+
+
 def test_where_the_data_are_gone_the_rest_is_shown(page, tmp_path):
     for path in page.parent.glob("*.json*"):
         shutil.copy(path, tmp_path)
@@ -224,6 +237,7 @@ def test_a_browser_shows_it_without_errors_or_requests(kind, request, tmp_path, 
     assert all(min(size) > 100 for size in found["images"])
     assert len(found["charts"]) == {"page": 9, "pixel_page": 5}[kind]
     assert min(found["charts"]) > 80
+    assert found["width"] == width
     assert found["wide"] <= 0  # nothing sticks out sideways
 
 
@@ -309,11 +323,14 @@ def test_tables_sort_and_images_open_by_keyboard_too(page, tmp_path):
 
 
 def _probe(page, folder, width, act=""):
-    """What a script sees and does in a copy of the page."""
+    """What a script sees and does in a copy of the page, in a frame of this width: no window is below 500 px."""
     policy = re.findall(r"<meta http-equiv=.*>\n", page.read_text())[0]
+    inner = escape(page.read_text().replace(policy, PROBE.replace("ACT", act)))
     probed = folder / "probed.html"
-    probed.write_text(page.read_text().replace(policy, PROBE.replace("ACT", act)))
-    dumped = _open(probed, folder / "probed", width).stdout
+    pass_on = "document.title = this.contentDocument.title"
+    frame = f'<iframe style="border: 0" width="{width}" height="900" onload="{pass_on}" srcdoc="{inner}"></iframe>'
+    probed.write_text(f"<!doctype html><title></title>{frame}")
+    dumped = _open(probed, folder / "probed", 1500).stdout
     return json.loads(unescape(re.findall("<title>(.*?)</title>", dumped)[0]))
 
 
