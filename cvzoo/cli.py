@@ -21,6 +21,7 @@ import cvzoo
 from cvzoo.commands import habits
 from cvzoo.commands.data import check, convert, view
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
+from cvzoo.commands.training import LrRange, compare, lr_range
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
@@ -166,6 +167,7 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_rows,
     "table": table,
     "report": report,
+    "compare": compare,
     "data check": check,
     "data view": view,
     "data convert": convert,
@@ -176,5 +178,6 @@ ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "train": (Recipe, train_row),
     "eval": (Recipe, evaluate),
     "bench": (Bench, measure),
+    "lr-range": (LrRange, lr_range),
     "predict": (Predict, predict),
 }

@@ -63,8 +63,7 @@ def finish(
         evaluated["train"] = datasets["train"]
     memory_gb = max(dist.gather(state.memory_gb))
     result = _evaluate(recipe, state.result, evaluated, folder, device)
-    figures = dist.gather({split: found.figures.stats for split, found in result.evaluations.items()})[0]["val"]
-    log.evaluation(state.iteration, figures)
+    figures = log.evaluation(state.iteration, result.evaluations.get("val"), datasets["val"])
     keep_best(recipe, state, figures, folder)
     if best := state.best:
         say(f"best {best['figure']} {best['value']:.4f}, of iteration {best['iteration']}: {folder / BEST}")

@@ -9,14 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cvzoo.data.dataset import Dataset
 from cvzoo.engine import dist
+from cvzoo.engine.examples import examples
 from cvzoo.files import atomic
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
 from cvzoo.tasks.sections import SUMMARY, metric_title
+from cvzoo.tasks.task import Evaluation
 
 METRICS = "metrics.jsonl"
 
@@ -39,7 +44,7 @@ class Log:
 
     def __init__(self, recipe: Recipe, folder: Path, start: int) -> None:
         """Continue the run in `folder` after `start` iterations; what was logged beyond belongs to lost iterations."""
-        self.iterations, self.batch = recipe.schedule.iterations, recipe.schedule.batch
+        self.recipe = recipe
         self._evaluated: set[int] = set()
         self._stack = ExitStack()
         self._progress = self._file = self._board = self._wandb = None
@@ -62,7 +67,7 @@ class Log:
         if console.is_terminal:
             columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}"))
             self._progress = self._stack.enter_context(Progress(*columns, console=console))
-            self._task = self._progress.add_task("", total=self.iterations, completed=start)
+            self._task = self._progress.add_task("", total=self.recipe.schedule.iterations, completed=start)
 
     def __enter__(self) -> Log:
         return self
@@ -79,10 +84,30 @@ class Log:
         """Record one line, which has `iteration` and any other named numbers. Every process calls this."""
         dist.in_main(lambda: self._write(line))
 
-    def evaluation(self, iteration: int, figures: dict[str, float]) -> None:
-        """Record what an evaluation found, once: a finished run can be repeated. Every process calls this."""
-        line = {"iteration": iteration} | {f"val/{name}": value for name, value in figures.items()}
-        dist.in_main(lambda: None if iteration in self._evaluated else self._write(line))
+    def evaluation(self, iteration: int, found: Evaluation | None, dataset: Dataset) -> dict[str, float]:
+        """Record what the main process has `found` on `dataset`, once: a finished run can be repeated.
+
+        Every process calls this. Returns: the figures, in every process.
+        """
+        dist.in_main(lambda: self._evaluation(iteration, found, dataset))
+        return dist.gather(found and found.figures.stats)[0]
+
+    def _evaluation(self, iteration: int, found: Evaluation | None, dataset: Dataset) -> None:
+        assert found, "the main process has it"
+        if iteration not in self._evaluated:
+            figures = {f"val/{name}": value for name, value in found.figures.stats.items()}
+            self._write({"iteration": iteration} | figures)
+            self._draw(iteration, dict(examples(self.recipe, dataset, found)))
+
+    def _draw(self, iteration: int, images: dict[int, Image.Image]) -> None:
+        assert self._board
+        for image_id, image in images.items():
+            self._board.add_image(f"val/image {image_id}", np.asarray(image), iteration, dataformats="HWC")
+        if self._wandb:
+            import wandb  # pyright: ignore[reportMissingImports]
+
+            shown = [wandb.Image(image, caption=f"image {image_id}") for image_id, image in images.items()]
+            self._wandb.log({"val/images": shown}, step=iteration)
 
     def _write(self, line: dict[str, Any]) -> None:
         assert self._file
@@ -98,18 +123,18 @@ class Log:
             self._show(line)
         else:
             shown = [f"{metric_title(name)} {line[key]:.3f}" for name in SUMMARY if (key := f"val/{name}") in line]
-            say(f"[{line['iteration']}/{self.iterations}] val  {'  '.join(shown)}")
+            say(f"[{line['iteration']}/{self.recipe.schedule.iterations}] val  {'  '.join(shown)}")
 
     def _show(self, line: dict[str, Any]) -> None:
-        left = timedelta(seconds=round((self.iterations - line["iteration"]) * line["seconds"]))
+        left = timedelta(seconds=round((self.recipe.schedule.iterations - line["iteration"]) * line["seconds"]))
         text = (
-            f"loss {line['loss']:.4f}  lr {line['lr']:.3g}  {self.batch / line['seconds']:.1f} img/s"
+            f"loss {line['loss']:.4f}  lr {line['lr']:.3g}  {self.recipe.schedule.batch / line['seconds']:.1f} img/s"
             f"  waits for data {line['data_seconds'] / line['seconds']:.0%}  {line['memory_gb']:.2f} GB  ETA {left}"
         )
         if self._progress:
             self._progress.update(self._task, completed=line["iteration"], description=text)
         else:
-            say(f"[{line['iteration']}/{self.iterations}] {text}")
+            say(f"[{line['iteration']}/{self.recipe.schedule.iterations}] {text}")
 
 
 def _start_wandb(recipe: Recipe, folder: Path) -> Any:

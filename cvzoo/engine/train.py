@@ -33,6 +33,7 @@ from cvzoo.engine.prepare import build_model, check_batch, for_images, in_order_
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, whole_workers
 from cvzoo.engine.unread import Step
+from cvzoo.loading import Loaded
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
@@ -51,18 +52,9 @@ def train(recipe: Recipe) -> Result:
         Interrupted: SIGTERM or SIGINT came; the run has saved.
     """
     with dist.joined(recipe.run) as device:
-        check_batch(recipe, dist.world())
-        task_of(recipe).check(recipe)
-        check_figure(recipe)
-        train_set, val_set = build_datasets(recipe.data)
-        check_transform(train_set, recipe.data, recipe.run.seed)
-        datasets = {"train": train_set, "val": val_set}
-        recipe = with_classes(for_images(recipe, len(train_set)), train_set)
-        loaded = build_model(recipe, train_set)
-        model, recipe = loaded.model, loaded.recipe
-        task_of(recipe).check_model(model, recipe)
-        datasets = in_order_of_weights(loaded, datasets)
-        state = State.begin(recipe, model, device, identity(datasets), loaded.kept)
+        loaded, datasets = ready(recipe)
+        recipe = loaded.recipe
+        state = State.begin(recipe, loaded.model, device, identity(datasets), loaded.kept)
         folder = recipe.folder
         recipe = state.resume(recipe, folder, device)
         with open_run(recipe, folder, device):
@@ -71,6 +63,19 @@ def train(recipe: Recipe) -> Result:
                 if not exhausted(recipe, state):
                     learn(recipe, state, datasets, folder, device, log)
                 return finish(recipe, state, datasets, folder, device, log)
+
+
+def ready(recipe: Recipe) -> tuple[Loaded, dict[str, Dataset]]:
+    """The model to train, with the recipe as data and weights complete it, and the splits. ValueError as of `train`."""
+    check_batch(recipe, dist.world())
+    task_of(recipe).check(recipe)
+    check_figure(recipe)
+    train_set, val_set = build_datasets(recipe.data)
+    check_transform(train_set, recipe.data, recipe.run.seed)
+    recipe = with_classes(for_images(recipe, len(train_set)), train_set)
+    loaded = build_model(recipe, train_set)
+    task_of(recipe).check_model(loaded.model, loaded.recipe)
+    return loaded, in_order_of_weights(loaded, {"train": train_set, "val": val_set})
 
 
 def _introduce(recipe: Recipe, state: State, datasets: dict[str, Dataset], folder: Path, device: torch.device) -> None:
@@ -97,7 +102,7 @@ def learn(
     with (
         whole_workers(partial(_saved, recipe, state, folder)),
         StopSignal() as stop,
-        closing(_batches(datasets["train"], recipe, state.iteration, device)) as batches,
+        closing(batches_of(datasets["train"], recipe, state.iteration, device)) as batches,
         closing(Evaluator(datasets["val"], recipe, device, folder)) as evaluate,
     ):
         state.unread.start()
@@ -115,9 +120,9 @@ def learn(
             if due.logs:
                 log.write(state.line())
             if due.evaluates:
-                figures = _figures(evaluate, state, device)
-                log.evaluation(state.iteration, figures)
+                figures = log.evaluation(state.iteration, evaluate(state.result), datasets["val"])
                 keep_best(recipe, state, figures, folder)
+                reset_peak_memory(device)  # what an evaluation takes is no cost of training
             if due.saves or stopped:
                 state.save(recipe, folder)
             if stopped:
@@ -144,13 +149,6 @@ def _due(recipe: Recipe, iteration: int) -> Due:
     return Due(last or iteration % run.log_every == 0, last or iteration % run.checkpoint_every == 0, evaluates)
 
 
-def _figures(evaluate: Evaluator, state: State, device: torch.device) -> dict[str, float]:
-    """Those of the weights as they are, in every process."""
-    found = evaluate(state.result)
-    reset_peak_memory(device)  # what an evaluation takes is no cost of training
-    return dist.gather(found and found.figures.stats)[0]
-
-
 def looks(recipe: Recipe, device: torch.device) -> int:
     """After how many steps the program asks what came of them: where asking costs nothing, after each."""
     waits = device.type == "cuda" and recipe.run.precision != "fp16"  # fp16's scaler waits in any case
@@ -166,7 +164,7 @@ def _saved(recipe: Recipe, state: State, folder: Path) -> str:
     return f"the run is saved at iteration {state.iteration}"
 
 
-def _batches(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Generator[Batch, None, None]:
+def batches_of(dataset: Dataset, recipe: Recipe, start: int, device: torch.device) -> Generator[Batch, None, None]:
     return training_batches(
         dataset,
         recipe.data,

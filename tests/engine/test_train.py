@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine.tiny import command, losses, tiny
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cvzoo.data.shapes import ShapesDataset, draw
 from cvzoo.engine import checkpoint
@@ -232,4 +233,9 @@ def test_evaluation_during_training_changes_nothing(uninterrupted: Path, tmp_pat
     result = train(tiny(tmp_path / "runs", run__eval_every=4))
     lines = losses(result.folder)
     assert [line["iteration"] for line in lines if "val/box_AP" in line] == [4, 8, 12]
+    board = EventAccumulator(str(result.folder / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("val/box_AP")] == [4, 8, 12]
+    shown = board.Tags()["images"]
+    assert len(shown) == 4  # all validation images
+    assert [(event.step, event.width) for event in board.Images(shown[0])] == [(4, 64), (8, 64), (12, 64)]
     assert [line for line in lines if "val/box_AP" not in line or line["iteration"] == 12] == losses(uninterrupted)
