@@ -183,6 +183,16 @@ def test_an_outline_beyond_an_earlier_crop_does_not_come_back() -> None:
     assert seen.target.boxes.tolist() == [[18, 18, 50, 50]]
 
 
+def test_a_part_beyond_an_earlier_crop_is_left_out() -> None:
+    near, far = ([x, 4.0, x + 9, 4, x + 9, 20, x, 20] for x in (4.0, 60.0))
+    masks = [[np.array(near), np.array(far)], [np.array(far)], []]
+    boxes = torch.tensor([[4.0, 4, 40, 20], [30, 4, 40, 20], [1, 2, 3, 4]])
+    sample = Sample(torch.zeros(3, 40, 40, dtype=torch.uint8), Target(boxes, torch.arange(3), masks))
+    seen = warp(sample, shift_of(1, 2), (40, 40), 0).target
+    assert seen.boxes.tolist() == [[5, 6, 14, 22]]
+    assert seen.labels.tolist() == [0]
+
+
 def test_shrinking_looks_at_every_pixel() -> None:
     """Lines a pixel wide become grey, as in a resize, instead of coming and going."""
     lines = Sample(torch.arange(256).remainder(2).mul(255).to(torch.uint8).expand(3, 256, 256).contiguous())
