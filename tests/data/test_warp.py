@@ -49,6 +49,11 @@ def bitmap_of(sample: Sample) -> torch.Tensor:
     return torch.from_numpy(to_bitmap(mask, sample.size)).bool()
 
 
+def middle(bitmap: torch.Tensor) -> torch.Tensor:
+    """The mean place of its pixels."""
+    return torch.stack(torch.where(bitmap)).float().mean(1)
+
+
 def rim(size: tuple[int, int], sample: Sample) -> int:
     """So many pixels may differ: those along the outlines of what is seen."""
     x1, y1, x2, y2 = sample.target.boxes[0].tolist()
@@ -75,6 +80,9 @@ def test_colour_mask_label_map_and_box_stay_together(
     bitmap, slack = bitmap_of(seen), rim(sample.size, seen)
     assert int((bitmap != red(seen)).sum()) <= slack
     assert int((bitmap != (label_map == 1)).sum()) <= slack
+    for other in (red(seen), label_map == 1):
+        if min(bitmap.sum(), other.sum()) > 200:
+            assert (middle(bitmap) - middle(other)).abs().max() < 0.9  # to each side half of it, for rasterising
     rows, columns = torch.where(bitmap)
     if len(rows) > 20:
         tight = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
