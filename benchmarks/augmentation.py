@@ -20,7 +20,7 @@ from cvzoo.data.build import build_dataset
 from cvzoo.data.config import Data, Split
 from cvzoo.data.loader import training_batches
 
-IMAGES = 64
+IMAGES = 48
 CASES: dict[str, dict[str, Any]] = {
     "vertical_flip": {"vertical_flip": 1.0},
     "rotation": {"rotation": (-30, 30)},
@@ -66,7 +66,7 @@ def main(root: Path) -> None:
     plain = {masks: milliseconds(replace(data, masks=masks)) for masks in (False, True)}
     for name, fields in CASES.items():
         costs = [milliseconds(replace(data, masks=masks, **fields)) - plain[masks] for masks in (False, True)]
-        print(f"{name:<32}{costs[0]:6.1f}{costs[1]:8.1f} with masks")
+        print(f"{name:<32}{costs[0]:6.1f}{costs[1]:8.1f} with masks", flush=True)
 
 
 if __name__ == "__main__":

@@ -148,26 +148,26 @@ def _warped_image(image: Tensor, matrix: np.ndarray, size: Size) -> Tensor:
         height, width = (max(round(side * shrink), 1) for side in image.shape[1:])
         matrix = matrix * [image.shape[2] / width, image.shape[1] / height, 1]
         image = resize_image(image, (height, width))
-    pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    shown = np.array(_transformed(pixels, matrix, size, Image.Resampling.BILINEAR, 0))
-    return torch.from_numpy(shown).permute(2, 0, 1).contiguous()
+    from cvzoo.ops.interpolate import bilinear  # Numba takes a while: only training with a map pays for it
+
+    return torch.from_numpy(bilinear(image.numpy(), _inverse(matrix), size))
 
 
 def _warped_map(label_map: Tensor, matrix: np.ndarray, size: Size, outside: int = IGNORE) -> Tensor:
     """(H, W) uint8 by nearest neighbour."""
     if whole := _whole_shift(matrix):
         return paste(label_map.new_full(size, outside), label_map, *whole)
-    shown = _transformed(Image.fromarray(label_map.numpy()), matrix, size, Image.Resampling.NEAREST, outside)
+    back = _inverse(matrix).reshape(-1).tolist()
+    shown = Image.fromarray(label_map.numpy()).transform(
+        (size[1], size[0]), Image.Transform.AFFINE, back, Image.Resampling.NEAREST, fillcolor=outside
+    )
     return torch.from_numpy(np.array(shown))
 
 
-def _transformed(
-    pixels: Image.Image, matrix: np.ndarray, size: Size, resampling: Image.Resampling, fill: int
-) -> Image.Image:
-    """By Pillow, which asks of the middle of each new pixel where it comes from."""
-    back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2].reshape(-1).tolist()
-    fills = (fill,) * len(pixels.getbands())
-    return pixels.transform((size[1], size[0]), Image.Transform.AFFINE, back, resampling, fillcolor=fills)
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """(2, 3): from places in the new image to places in the old one."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
 def _whole_shift(matrix: np.ndarray) -> tuple[int, int] | None:

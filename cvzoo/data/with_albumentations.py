@@ -27,7 +27,7 @@ def from_albumentations(transforms: Sequence[Any], min_visible: float = 0.1) -> 
     Albumentations' own otherwise. Objects of whose box less than `min_visible`, or a pixel, is left are dropped. What
     of a label map comes from outside is ignored, as long as the transforms' `fill_mask` is 0. Surfaces are refused.
     """
-    import albumentations
+    import albumentations  # pyright: ignore[reportMissingImports]  (optional)
 
     sides = {"min_width": MIN_SIDE, "min_height": MIN_SIDE}
     boxes = albumentations.BboxParams("pascal_voc", ["rows"], min_visibility=min_visible, clip=True, **sides)

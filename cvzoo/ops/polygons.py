@@ -8,14 +8,15 @@ Shape suffixes: F regions, M points, S pixels along a region.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from cvzoo.ops.compiled import compiled
 
 Array = NDArray[Any]
 
@@ -52,15 +53,7 @@ def draw_polygons(
     return found_FSS
 
 
-def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """With Numba; anew in every process where no folder for its cache can be written to."""
-    try:
-        return numba.njit(nogil=True, cache=True)(kernel)
-    except RuntimeError:
-        return numba.njit(nogil=True)(kernel)
-
-
-@_compiled
+@compiled
 def _pass(line: int, at: int, side: int, flips: Array) -> None:
     """The outline passes the middle of the column whose fine line this is, at that fine row."""
     row = (at + 0.5) / FINER - 0.5
@@ -68,7 +61,7 @@ def _pass(line: int, at: int, side: int, flips: Array) -> None:
     flips[line // FINER * side + int(np.ceil(row))] ^= 1
 
 
-@_compiled
+@compiled
 def _edge(x1: int, y1: int, x2: int, y2: int, side: int, flips: Array) -> None:
     """Where an edge of the fine outline passes from a column's middle line, 2 of 5, to the next line, or back."""
     across, down = abs(x2 - x1), abs(y2 - y1)
@@ -92,7 +85,7 @@ def _edge(x1: int, y1: int, x2: int, y2: int, side: int, flips: Array) -> None:
         line += FINER
 
 
-@_compiled
+@compiled
 def _draw(
     points_M2: Array, ends: Array, objects: Array, object_F: Array, origin_F2: Array, factor_F2: Array, found: Array
 ) -> None:

@@ -49,6 +49,11 @@ def bitmap_of(sample: Sample) -> torch.Tensor:
     return torch.from_numpy(to_bitmap(mask, sample.size)).bool()
 
 
+def middle(bitmap: torch.Tensor) -> torch.Tensor:
+    """The mean place of its pixels."""
+    return torch.stack(torch.where(bitmap)).float().mean(1)
+
+
 def rim(size: tuple[int, int], sample: Sample) -> int:
     """So many pixels may differ: those along the outlines of what is seen."""
     x1, y1, x2, y2 = sample.target.boxes[0].tolist()
@@ -75,6 +80,9 @@ def test_colour_mask_label_map_and_box_stay_together(
     bitmap, slack = bitmap_of(seen), rim(sample.size, seen)
     assert int((bitmap != red(seen)).sum()) <= slack
     assert int((bitmap != (label_map == 1)).sum()) <= slack
+    for other in (red(seen), label_map == 1):
+        if min(bitmap.sum(), other.sum()) > 200:
+            assert (middle(bitmap) - middle(other)).abs().max() < 0.9  # to each side half of it, for rasterising
     rows, columns = torch.where(bitmap)
     if len(rows) > 20:
         tight = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
@@ -181,6 +189,16 @@ def test_an_outline_beyond_an_earlier_crop_does_not_come_back() -> None:
     seen = warp(part, shift_of(10, 10), (80, 80), 0)
     assert torch.equal(bitmap_of(seen), red(seen))
     assert seen.target.boxes.tolist() == [[18, 18, 50, 50]]
+
+
+def test_a_part_beyond_an_earlier_crop_is_left_out() -> None:
+    near, far = ([x, 4.0, x + 9, 4, x + 9, 20, x, 20] for x in (4.0, 60.0))
+    masks = [[np.array(near), np.array(far)], [np.array(far)], []]
+    boxes = torch.tensor([[4.0, 4, 40, 20], [30, 4, 40, 20], [1, 2, 3, 4]])
+    sample = Sample(torch.zeros(3, 40, 40, dtype=torch.uint8), Target(boxes, torch.arange(3), masks))
+    seen = warp(sample, shift_of(1, 2), (40, 40), 0).target
+    assert seen.boxes.tolist() == [[5, 6, 14, 22]]
+    assert seen.labels.tolist() == [0]
 
 
 def test_shrinking_looks_at_every_pixel() -> None:
