@@ -19,7 +19,6 @@ from cvzoo.predictor import Predictor
 from cvzoo.recipes import Recipe
 from cvzoo.report.run_report import write_report
 from cvzoo.results.row_files import files_of
-from cvzoo.tasks import task_of
 
 
 def load(row: str, weights: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Predictor:
@@ -134,5 +133,5 @@ def evaluate(recipe: Recipe[Any]) -> Run:
 
 def _reported(result: Result) -> Run:
     if result.row_file is not None:  # in the main process
-        write_report(result.folder, task_of(result.recipe), result.shown(), result.datasets["val"].classes)
+        write_report(result)
     return Run(result.folder)
