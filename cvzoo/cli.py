@@ -19,7 +19,7 @@ import tyro
 
 import cvzoo
 from cvzoo.commands import habits
-from cvzoo.commands.data import check, convert, view
+from cvzoo.commands.data import check, convert, in_the_folder, view
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
@@ -109,7 +109,9 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     row = (options if kind is Recipe else options.recipe).row
     if row != recipe.row:
         raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
-    return _of_as_many_images(options, recipe, arguments) if kind is Recipe else options
+    if kind is not Recipe:
+        return options
+    return _of_as_many_images(in_the_folder(options, recipe, arguments[1:]), recipe, arguments)
 
 
 def _on_body(recipe: Recipe, arguments: list[str]) -> tuple[Recipe, list[str]]:

@@ -1,7 +1,9 @@
-"""Commands on a data set: data check, data view, data convert."""
+"""Commands on a data set: data check, data view, data convert; and what lies in the folder that a row is given."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 import cvzoo
-from cvzoo.data.config import Data, DataSet, LabelMaps, Split
+from cvzoo.data.config import Data, DataSet, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
 
 
@@ -17,12 +19,12 @@ from cvzoo.recipes import Recipe
 class Options:
     """What is meant of a folder; all commands on a data set have these."""
 
-    source: Literal["coco", "label_maps"] = "coco"
-    """A COCO-format JSON for each split, or label maps."""
+    source: Source | None = None
+    """What lies in the folder, as --data.source of a training; None recognises it."""
     train: Split = Data.train
-    """The training split."""
+    """The training split, where it is not to be recognised."""
     val: Split = Data.val
-    """The validation split."""
+    """The validation split, where it is not to be recognised."""
     masks: bool = False
     """Read the objects' segmentations too."""
     surfaces: bool = False
@@ -35,8 +37,13 @@ class Options:
     """New names of classes, old=new, as --data.rename of a training."""
 
     def data(self, root: Path) -> Data:
-        """As a recipe has them."""
-        return Data(root=root, keep_empty=True, **vars(self))
+        """As a recipe has them; prints what the folder is taken for, where no splits are named."""
+        asked = Data(root=root, keep_empty=True, **(vars(self) | {"source": self.source or "coco"}))
+        if (self.train, self.val) != (Data.train, Data.val) or self.source == "shapes" or not root.is_dir():
+            return asked
+        found, said = recognised(asked, self.source)
+        print(said)
+        return found
 
 
 Flat = Annotated[Options, tyro.conf.arg(name="")]
@@ -100,3 +107,44 @@ def convert(
     from cvzoo.data.formats.writers import convert
 
     print(*convert(options.data(root), out, to), out, sep="\n")
+
+
+def in_the_folder(asked: Recipe, own: Recipe, words: Sequence[str]) -> Recipe:
+    """The recipe for what lies in the folder that `--data.root` names, where nothing else is said of the data's place.
+
+    Where the row's own splits lie in there, it is them that are meant.
+
+    Args:
+        own: the recipe before the command line's `words`.
+    """
+    names = [word.partition("=")[0] for word in words]
+    told = any(name.startswith(("--data.train.", "--data.val.")) for name in names)
+    if "--data.root" not in names or told or not asked.data.root.is_dir():
+        return asked
+    source = asked.data.source if "--data.source" in names else None
+    if source == "shapes" or (source in (None, own.data.source) and _lies_in(asked.data)):
+        return asked
+    if not any(name.startswith("--data.label-maps.") for name in names):
+        asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
+    data, said = recognised(asked.data, source, own.data.semantic)
+    print(said, file=sys.stderr)
+    return replace(asked, data=data)
+
+
+def recognised(data: Data, source: Source | None, semantic: bool | None = None) -> tuple[Data, str]:
+    """The data with the source and the splits of what lies in the root, and a line that says so; see `recognise`."""
+    from cvzoo.data.formats.recognise import recognise
+
+    found = recognise(data.root, source, semantic)
+    suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
+    label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
+    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)
+
+
+def _lies_in(data: Data) -> bool:
+    """Whether one of the splits, as the recipe names them, is in the folder."""
+    return data.source != "shapes" and any(
+        all((data.root / name).exists() for names in (split.images, split.annotations) for name in names.split(","))
+        and all((data.root / name).exists() for name in split.lists)
+        for split in (data.train, data.val)
+    )

@@ -85,12 +85,12 @@ def place_for(kind: str, *sources: Path) -> Iterator[Place]:
 @contextmanager
 def place_named(kind: str, *names: str, complete: Callable[[Stored], bool] = lambda _: True) -> Iterator[Place]:
     """The place of what bears these names; one process at a time is shown that it is empty, or not complete."""
-    name = hashlib.sha256(json.dumps([kind, _makers(), *names]).encode()).hexdigest()[:32]
+    name = hashlib.sha256(json.dumps([kind, makers(), *names]).encode()).hexdigest()[:32]
     file = cache_folder() / f"{kind}-{name}.safetensors"
     if (found := stored(file)) is not None and complete(found):
         yield Place(found, None)
         return
-    with _turn(file) as may_write:
+    with turn(file) as may_write:
         yield Place(stored(file), file if may_write else None)
 
 
@@ -116,7 +116,7 @@ def is_settled(state: list[int]) -> bool:
 
 
 @contextmanager
-def _turn(file: Path) -> Iterator[bool]:
+def turn(file: Path) -> Iterator[bool]:
     """Wait until no other process is about to write a file; False where none can."""
     with ExitStack() as stack:
         try:
@@ -134,7 +134,7 @@ def _content_digest(source: Path, state: list[int]) -> str:
     memory = cache_folder() / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
     if digest := _remembered(memory, state):
         return digest
-    with _turn(memory) as may_write:
+    with turn(memory) as may_write:
         if digest := _remembered(memory, state):
             return digest
         digest = file_digest(source)
@@ -153,9 +153,9 @@ def _remembered(memory: Path, state: list[int]) -> str | None:
 
 
 @cache
-def _makers() -> str:
+def makers() -> str:
     """A hash of the code that reads data: what another version has read is not trusted."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

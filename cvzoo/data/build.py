@@ -7,11 +7,12 @@ import logging
 import numpy as np
 
 from cvzoo.data.coco import CocoDataset
-from cvzoo.data.config import Data, Split
+from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.doubts import other_classes, same_splits
+from cvzoo.data.formats.converted import coco_split, split_of
 from cvzoo.data.label_maps import LabelMapDataset
-from cvzoo.data.problems import DataError, Problem, listing
+from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.shapes import ShapesDataset, SplitName
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         dataset = ShapesDataset(data.shapes, name, masks=masks, surfaces=data.surfaces)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
     if split == "val" and data.limit is None:
-        return _objects(data, data.val, data.masks)
-    dataset = _objects(data, data.train, data.reads_masks)
+        return _objects(data, "val", data.masks)
+    dataset = _objects(data, "train", data.reads_masks)
     if data.surfaces:
         dataset = _with_surfaces(dataset, data)
     if data.limit is not None:
@@ -73,9 +74,15 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
     return dataset.select(kept)
 
 
-def _objects(data: Data, split: Split, masks: bool) -> CocoDataset:
-    """A split as it is written, of the chosen classes."""
-    return CocoDataset.open(data.root, split, masks, data.surfaces).chosen(data.classes, data.rename)
+def _objects(data: Data, split: SplitName, masks: bool) -> CocoDataset:
+    """A split as it is written, whatever the format, of the chosen classes."""
+    findings = Findings()
+    part = coco_split(data, split, findings)
+    if part is None:
+        raise DataError(findings.errors)
+    if findings.warnings:
+        log.warning("%d warnings about the data:\n%s", len(findings.warnings), listing(findings.warnings))
+    return CocoDataset.open(data.root, part, masks, data.surfaces).chosen(data.classes, data.rename)
 
 
 def _with_surfaces(dataset: CocoDataset, data: Data) -> CocoDataset:
@@ -93,7 +100,7 @@ def _semantic(data: Data, split: SplitName) -> LabelMapDataset | ShapesDataset:
     if data.source == "shapes":
         dataset = ShapesDataset(data.shapes, split)
     else:
-        part = data.train if split == "train" else data.val
+        part = split_of(data, split)
         dataset = LabelMapDataset.open(data.root, part, data.label_maps, data.limit)
         dataset = dataset.chosen(data.classes, data.rename, data.root)
     if data.limit is None:

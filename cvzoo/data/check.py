@@ -11,9 +11,11 @@ from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
 from cvzoo.data.doubts import other_classes, same_splits
 from cvzoo.data.facts import Viewed
+from cvzoo.data.formats.converted import coco_split, split_of
 from cvzoo.data.images import read_image
 from cvzoo.data.label_maps import LabelMapDataset, read_split
 from cvzoo.data.problems import DataError, Findings, Problem, listing
+from cvzoo.data.shapes import SplitName
 from cvzoo.structures import Size, size_of
 
 
@@ -51,10 +53,10 @@ def check(data: Data, decode: bool = True) -> Report:
         problem = Problem(data.root, "the folder of the data set is missing", "name another one")
         report.errors.append(problem)
     else:
-        check_split = _check_label_maps if data.source == "label_maps" else _check_coco
+        check_split = _check_label_maps if data.source == "label_maps" else _check_objects
         found = {
-            "train": check_split(data, data.train, report, decode),
-            "val": check_split(data, data.val, report, decode),
+            "train": check_split(data, "train", report, decode),
+            "val": check_split(data, "val", report, decode),
         }
         report.splits = {name: dataset for name, dataset in found.items() if dataset is not None}
         if len(report.splits) == 2:
@@ -64,8 +66,8 @@ def check(data: Data, decode: bool = True) -> Report:
     return report
 
 
-def _check_label_maps(data: Data, split: Split, report: Report, decode: bool) -> LabelMapDataset | None:
-    findings = Findings()
+def _check_label_maps(data: Data, name: SplitName, report: Report, decode: bool) -> LabelMapDataset | None:
+    findings, split = Findings(), split_of(data, name)
     dataset = read_split(data.root, split, data.label_maps, findings, measure=_decoded_size if decode else None)
     report.warnings += findings.warnings
     report.errors = list(dict.fromkeys([*report.errors, *findings.errors]))  # both splits have the classes' problems
@@ -90,14 +92,15 @@ def _decoded_size(path: Path) -> Size:
     return size_of(read_image(path))
 
 
-def _check_coco(data: Data, split: Split, report: Report, decode: bool) -> CocoDataset | None:
+def _check_objects(data: Data, name: SplitName, report: Report, decode: bool) -> CocoDataset | None:
+    findings = Findings()
+    part = coco_split(data, name, findings)
+    files: list[tuple[Path, Path]] = []
     try:
-        files = coco_files(data.root, split)
+        files = [] if part is None else coco_files(data.root, part)
     except DataError as error:
         report.errors += error.problems
-        return None
-    findings = Findings()
-    index = read_index(files, findings, data.masks, data.surfaces)
+    index = read_index(files, findings, data.masks, data.surfaces) if files else None
     report.warnings += findings.warnings
     report.errors += findings.errors
     if index is None:
@@ -110,11 +113,17 @@ def _check_coco(data: Data, split: Split, report: Report, decode: bool) -> CocoD
     if decode:
         report.errors += _decode_all(dataset, {problem.file for problem in findings.errors}, data.workers)
     report.summary.append(
-        f"{data.root / split.annotations}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
+        f"{_place(data, split_of(data, name))}: {len(dataset)} images"
+        f" ({int((dataset.counts == 0).sum())} without objects), "
         f"{int(dataset.counts.sum())} objects, {len(dataset.classes)} classes"
         + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
     return dataset
+
+
+def _place(data: Data, split: Split) -> str:
+    """What a split is called: its annotations, and the lists that choose among them."""
+    return ", ".join([str(data.root / split.annotations), *split.lists])
 
 
 def _decode_all(dataset: CocoDataset, missing: set[Path], workers: int) -> list[Problem]:

@@ -25,6 +25,7 @@ import numpy as np
 from cvzoo.data.annotation_cache import Stored, place_for
 from cvzoo.data.coco_objects import Frames, ObjectReader, Objects
 from cvzoo.data.coco_records import sound_records, value_of
+from cvzoo.data.formats.origin import of_originals
 from cvzoo.data.index import Index, index_of
 from cvzoo.data.problems import Findings, Problem
 from cvzoo.data.ragged import ragged_text, texts
@@ -84,23 +85,23 @@ def read_index(
     """
     sources, folders = [file for file, _ in files], [folder for _, folder in files]
     kind = "-".join(["boxes", *(["masks"] if masks else []), *(["surfaces"] if surfaces else [])])
+    own = Findings()
     with place_for(kind, *sources) as place:
         if place.found is not None:
-            findings.warnings += _noted_warnings(place.found, sources)
+            own.warnings += _noted_warnings(place.found, sources)
             index = index_of(place.found, folders)
         else:
-            own = Findings()
             index = _read(files, own, masks, surfaces)
             if index is not None and not own.errors:
                 warnings = [_note(problem, sources) for problem in own.warnings]
                 kept = place.keep(index.arrays(), index.notes() | {"warnings": warnings})
                 index = index if kept is None else index_of(kept, folders)
-            findings.errors += own.errors
-            findings.warnings += own.warnings
     if index is not None:
         _refuse_twice(index, sources, findings)
         for number, folder in enumerate(folders):
-            _check_images(index, np.flatnonzero(index.folder_of == number), folder, findings)
+            _check_images(index, np.flatnonzero(index.folder_of == number), folder, own)
+    findings.errors += of_originals(own.errors, sources)
+    findings.warnings += of_originals(own.warnings, sources)
     return index
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from cvzoo.data.coco_records import misplaced, problem_of, repeated, value_of
 from cvzoo.data.doubts import Totals, doubts
 from cvzoo.data.problems import Findings, Problem, at
-from cvzoo.data.segments import Segments, join, pack, plain_outlines, read_mask
+from cvzoo.data.segments import NO_SEGMENTATION, Segments, join, pack, plain_outlines, read_mask
 from cvzoo.data.surfaces import Annotated, read_surface
 from cvzoo.structures import Mask, Size
 
@@ -130,6 +130,8 @@ class ObjectReader:
                 self._read_chunk(start, records[start : start + CHUNK])
         repeats = np.zeros(0, np.int64) if self.surfaces else self._refuse_repeats(records)
         records.clear()  # with them the file leaves the memory, and what follows needs room
+        if self.masks:
+            self._sum_up_boxes()
         findings.errors += _in_order(self.errors)
         findings.warnings += _in_order(self.warnings)
         if not findings.errors and not self.totals.boxes:
@@ -250,6 +252,18 @@ class ObjectReader:
             record = value_of(records[position])
             self.errors.append((position, repeated("annotations", position, record, self.file)))
         return repeats
+
+    def _sum_up_boxes(self) -> None:
+        """Where not one object has a segmentation, that is one error, and not one of each."""
+        others = [(position, problem) for position, problem in self.errors if problem.reason != NO_SEGMENTATION]
+        boxes = len(self.errors) - len(others)
+        if boxes > 1 and not any(len(part.positions) for part in self.parts):
+            reason = f"none of its {boxes} objects has a segmentation, from which masks are learnt"
+            remedy = (
+                "outline the objects, or train a row that finds boxes alone (`cvzoo list --task detection`), without"
+                " --data.copy-paste; `cvzoo eval` scores boxes alone with --data.no-masks"
+            )
+            self.errors = [*others, (0, Problem(self.file, reason, remedy))]
 
     def _sorted(self, repeats: np.ndarray) -> Objects:
         """All that was read but the records at these positions."""

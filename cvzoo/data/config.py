@@ -8,19 +8,22 @@ from typing import Annotated, Literal
 
 from cvzoo.fields import Count, Degrees, Natural, NotNegative, Pixels, Positive, Range, Share, recipe_problems
 
+Source = Literal["coco", "coco_export", "voc", "yolo", "labelme", "csv", "label_maps", "shapes"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """One part of a data set."""
 
     images: str
-    """Folder of the images, relative to the root. Several COCO-format files have one each, separated by commas."""
+    """Folder of the images, relative to the root. Several COCO-format files, or folders of annotations, have one each,
+    separated by commas."""
     annotations: str
-    """COCO-format JSON, or the folder of the label maps, relative to the root. Several files or folders are separated
-    by commas: of files all count, of folders the first that has an image's label map."""
+    """COCO-format JSON, CSV file, or the folder of the label maps or of a file for each image, relative to the root.
+    Several are separated by commas: all count, but of label maps the first that an image has."""
     lists: tuple[str, ...] = ()
-    """Label maps: text files, relative to the root, that name the images, one a line: a name without suffix, or
-    image and label map. None takes every image of the folder."""
+    """Text files, relative to the root, that name the images of the split, one a line, the suffix left out or not; of
+    label maps also image and label map. None takes every image. Source `coco` has no lists, `coco_export` may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +64,12 @@ class LabelMaps:
 class DataSet:
     """Where the images and what is known of them come from."""
 
-    source: Literal["coco", "label_maps", "shapes"] = "coco"
-    """`coco`: images and a COCO-format JSON under `root`. `label_maps`: images and label maps under `root`.
-    `shapes`: drawn on the fly, nothing to download."""
+    source: Source = "coco"
+    """What lies under `root`, beside images. `coco`: a COCO-format JSON for each split. `coco_export`: the same as
+    other tools write it, put right where it departs from COCO. `voc`: an XML for each image (Pascal VOC). `yolo`: a
+    text file for each image. `labelme`: a JSON for each image. `csv`: a table of boxes. `label_maps`: a label map for
+    each image. `shapes`: drawn on the fly, nothing to download. Where data.root alone is named, what lies there is
+    recognised."""
     root: Path = Path("data/coco")
     """Folder of the data set."""
     train: Split = Split(images="train2017", annotations="annotations/instances_train2017.json")
@@ -95,6 +101,11 @@ class DataSet:
     def problems(self) -> list[str]:
         """What is wrong with these settings, each with the field's name."""
         problems = []
+        if self.source == "coco" and (self.train.lists or self.val.lists):
+            problems.append(
+                "data.train.lists, data.val.lists: of COCO's files all images count; lists choose among those"
+                " of source coco_export"
+            )
         if self.shapes.figures and self.shapes.label_maps:
             problems.append("data.shapes.figures are objects without label maps; leave out data.shapes.label-maps")
         if self.source == "shapes" and self.surfaces and not self.shapes.figures:

@@ -71,7 +71,7 @@ def _first(paths: list[Path]) -> Path:
 
 def _in_folder(places: _Places, findings: Findings) -> list[Pair]:
     suffix = places.settings.image_suffix
-    files = list(_files(places.images))
+    files = list(files_below(places.images))
     names = sorted(file.removesuffix(suffix) for file in files if file.endswith(suffix))
     if not names:
         others = Counter(PurePosixPath(file).suffix or file for file in files).most_common(3)
@@ -83,14 +83,14 @@ def _in_folder(places: _Places, findings: Findings) -> list[Pair]:
     known = set(names)
     suffix = places.settings.label_suffix
     for folder in places.annotations:
-        for file in _files(folder):
+        for file in files_below(folder):
             if file.endswith(suffix) and file.removesuffix(suffix) not in known:
                 remedy = f"its image would be {file.removesuffix(suffix)}{places.settings.image_suffix}"
                 findings.warnings.append(Problem(folder / file, "is skipped, since it has no image", remedy))
     return [places.named(name) for name in names]
 
 
-def _files(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
     """The files of a folder and those below it, hidden ones left out, as relative paths; links are followed."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]

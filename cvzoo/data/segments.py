@@ -21,6 +21,8 @@ from cvzoo.data.ragged import Ragged, edges_of, joined, ragged, ragged_bytes
 from cvzoo.ops import rle
 from cvzoo.structures import RLE, Mask, Polygons, Size
 
+NO_SEGMENTATION = "it has no segmentation"
+"""The reason of an object's error."""
 FAR = 10
 """Polygons may stick out of their image, but not by more than this many times its longer side."""
 DIGITS = 12
@@ -105,10 +107,8 @@ def read_mask(annotation: dict[str, Any], size: Size, file: Path, findings: Find
     leave out."""
     match annotation.get("segmentation"):
         case None | []:
-            remedy = (
-                "give it polygons or a run-length code, or leave masks out (--data.no-masks, and no --data.copy-paste)"
-            )
-            findings.errors.append(at(annotation, file, "it has no segmentation", remedy))
+            remedy = "give it polygons or a run-length code"
+            findings.errors.append(at(annotation, file, NO_SEGMENTATION, remedy))
         case list(polygons):
             return _read_polygons(polygons, size, annotation, file, findings)
         case dict(code):

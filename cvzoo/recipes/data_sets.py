@@ -35,6 +35,24 @@ COCO_320 = Data(
 )
 """A few hundred images of COCO on a canvas of 320 x 320: small enough for a CPU. `--data.root` says where they lie."""
 
+BCCD = Data(
+    source="voc",
+    root=Path("data/bccd"),
+    train=Split(images="JPEGImages", annotations="Annotations", lists=("ImageSets/Main/train.txt",)),
+    val=Split(images="JPEGImages", annotations="Annotations", lists=("ImageSets/Main/val.txt",)),
+    short_sides=(240,),
+    test_short_side=240,
+    max_long_side=320,
+    canvas=(256, 320),
+    scale_jitter=(0.7, 1.4),
+    crop=(256, 320),
+    colour_jitter=0.2,
+    workers=0,
+    cache=True,
+)
+"""205 and 87 images of blood cells, 640 x 480 pixels, that are seen at half their size; 72 more are a test, on which
+`--data.val.lists ImageSets/Main/test.txt` evaluates."""
+
 COCO_DENSE_POSE = Data(
     train=Split(
         images="train2014,val2014",

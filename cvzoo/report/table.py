@@ -46,10 +46,11 @@ SMALL = f"""# Rows that a CPU trains
 {GENERATED}
 [The full rows](MODEL_ZOO.md) have a page of their own.
 
-The `shapes` data are drawn on the fly and need no download. `COCO mini` is a few hundred images of COCO, and `CamVid`
-a small set of label maps: give their folder with `--data.root`. Figures are of the validation split, 0..1. Train is the
-median seconds of an iteration, loading included; beside it stand the images of an iteration and the processes that
-shared them. Mem is the peak of the resident set, or on a GPU what torch allocated."""
+The `shapes` data are drawn on the fly and need no download. `COCO mini` is a few hundred images of COCO, `CamVid` a
+small set of label maps, `BCCD` one of blood cells in Pascal VOC: give their folder with `--data.root`. Figures are of
+the validation split, 0..1. Train is the median seconds of an iteration, loading included; beside it stand the images of
+an iteration and the processes that shared them. Mem is the peak of the resident set, or on a GPU what torch
+allocated."""
 
 WEIGHTS = """## Weights and their mirror sites
 

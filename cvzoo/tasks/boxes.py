@@ -40,8 +40,8 @@ def check(recipe: Recipe[Any]) -> None:
     """Boxes are learnt from objects, not from label maps."""
     if recipe.data.semantic:
         raise ValueError(
-            f"{recipe.row} finds objects, but the data are label maps; choose a row of semantic segmentation,"
-            " or data of COCO's format (--data.source coco)"
+            f"{recipe.row} finds objects, but the data are label maps; choose a row of semantic segmentation"
+            " (`cvzoo list --task segmentation`), or a folder of boxes or outlines with --data.root"
         )
     if recipe.data.test_window is not None:
         raise ValueError(f"--data.test-window is for label maps; {recipe.row} looks at whole images, leave it out")

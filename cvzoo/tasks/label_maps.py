@@ -41,8 +41,8 @@ def check(recipe: Recipe[Any]) -> None:
     """Label maps are learnt from label maps."""
     if not recipe.data.semantic:
         raise ValueError(
-            f"{recipe.row} gives every pixel a class, but the data are objects; choose a row of a detector, or data of"
-            " label maps (--data.source label_maps)"
+            f"{recipe.row} gives every pixel a class, but the data are objects; choose a row of a detector"
+            " (`cvzoo list --task detection`), or a folder of label maps with --data.root"
         )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Task = Literal["detection", "instance", "segmentation", "pose"]
 """The section of the table; `cvzoo/tasks/sections.py` says what its rows are judged by."""
-SMALL = ("shapes", "COCO mini", "CamVid")
+SMALL = ("shapes", "COCO mini", "CamVid", "BCCD")
 """Data sets of rows that a CPU trains; they have a page of their own."""
 
 

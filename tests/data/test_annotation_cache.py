@@ -130,7 +130,7 @@ def test_a_settled_file_is_not_hashed_again(folder: Folder, monkeypatch: pytest.
 
 def test_another_version_is_not_trusted(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(folder)
-    monkeypatch.setattr(annotation_cache, "_makers", lambda: "another")
+    monkeypatch.setattr(annotation_cache, "makers", lambda: "another")
     opened(folder)
     assert len(kept()) == 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cvzoo.recipes import Optim, Recipe, settings
+from cvzoo.recipes import Optim, Recipe, data_sets, settings
 from cvzoo.zoo.published import cvpods, mmdetection, original, torchvision
 from cvzoo.zoo.system import Reference, Row, System
 
@@ -49,6 +49,14 @@ def fcos_lite0_fpn_320_mini() -> Recipe:
         ranges=(32, 64, 128, 256),
     )
     return settings.mini("fcos_lite0_fpn_320_mini", model)
+
+
+def fcos_lite0_fpn_320_bccd() -> Recipe:
+    """`fcos_lite0_fpn_320_mini` for three kinds of blood cells in 205 images: a data set of one's own in minutes."""
+    recipe = settings.lasting(fcos_lite0_fpn_320_mini(), iterations=1200)
+    return replace(
+        recipe, row="fcos_lite0_fpn_320_bccd", model=replace(recipe.model, num_classes=3), data=data_sets.BCCD
+    )
 
 
 def fcos_r18_fpn_shapes() -> Recipe:
@@ -116,6 +124,7 @@ SYSTEM = System(
             ),
         ),
         Row(recipe=fcos_lite0_fpn_320_mini, backbone="EfficientNet-Lite0-FPN", data="COCO mini", schedule="1500 it"),
+        Row(recipe=fcos_lite0_fpn_320_bccd, backbone="EfficientNet-Lite0-FPN", data="BCCD", schedule="1200 it"),
         Row(recipe=fcos_r18_fpn_shapes, backbone="R-18-FPN, 1/2 width", data="shapes", schedule="500 it"),
     ),
 )

@@ -1,0 +1,170 @@
+"""Tables of boxes: a CSV file with a line for each object.
+
+With a header, as TensorFlow's examples and Roboflow have it: columns filename, class, xmin, ymin, xmax, ymax in any
+order, among others. Without one, as RetinaNet for Keras has it: path, x1, y1, x2, y2, class; a line of a path and
+nothing else is an image without objects. Corners are in pixels from the image's corner. Images that the table does not
+name are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from cvzoo.data.config import Split
+from cvzoo.data.formats.document import Document, measured
+from cvzoo.data.formats.image_lists import ImageFile, chosen
+from cvzoo.data.formats.layout import IMAGES, PARTS, Layout, joined, names_in, part_of, refuse_several, with_lists
+from cvzoo.data.image_files import SUFFIXES
+from cvzoo.data.problems import Findings, Problem
+
+COLUMNS = {
+    "filename": ("filename", "file_name", "image", "image_name", "image_path", "path", "file"),
+    "class": ("class", "label", "class_name", "name"),
+    "xmin": ("xmin", "x_min", "x1"),
+    "ymin": ("ymin", "y_min", "y1"),
+    "xmax": ("xmax", "x_max", "x2"),
+    "ymax": ("ymax", "y_max", "y2"),
+}
+"""What a header may call the columns."""
+HEADERLESS = ("filename", "xmin", "ymin", "xmax", "ymax", "class")
+
+
+class Row(NamedTuple):
+    """A line of a table."""
+
+    line: int
+    image: str
+    name: str
+    """Of the class, or empty, as the corners then are."""
+    corners: list[str]
+
+
+def read(root: Path, split: Split, findings: Findings) -> Document:
+    """The images that a split's tables name."""
+    document = Document()
+    wanted: set[str] | None = None
+    tables = [
+        (root / name, root / folder) for name, folder in zip(split.annotations.split(","), split.images.split(","))
+    ]
+    for table, folder in tables:
+        rows: dict[str, list[Row]] = {}
+        for row in _rows(table, findings):
+            rows.setdefault(row.image, []).append(row)
+        found = {image: _found(image, root, folder, table) for image in rows}
+        if split.lists:
+            files = [ImageFile(path, name, name, path) for path, name in found.values()]
+            wanted = {image.name for image in chosen(root, split.lists, files, findings)}
+        for image, own in rows.items():
+            path, name = found[image]
+            if wanted is None or name in wanted:
+                _read_image(path, name, table, own, document, findings)
+        document.names = {*document.names, *(row.name for own in rows.values() for row in own if row.name)}
+    return document
+
+
+def _read_image(path: Path, name: str, table: Path, rows: list[Row], document: Document, findings: Findings) -> None:
+    if not path.is_file():
+        reason = f"line {rows[0].line} names {rows[0].image}, of which there is no image"
+        findings.errors.append(Problem(table, reason, "put the image beside the table, or remove the line"))
+        return
+    size = measured(path, findings)
+    if size is None:
+        return
+    document.add_image(name, size, table)
+    for row in rows:
+        if not row.name and not any(row.corners):
+            continue  # an image without objects
+        where = f"line {row.line} ({row.name})"
+        try:
+            corners = list(map(float, row.corners))
+        except ValueError:
+            shown = ", ".join(row.corners)
+            document.report(findings.errors, f"{where} has the corners {shown}, which are no numbers", "correct them")
+            continue
+        if row.name:
+            document.add_box(row.name, corners, where, findings)
+        else:
+            document.report(findings.errors, f"line {row.line} names no class", "give it one or remove it")
+
+
+def _found(image: str, root: Path, folder: Path, table: Path) -> tuple[Path, str]:
+    """The file of an image and its name relative to the root; tables come with other folders."""
+    plain = image.replace("\\", "/")
+    inside, base = plain.lstrip("/"), PurePosixPath(plain).name
+    places = [folder / inside, table.parent / inside, root / inside, folder / base, table.parent / base]
+    path = next((place for place in places if place.is_file()), folder / inside)
+    return path, PurePosixPath(os.path.relpath(path, root)).as_posix()
+
+
+def _rows(table: Path, findings: Findings) -> Iterator[Row]:
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        findings.errors.append(Problem(table, f"cannot be read as text ({error})", "correct it or name another one"))
+        return
+    columns = _columns(lines)
+    if columns is None:
+        reason = f"its first line is {lines[0][:80] if lines else ''!r}"
+        remedy = "begin it with filename,width,height,class,xmin,ymin,xmax,ymax, or with path,x1,y1,x2,y2,class"
+        findings.errors.append(Problem(table, f"is no table of boxes: {reason}", remedy))
+        return
+    places, has_header = columns
+    for number, values in enumerate(csv.reader(lines), start=1):
+        if not values or (has_header and number == 1):
+            continue
+        if len(values) <= max(places.values()):
+            reason = f"line {number} has {len(values)} columns, fewer than {max(places.values()) + 1}"
+            findings.errors.append(Problem(table, reason, "correct or remove it"))
+            continue
+        found = {name: values[place].strip() for name, place in places.items()}
+        yield Row(number, found["filename"], found["class"], [found[key] for key in ("xmin", "ymin", "xmax", "ymax")])
+
+
+def _columns(lines: list[str]) -> tuple[dict[str, int], bool] | None:
+    """Where the columns are, and whether the first line says so; None where it is no table of boxes."""
+    for values in csv.reader(lines[:1]):
+        words = [value.strip().lower() for value in values]
+        named = {key: next((words.index(n) for n in names if n in words), -1) for key, names in COLUMNS.items()}
+        if min(named.values()) >= 0:
+            return named, True
+        if len(values) == len(HEADERLESS) and PurePosixPath(words[0]).suffix in SUFFIXES:
+            return {key: place for place, key in enumerate(HEADERLESS)}, False
+    return None
+
+
+def csv_layout(root: Path) -> Layout | None:
+    """CSV files whose first line is that of a table of boxes.
+
+    Raises: DataError where several could be the same part.
+    """
+    parts: dict[str, list[str]] = {}
+    for folder in ("", "annotations", *(name for names in PARTS.values() for name in names if name)):
+        for name in names_in(root / folder):
+            table = root / folder / name
+            if name.endswith(".csv") and _columns(_first_lines(table)):
+                parts.setdefault(part_of(folder, name), []).append(joined(folder, name))
+    if "train" in parts or "val" in parts:
+        parts.pop("all", None)
+    refuse_several(root, parts, "tables of boxes")
+    splits = {part: Split(images=_images(root, table), annotations=table) for part, (table,) in parts.items()}
+    return Layout("csv", "a table of boxes", with_lists(root, splits)) if splits else None
+
+
+def _first_lines(file: Path) -> list[str]:
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        return [opened.readline().rstrip("\r\n")]
+
+
+def _images(root: Path, table: str) -> str:
+    """The folder of a table's images: one that is called so, else the table's own."""
+    own = Path(table).parent.as_posix()
+    image = next((row.image for row in _rows(root / table, Findings())), "")
+    for folder in IMAGES:
+        place = joined("" if own == "." else own, folder)
+        if (root / place / image.lstrip("/")).is_file():
+            return place
+    return own

@@ -1,0 +1,102 @@
+"""COCO's format as other tools export it, and COCO's format of which lists choose the images.
+
+What is put right: file names with another folder or with backslashes (Label Studio), ids that are texts and outlines
+that are no lists of lists (VIA), ids of objects from 0, missing boxes of outlined objects, and a class without objects
+that is the parent of all others (Roboflow's exports have the project's name so). Whatever else is wrong, the reader of
+COCO's format tells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cvzoo.data.config import Split
+from cvzoo.data.formats.coco_files import idle_parents
+from cvzoo.data.formats.document import CLASS, Document
+from cvzoo.data.formats.image_lists import ImageFile, chosen
+from cvzoo.data.formats.origin import MADE_FROM
+from cvzoo.data.pairs import files_below
+from cvzoo.data.problems import Findings, Problem
+
+PARTS = ("images", "annotations", "categories")
+
+
+def read(root: Path, split: Split, findings: Findings) -> Document:
+    """The images of a split's JSON files with their objects."""
+    document = Document()
+    categories: list[dict[str, Any]] = []
+    for name, folder in zip(split.annotations.split(","), split.images.split(",")):
+        content = _content(root / name, findings)
+        document.images += _images(content["images"], root, root / folder, root / name)
+        document.annotations += content["annotations"]
+        categories += content["categories"]
+    if split.lists:
+        files = [ImageFile(root / i["file_name"], i["file_name"], i["file_name"], root) for i in document.images]
+        names = {image.name for image in chosen(root, split.lists, files, findings)}
+        document.images = [image for image in document.images if image["file_name"] in names]
+        kept = {image["id"] for image in document.images}
+        document.annotations = [one for one in document.annotations if _number(one.get("image_id")) in kept]
+    used = {_number(one.get("category_id")) for one in document.annotations}
+    idle = set(map(_number, idle_parents(categories))) - used
+    names = {_number(one["id"]): one["name"] for one in categories}
+    document.numbers = classes = {number: name for number, name in names.items() if number not in idle}
+    for one in document.annotations:
+        _correct(one, classes)
+    ids = [one.get("id") for one in document.annotations]
+    if len(set(ids)) < len(ids) or not all(isinstance(number, int) and number > 0 for number in ids):
+        for number, one in enumerate(document.annotations, start=1):
+            one["id"] = number
+    return document
+
+
+def _content(file: Path, findings: Findings) -> dict[str, list[dict[str, Any]]]:
+    """The records of a file; none, with the reason in `findings`, where it cannot be read."""
+    try:
+        content = json.loads(file.read_bytes())
+        found = {part: content[part] for part in PARTS}
+        if all(isinstance(record, dict) for part in PARTS for record in found[part]):
+            return found
+        reason = "its records are no objects"
+    except FileNotFoundError:
+        reason = "the annotation file is missing"
+    except (OSError, ValueError, RecursionError) as error:
+        reason = f"cannot be read as JSON ({error})"
+    except (KeyError, TypeError):
+        reason = "is not COCO: it has no images, annotations and categories"
+    findings.errors.append(Problem(file, reason, "export it again, or name another one with --data.train / --data.val"))
+    return {part: [] for part in PARTS}
+
+
+def _images(records: Iterable[dict[str, Any]], root: Path, folder: Path, file: Path) -> list[dict[str, Any]]:
+    """The records of images, their names relative to the root; where one is not there, by its own name alone."""
+    by_name: dict[str, str] = {}
+    images = []
+    for record in records:
+        name = str(record.get("file_name", "")).replace("\\", "/").lstrip("/")
+        if name and not (folder / name).is_file():
+            by_name = by_name or {PurePosixPath(found).name: found for found in files_below(folder)}
+            name = by_name.get(PurePosixPath(name).name, name)
+        place = PurePosixPath(os.path.relpath(folder / name, root)).as_posix() if name else ""
+        images.append(record | {"id": _number(record.get("id")), "file_name": place, MADE_FROM: str(file)})
+    return images
+
+
+def _number(value: Any) -> Any:
+    """An id, which some tools write as a text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _correct(annotation: dict[str, Any], classes: dict[int, str]) -> None:
+    annotation["image_id"] = _number(annotation.get("image_id"))
+    number = _number(annotation.get("category_id"))
+    annotation |= {CLASS: classes[number]} if number in classes else {"category_id": number}
+    outline = annotation.get("segmentation")
+    if isinstance(outline, list) and outline and all(isinstance(value, int | float) for value in outline):
+        annotation["segmentation"] = outline = [outline]
+    if not annotation.get("bbox") and isinstance(outline, list) and outline:
+        x, y = ([number for polygon in outline for number in polygon[axis::2]] for axis in (0, 1))
+        annotation["bbox"] = [min(x), min(y), max(x) - min(x), max(y) - min(y)]
