@@ -113,7 +113,8 @@ def _check_objects(data: Data, name: SplitName, report: Report, decode: bool) ->
     if decode:
         report.errors += _decode_all(dataset, {problem.file for problem in findings.errors}, data.workers)
     report.summary.append(
-        f"{_place(data, split_of(data, name))}: {len(dataset)} images ({int((dataset.counts == 0).sum())} without objects), "
+        f"{_place(data, split_of(data, name))}: {len(dataset)} images"
+        f" ({int((dataset.counts == 0).sum())} without objects), "
         f"{int(dataset.counts.sum())} objects, {len(dataset.classes)} classes"
         + (f", {int(index.surfaces.annotated.sum())} surfaces" if index.surfaces is not None else "")
     )
