@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from contourpy import contour_generator
 
 from cvzoo.ops.masks import to_bitmap
+from cvzoo.ops.outlines import outlines
 from cvzoo.structures import Mask, Size
 
 
@@ -27,9 +27,7 @@ def single_outline(mask: Mask, size: Size) -> np.ndarray:
 
 def bitmap_outlines(bitmap_HW: np.ndarray) -> list[np.ndarray]:
     """Outlines of the parts of a bitmap, and of their holes, each (P, 2) x and y."""
-    padded = np.pad(bitmap_HW.astype(np.float64), 1)
-    closed = contour_generator(z=padded, name="serial").lines(0.5)
-    return [_corners(np.asarray(line)[:-1] - 0.5) for line in closed]  # a pixel's middle is at 0.5, the border took 1
+    return [_corners(ring[:-1]) for rings in outlines(bitmap_HW) for ring in rings]
 
 
 def _corners(points_P2: np.ndarray) -> np.ndarray:
