@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -38,7 +38,8 @@ class Options:
 
     def data(self, root: Path) -> Data:
         """As a recipe has them; prints what the folder is taken for, where no splits are named."""
-        asked = Data(root=root, keep_empty=True, **(vars(self) | {"source": self.source or "coco"}))
+        named: dict[str, Any] = vars(self) | {"source": self.source or "coco"}
+        asked = Data(root=root, keep_empty=True, **named)
         if (self.train, self.val) != (Data.train, Data.val) or self.source == "shapes" or not root.is_dir():
             return asked
         found, said = recognised(asked, self.source)
