@@ -49,7 +49,8 @@ class TimmBackbone(nn.Module):
         self.body = timm.create_model(config.name, features_only=True, **_outputs(config))
         self.channels_last = _channels_last(self.body)
         self.norm = config.norm
-        self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator,union-attr]
+        info: Any = self.body.feature_info
+        self.channels: tuple[int, ...] = tuple(info.channels())
         self.pyramid = PlainPyramid(*self.channels) if len(self.channels) == 1 else None
         if self.pyramid is None:
             self._freeze(config.frozen_outputs)

@@ -6,6 +6,7 @@ Shape suffixes: G objects, D detections, N images, K classes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from cvzoo.metrics.operating import Operating, confusion_of, operating
 from cvzoo.metrics.pairing import Pairing, detections_of, objects_of, paired
 from cvzoo.metrics.predictions import flat_boxes, mask_of
 from cvzoo.ops.masks import scale_mask, to_bitmap
+from cvzoo.ops.outlines import outlines
 from cvzoo.structures import Mask, Prediction, Size
 from cvzoo.tasks.charts import class_precision_recall_chart, confusion_chart, cost_chart, threshold_chart
 from cvzoo.tasks.draw_boxes import as_pil, scaled
@@ -227,14 +229,10 @@ def _shares(box_4: np.ndarray, size: Size) -> tuple[float, ...]:
 
 def outline(mask: Mask, size: Size) -> str:
     """The borders of a mask as a path of SVG, in thousandths of the image."""
-    from contourpy import contour_generator  # matplotlib needs it, too
-
     zoom = min(1.0, FINE / max(size))
     small = (max(round(size[0] * zoom), 1), max(round(size[1] * zoom), 1))
-    bitmap = np.pad(to_bitmap(scale_mask(mask, size, small), small), 1)
     paths = []
-    for line in contour_generator(z=bitmap).lines(0.5):
-        points = np.asarray(line)[::2] - 0.5  # pixel centres, and the border of 1
-        thousandths = (points / small[::-1] * 1000).round().clip(0, 1000).astype(int).tolist()
+    for ring in itertools.chain.from_iterable(outlines(to_bitmap(scale_mask(mask, size, small), small))):
+        thousandths = (ring[::2] / small[::-1] * 1000).round().clip(0, 1000).astype(int).tolist()
         paths.append("M" + "L".join(f"{x} {y}" for x, y in thousandths) + "Z")
     return "".join(paths)

@@ -16,7 +16,6 @@ from cvzoo.data.class_names import COCO_IDS
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.nn.resnet import BLOCKS, ResNetConfig
-from cvzoo.nn.timm_backbone import TimmConfig
 from cvzoo.weights.class_count import with_classes_of
 
 LAST_COCO_ID = COCO_IDS[-1]
@@ -82,7 +81,7 @@ def counting_from_one(config: Any) -> Any:
 
 def fitted_body(convention: BodyConfig, row: BodyConfig) -> BodyConfig:
     """The row's backbone with the toolbox's conventions."""
-    if isinstance(row, TimmConfig) or isinstance(convention, TimmConfig):
+    if not isinstance(row, ResNetConfig) or not isinstance(convention, ResNetConfig):
         return row
     # else the file is of another depth, as its keys will tell
     fits = len(convention.multi_grid) == BLOCKS[row.depth][-1]

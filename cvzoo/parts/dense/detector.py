@@ -50,8 +50,8 @@ class DenseDetector(Model, Generic[Config, Raw]):
         """Builds all but the head, which the system sets as `head`."""
         super().__init__()
         self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = FPN(config.fpn, self.backbone.channels)
+        self.backbone = backbone = config.backbone.build()
+        self.neck = FPN(config.fpn, backbone.channels)
 
     def raw(self, images_N3HW: Tensor) -> Raw:
         return self.head(self.neck(self.backbone(images_N3HW)))

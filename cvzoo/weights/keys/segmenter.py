@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import Norm
-from cvzoo.nn.timm_backbone import TimmConfig
+from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.weights.keys import body
 from cvzoo.weights.keys.rename import Rules, State, renamed
 
@@ -41,7 +41,7 @@ def from_mmsegmentation(state: Mapping[str, Tensor], head: Rules = ()) -> State:
 
 def body_in(state: Mapping[str, Tensor], backbone: BodyConfig) -> BodyConfig:
     """The body with the stem and the kind of norm that the state (our keys) has."""
-    if isinstance(backbone, TimmConfig):
+    if not isinstance(backbone, ResNetConfig):
         return backbone
     deep = "backbone.stem.6.weight" in state
     stem = state.get("backbone.stem.6.weight" if deep else "backbone.conv1.weight")

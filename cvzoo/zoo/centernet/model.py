@@ -160,9 +160,9 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
     def __init__(self, config: CenterNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = config.backbone.build()
-        self.neck = None if config.neck is None else config.neck.build(self.backbone.channels)
-        maps = self.backbone.channels if self.neck is None else (self.neck.channels,)
+        self.backbone = backbone = config.backbone.build()
+        self.neck = None if config.neck is None else config.neck.build(backbone.channels)
+        maps = backbone.channels if self.neck is None else (self.neck.channels,)
         *earlier, self.head = (Head(channels, config.head_channels, config.num_classes) for channels in maps)
         self.earlier = nn.ModuleList(earlier)
 
