@@ -34,7 +34,7 @@ def finetuned(recipe: Recipe[Config], own: Recipe[Config], images: int) -> Recip
             "recipe finetune trains on from weights; name them with --weights (a published name, a run folder or a"
             " file), or leave --recipe finetune out to train as the row does"
         )
-    iterations = iterations_of(images, recipe.schedule)
+    iterations = iterations_of(images, recipe.schedule, own.schedule)
     schedule = replace(
         own.schedule,
         policy="cosine",
@@ -51,8 +51,10 @@ def finetuned(recipe: Recipe[Config], own: Recipe[Config], images: int) -> Recip
     )
 
 
-def iterations_of(images: int, schedule: Schedule) -> int:
-    """Iterations that so many images need, in the schedule's batches; never more than the schedule has."""
+def iterations_of(images: int, schedule: Schedule, own: Schedule) -> int:
+    """Iterations that are asked for, or that so many images need in batches of the schedule, at most those of `own`."""
+    if schedule.epochs is not None or schedule.iterations != own.iterations:
+        return schedule.of_epochs(images).iterations
     seen = EPOCHS * (images if images <= FEW else (images * FEW) ** 0.5)
     return min(max(round(seen / schedule.batch), LEAST), schedule.iterations)
 

@@ -165,7 +165,8 @@ def test_the_recipe_for_few_images() -> None:
     set_ = replace(asked, schedule=replace(own.schedule, iterations=77, policy="poly"))
     recipe = finetuned(set_, own, 285)
     assert (recipe.schedule.iterations, recipe.schedule.policy) == (77, "poly")
-    by_epochs = replace(asked, schedule=replace(own.schedule, epochs=16.0))
-    assert for_images(by_epochs, 100).schedule.iterations == 100
+    assert recipe.schedule.warmup_iterations == 3  # of the run as it is, not as it would be
+    schedule = for_images(replace(asked, schedule=replace(own.schedule, epochs=16.0)), 100).schedule
+    assert (schedule.iterations, schedule.warmup_iterations) == (100, 5)
     with pytest.raises(ValueError, match="name them with --weights"):
         finetuned(replace(asked, weights=None), own, 285)
