@@ -114,15 +114,18 @@ def _saved_recipe(path: Path) -> Recipe[Any]:
 
 
 def _of_the_same_fields(values: dict[str, Any], path: Path) -> Recipe[Any]:
-    """For a row of the user's own: a recipe of the zoo that has the same fields, which those of another model lack."""
+    """For a row of the user's own: a recipe of the zoo that has the same fields, which those of another model lack.
+
+    It may have some more: those that this version of cvzoo has and the one that wrote the file had not.
+    """
     from cvzoo.recipes.codec import decisive, to_json
     from cvzoo.zoo import ROWS
 
     names = decisive(values).keys()
-    for row in ROWS.values():
-        found = row.recipe()
-        if decisive(to_json(found)).keys() == names:
-            return found
+    recipes = [row.recipe() for row in ROWS.values()]
+    newer = [(len(known - names), recipe) for recipe in recipes if names <= (known := decisive(to_json(recipe)).keys())]
+    if newer:
+        return min(newer, key=lambda entry: entry[0])[1]
     near = difflib.get_close_matches(values["row"], ROWS, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ValueError(f"{path} is of a row {values['row']!r} that is not of the zoo, and of no model that is{hint}")

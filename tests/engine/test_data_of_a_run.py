@@ -21,6 +21,7 @@ from cvzoo.data.label_maps import LabelMapDataset
 from cvzoo.engine.finish import evaluate_row
 from cvzoo.engine.train import train
 from cvzoo.files import alone_in
+from cvzoo.recipes.codec import to_json
 
 pytestmark = pytest.mark.usefixtures("inside")
 
@@ -111,6 +112,17 @@ def test_a_row_of_ones_own(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.row_file == run / "runs/rows" / result.row_file.name  # type: ignore[union-attr]
     assert cvzoo.recipe("runs/my_detector").row == "my_detector"
     assert cvzoo.load("runs/my_detector", device="cpu").classes == ["cat", "dog", "bird"]
+
+
+def test_a_row_of_ones_own_that_an_older_version_wrote(tmp_path: Path) -> None:
+    """Fields that came later stand as they do in a row of that model."""
+    recipe = replace(cvzoo.recipe("centernet_r18_shapes"), row="my_detector")
+    written = to_json(recipe)
+    del written["data"]["flip"], written["optim"]["ema_decay"], written["model"]["head_channels"]
+    (tmp_path / "recipe.json").write_text(json.dumps(written))
+    found = cvzoo.recipe(str(tmp_path))
+    assert type(found.model) is type(recipe.model)
+    assert found.data == recipe.data
 
 
 def test_two_runs_cannot_share_a_folder(run: Path) -> None:
