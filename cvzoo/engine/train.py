@@ -93,11 +93,7 @@ def learn(
 ) -> None:
     """The loop: from `state.iteration` to the schedule's end, or to where the recipe's patience is at its own."""
     run, look_every = recipe.run, looks(recipe, device)
-    model: nn.Module = state.model
-    if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
-        model = DistributedDataParallel(state.model, broadcast_buffers=False, gradient_as_bucket_view=True)
-    if run.compile:
-        model.compile()
+    model = _trained(state.model, recipe)
     reset_peak_memory(device)
     with (
         whole_workers(partial(_saved, recipe, state, folder)),
@@ -133,6 +129,15 @@ def learn(
                 break
             state.unread.start()
             clock = time.perf_counter()
+
+
+def _trained(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """The model as the loop calls it."""
+    if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
+        model = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+    if recipe.run.compile:
+        model.compile()
+    return model
 
 
 class Due(NamedTuple):

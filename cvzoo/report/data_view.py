@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
@@ -25,6 +24,7 @@ from cvzoo.data.suspicions import FEW, Item, rare_classes, suspicions
 from cvzoo.files import atomic
 from cvzoo.recipes import Recipe
 from cvzoo.report.data_charts import aspect_chart, coverage_chart, side_chart, size_chart
+from cvzoo.report.page import template
 from cvzoo.structures import Sample, Target
 from cvzoo.tasks.draw_boxes import colour_of, draw
 from cvzoo.tasks.draw_label_maps import draw_labels
@@ -72,10 +72,7 @@ def write_view(data: Data, output: Path, recipe: Recipe[Any] | None = None) -> R
     found = [(one, list(sheet.of_items(one.items[:SUSPECTS]))) for one in suspicions(splits, facts)]
     shown = {name: list(sheet.of_items(_spread(name, len(dataset)))) for name, dataset in splits.items()}
     views = [] if recipe is None or report.errors else _augmented(recipe.data)
-    templates = Environment(
-        loader=PackageLoader("cvzoo", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    text = templates.get_template("data_view.html").render(
+    text = template("data_view.html").render(
         root=data.root,
         headline=list(_headline(splits, facts)),
         problems=_listed([*report.errors, *sheet.problems]),

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cvzoo.engine.finish import Result
@@ -16,6 +15,7 @@ from cvzoo.engine.log import METRICS, read_metrics
 from cvzoo.files import atomic
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, decisive, to_json
+from cvzoo.report.page import template
 from cvzoo.report.training_charts import Log, training_charts
 from cvzoo.report.training_samples import training_samples
 from cvzoo.tasks import task_of
@@ -35,7 +35,7 @@ def write_report(result: Result) -> Path:
     log, metrics = read_metrics(run), _load(run / "metrics.json")
     notes = [f"Images and all that needs them are left out: {result.absent}"] if result.absent else []
     study = task.study(result.evaluations["val"], result.datasets["val"]) if "val" in result.evaluations else NOTHING
-    text = _template().render(
+    text = template("run_report.html", shown=_shown).render(
         row=result.recipe.row,
         headline=[*task.headline(metrics), *_progress(log)],
         results=task.results(metrics),
@@ -54,14 +54,6 @@ def write_report(result: Result) -> Path:
     with atomic(run / "report.html") as temporary:
         temporary.write_text(text)
     return run / "report.html"
-
-
-def _template() -> Any:
-    templates = Environment(
-        loader=PackageLoader("cvzoo", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    templates.filters |= {"shown": _shown}
-    return templates.get_template("run_report.html")
 
 
 def _safe(charts: Iterable[tuple[str, str]]) -> list[tuple[str, Markup]]:
