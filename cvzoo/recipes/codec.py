@@ -111,7 +111,9 @@ def _overlay(values: Any, default: Any, prefix: str, problems: list[str]) -> Any
 def _of_kind(values: Any, default: Any, hint: Any) -> Any:
     """Where a field may hold several kinds (a ResNet or a timm network), one that has the saved values' fields."""
     kinds = [kind for kind in get_args(hint) if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
-    if not isinstance(values, dict) or (default is not None and values.keys() <= vars(default).keys()):
+    if not isinstance(values, dict) or not (default is None or dataclasses.is_dataclass(default)):
+        return default
+    if default is not None and values.keys() <= vars(default).keys():
         return default
     for kind in kinds:
         fields = {field.name: field for field in dataclasses.fields(kind)}

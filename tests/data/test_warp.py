@@ -60,6 +60,11 @@ def rim(size: tuple[int, int], sample: Sample) -> int:
     return int(4 * (x2 - x1 + y2 - y1)) + 16
 
 
+def rasterised(matrix: np.ndarray) -> float:
+    """COCO's rasteriser sets a shape up to half a pixel off: one before the map, which grows with it, and one after."""
+    return 0.45 + 0.45 * float(np.linalg.norm(matrix[:, :2], 2))
+
+
 @settings(max_examples=60, deadline=None)
 @given(SIDES, SIDES, CORNERS, SEEDS, st.booleans())
 def test_colour_mask_label_map_and_box_stay_together(
@@ -82,7 +87,7 @@ def test_colour_mask_label_map_and_box_stay_together(
     assert int((bitmap != (label_map == 1)).sum()) <= slack
     for other in (red(seen), label_map == 1):
         if min(bitmap.sum(), other.sum()) > 200:
-            assert (middle(bitmap) - middle(other)).abs().max() < 0.9  # to each side half of it, for rasterising
+            assert (middle(bitmap) - middle(other)).abs().max() < rasterised(matrix)
     rows, columns = torch.where(bitmap)
     if len(rows) > 20:
         tight = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])

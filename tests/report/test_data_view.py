@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from data.conftest import Folder
 from data.maps import Maps
-from report.test_run_report import CHROMIUM, PROBE
-from report.test_run_report import _open as opened
+from report.browser import needs_browser, opened, probe
 
 from cvzoo.cli import main
 from cvzoo.files import write_json
@@ -112,18 +111,14 @@ def test_a_row_of_another_task_is_refused(folder: Folder, capsys: pytest.Capture
     assert "gives every pixel a class, but the data are objects" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 @pytest.mark.parametrize(("kind", "width"), [("page", 400), ("page", 1400), ("pixel_page", 400)])
 def test_a_browser_shows_it_without_errors_or_requests(
     kind: str, width: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     page = request.getfixturevalue(kind)
-    policy = re.findall(r"<meta http-equiv=.*>\n", page.read_text())[0]
-    probed = tmp_path / "probed.html"
-    probed.write_text(page.read_text().replace(policy, PROBE))
-    as_written, seen = (opened(path, tmp_path / path.stem, width) for path in (page, probed))
-    assert "CONSOLE" not in as_written.stderr
-    shown = json.loads(re.findall("<title>(.*?)</title>", seen.stdout)[0])
+    assert "CONSOLE" not in opened(page, tmp_path / "profile", width).stderr
+    shown = probe(page, tmp_path, width)
     assert (shown["errors"], shown["requests"]) == ([], [])
     assert len(shown["images"]) == page.read_text().count("<figure>") >= 7
     assert all(min(size) > 50 for size in shown["images"])

@@ -3,12 +3,11 @@
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
-from html import escape, unescape
 
 import numpy as np
 import pytest
+from report.browser import needs_browser, opened, probe
 from report.runs import CLASSES, make_images, make_label_maps, make_result
 
 from cvzoo.engine.finish import Result
@@ -19,26 +18,6 @@ from cvzoo.tasks import label_maps
 from cvzoo.tasks.box_study import BoxStudy
 from cvzoo.tasks.draw_boxes import colour_of
 from cvzoo.tasks.study import IMAGES
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--dump-dom"),
-]
-PROBE = """<script>
-const errors = [];
-addEventListener("error", event => errors.push(event.message || event.target.outerHTML.slice(0, 80)), true);
-addEventListener("load", () => {
-  const seen = {};
-  const images = [...document.images].map(image => [image.naturalWidth, image.naturalHeight]);
-  const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
-  const requests = loaded.filter(name => !name.startsWith("data:"));
-  const charts = [...document.querySelectorAll(".chart > svg")].map(svg => svg.getBoundingClientRect().height);
-  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  ACT
-  document.title = JSON.stringify({errors, images, requests, charts, wide, width: innerWidth, ...seen});
-});
-</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +200,12 @@ def test_smoothing_keeps_constants_and_lessens_noise():
     assert smoothed([]) == []
 
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-
 @needs_browser
 @pytest.mark.parametrize("kind", ["page", "pixel_page"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_browser_shows_it_without_errors_or_requests(kind, request, tmp_path, width):
     page = request.getfixturevalue(kind)
-    as_written, found = _open(page, tmp_path / "page", width), _probe(page, tmp_path, width)
+    as_written, found = opened(page, tmp_path / "page", width), probe(page, tmp_path, width)
     assert "CONSOLE" not in as_written.stderr
     assert found["errors"] == []
     assert found["requests"] == []
@@ -260,7 +236,7 @@ def test_the_slider_and_the_kinds_filter_what_is_shown(page, tmp_path):
     seen.ofClass = shown().length;
     seen.hiddenShots = document.querySelectorAll(".shots > [hidden]").length;
     """
-    found = _probe(page, tmp_path, 1400, act)
+    found = probe(page, tmp_path, 1400, act)
     assert found["errors"] == []
     truth, answers = 4 * 4, 4 * 8
     assert len(found["all"]) == truth + answers
@@ -307,7 +283,7 @@ def test_tables_sort_and_images_open_by_keyboard_too(page, tmp_path):
     const controls = [...document.querySelectorAll("th button, .shots .panel, #score, #class")];
     seen.focusable = controls.every(control => control.tabIndex === 0);
     """
-    found = _probe(page, tmp_path, 1400, act)
+    found = probe(page, tmp_path, 1400, act)
     assert found["errors"] == []
     falling, direction, rising, other = found["ap"]
     assert [float(value) for value in falling] == sorted(map(float, falling), reverse=True)
@@ -320,20 +296,3 @@ def test_tables_sort_and_images_open_by_keyboard_too(page, tmp_path):
     assert found["large"] > 4
     assert found["focused"]
     assert found["focusable"]
-
-
-def _probe(page, folder, width, act=""):
-    """What a script sees and does in a copy of the page, in a frame of this width: no window is below 500 px."""
-    policy = re.findall(r"<meta http-equiv=.*>\n", page.read_text())[0]
-    inner = escape(page.read_text().replace(policy, PROBE.replace("ACT", act)))
-    probed = folder / "probed.html"
-    pass_on = "document.title = this.contentDocument.title"
-    frame = f'<iframe style="border: 0" width="{width}" height="900" onload="{pass_on}" srcdoc="{inner}"></iframe>'
-    probed.write_text(f"<!doctype html><title></title>{frame}")
-    dumped = _open(probed, folder / "probed", 1500).stdout
-    return json.loads(unescape(re.findall("<title>(.*?)</title>", dumped)[0]))
-
-
-def _open(path, profile, width):
-    arguments = [CHROMIUM, *QUIET, f"--user-data-dir={profile}", f"--window-size={width},900", path.as_uri()]
-    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
