@@ -14,7 +14,7 @@ LEAST = 300
 """Iterations, however few the images."""
 WARMUP = 20
 """The warm-up is this part of the run."""
-KEPT = 0.3
+KEPT = 0.5
 """Learning rate of what comes from the weights, in that of the outputs that begin anew."""
 
 Part = TypeVar("Part")
