@@ -18,14 +18,14 @@ from cvzoo.data.build import build_dataset
 from cvzoo.data.check import Report, check
 from cvzoo.data.config import Data
 from cvzoo.data.facts import Facts, Viewed, facts_of
-from cvzoo.data.loader import training_batches
 from cvzoo.data.problems import DataError, Problem
 from cvzoo.data.suspicions import FEW, Item, rare_classes, suspicions
 from cvzoo.files import atomic
 from cvzoo.recipes import Recipe
 from cvzoo.report.data_charts import aspect_chart, coverage_chart, side_chart, size_chart
 from cvzoo.report.page import template
-from cvzoo.structures import Sample, Target
+from cvzoo.report.training_samples import as_trained
+from cvzoo.structures import Sample, Target, size_of
 from cvzoo.tasks.draw_boxes import colour_of, draw
 from cvzoo.tasks.draw_label_maps import draw_labels
 from cvzoo.tasks.task import data_uri
@@ -151,10 +151,9 @@ def _augmented(data: Data) -> list[Figure]:
     dataset = build_dataset(data, "train")
     figures = []
     data = replace(data, workers=0, cache=False)
-    for batch in training_batches(dataset, data, batch=1, seed=0, start_step=0, steps=SHEET):
-        height, width = batch.sizes[0]
-        drawn = _drawn(batch.images[0, :, :height, :width], batch.targets[0], dataset.classes)
-        figures.append(Figure(data_uri(drawn), f"image {batch.image_ids[0]}, {width} x {height}"))
+    for image_id, image, target in as_trained(dataset, data, seed=0, batch=1, steps=SHEET):
+        drawn, (height, width) = _drawn(image, target, dataset.classes), size_of(image)
+        figures.append(Figure(data_uri(drawn), f"image {image_id}, {width} x {height}"))
     return figures
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from torch import Tensor
 
 from cvzoo.data.build import build_dataset
+from cvzoo.data.config import Data
+from cvzoo.data.dataset import Dataset
 from cvzoo.data.loader import training_batches
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Target
@@ -25,8 +29,14 @@ def training_samples(recipe: Recipe) -> list[str]:
     batch = recipe.schedule.batch
     # of a large batch the share of one among many processes is enough
     world = max(w for w in range(1, batch + 1) if batch % w == 0 and (w == 1 or batch // w >= SAMPLES))
-    seed, steps = recipe.run.seed, -(-SAMPLES // batch)
-    seen: list[tuple[Tensor, Target]] = []
+    seen = islice(as_trained(dataset, data, recipe.run.seed, batch, -(-SAMPLES // batch), world), SAMPLES)
+    return [data_uri(task.draw_truth(image, target, dataset.classes, LONG_SIDE)) for _, image, target in seen]
+
+
+def as_trained(
+    dataset: Dataset, data: Data, seed: int, batch: int, steps: int, world: int = 1
+) -> Iterator[tuple[int, Tensor, Target]]:
+    """Id, (3, H, W) pixels without padding, and truth of each image that the first steps of a training see."""
     for step in training_batches(dataset, data, batch=batch, seed=seed, start_step=0, steps=steps, world=world):
-        seen += [(image[:, :h, :w], target) for image, (h, w), target in zip(step.images, step.sizes, step.targets)]
-    return [data_uri(task.draw_truth(*one, dataset.classes, LONG_SIDE)) for one in seen[:SAMPLES]]
+        for image_id, image, (height, width), target in zip(step.image_ids, step.images, step.sizes, step.targets):
+            yield image_id, image[:, :height, :width], target

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from engine.processes import train as start
-from engine.tiny import command, losses, tiny
+from engine.tiny import command, losses, tiny, whole_run
 from recipes.variants import with_part
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -47,11 +47,7 @@ def evaluations(folder: Path) -> dict[float, float]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of 12 iterations that was evaluated at 3, 6, 9 and 12."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return train(tiny(folder / "runs", ROW, **KEEPING)).folder
+    return whole_run(tmp_path_factory, ROW, **KEEPING)
 
 
 def test_the_best_evaluation_is_kept_with_its_figures(whole: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine.tiny import command, losses, tiny
+from engine.tiny import command, losses, tiny, whole_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cvzoo.data.shapes import ShapesDataset, draw
@@ -26,11 +26,7 @@ pytestmark = pytest.mark.usefixtures("inside")
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole run; 12 iterations, a checkpoint every 5."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return train(tiny(folder / "runs")).folder
+    return whole_run(tmp_path_factory)
 
 
 def test_run_folder_explains_the_run(uninterrupted: Path) -> None:

@@ -10,7 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
+
 import cvzoo
+from cvzoo.engine.train import train
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
 from cvzoo.zoo import ROWS
@@ -52,6 +56,15 @@ def tiny(out: Path, row: str = "retinanet_r18_fpn_shapes", **changed: Any) -> Re
     for name, value in (fields | changed).items():
         recipe = _replaced(recipe, name.split("__"), value)
     return recipe
+
+
+def whole_run(folders: pytest.TempPathFactory, *row: str, **changed: Any) -> Path:
+    """The folder of a tiny run from its first iteration to its last."""
+    torch.set_num_threads(1)
+    folder = folders.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return train(tiny(folder / "runs", *row, **changed)).folder
 
 
 def _replaced(node: Any, names: list[str], value: Any) -> Any:
