@@ -33,6 +33,8 @@ SMALL = 1000
 WARMUP = 10
 """Iterations left out of the training time, the first ones of a run."""
 
+OTHER_CLASSES = "name data of its classes (--data.root), or train it on these with `cvzoo train --weights`"
+
 
 @dataclass
 class Result:
@@ -85,7 +87,7 @@ def evaluate_row(recipe: Recipe) -> Result:
         val = build_dataset(recipe.data, "val")
         loaded = build_model(recipe)
         model, recipe = loaded.model, loaded.recipe
-        check_classes(recipe, val)
+        check_classes(recipe, val, OTHER_CLASSES)
         task_of(recipe).check_model(model, recipe)
         val = matched(loaded, val)
         folder = recipe.folder.with_name(f"{recipe.folder.name}-eval")

@@ -24,6 +24,9 @@ from cvzoo.tasks.sections import SUMMARY, metric_title
 from cvzoo.tasks.task import Evaluation
 
 METRICS = "metrics.jsonl"
+"""A line for each iteration that is logged or evaluated; what an evaluation finds joins the line of its iteration."""
+VALIDATION = "val/"
+"""Begins the names of what an evaluation finds."""
 
 
 def say(message: str) -> None:
@@ -45,17 +48,13 @@ class Log:
     def __init__(self, recipe: Recipe, folder: Path, start: int) -> None:
         """Continue the run in `folder` after `start` iterations; what was logged beyond belongs to lost iterations."""
         self.recipe = recipe
-        self._evaluated: set[int] = set()
+        self.path = folder / METRICS
         self._stack = ExitStack()
-        self._progress = self._file = self._board = self._wandb = None
+        self._progress = self._board = self._wandb = None
         dist.in_main(lambda: self._open(recipe, folder, start))
 
     def _open(self, recipe: Recipe, folder: Path, start: int) -> None:
-        kept = [line for line in read_metrics(folder) if line["iteration"] <= start]
-        self._evaluated = {line["iteration"] for line in kept if "loss" not in line}
-        with atomic(folder / METRICS) as path:
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._file = self._stack.enter_context((folder / METRICS).open("a"))
+        self._keep([line for line in read_metrics(folder) if line["iteration"] <= start])
         from torch.utils.tensorboard import SummaryWriter  # a second to import: only a training run pays for it
 
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
@@ -94,10 +93,22 @@ class Log:
 
     def _evaluation(self, iteration: int, found: Evaluation | None, dataset: Dataset) -> None:
         assert found, "the main process has it"
-        if iteration not in self._evaluated:
-            figures = {f"val/{name}": value for name, value in found.figures.stats.items()}
-            self._write({"iteration": iteration} | figures)
-            self._draw(iteration, dict(examples(self.recipe, dataset, found)))
+        stats, lines = found.figures.stats, read_metrics(self.path.parent)
+        if not lines or lines[-1]["iteration"] != iteration:
+            lines.append({"iteration": iteration})
+        figures = {VALIDATION + name: value for name, value in stats.items()}
+        if figures.keys() <= lines[-1].keys():
+            return
+        lines[-1] |= figures
+        self._keep(lines)
+        self._plot(iteration, figures)
+        self._draw(iteration, dict(examples(self.recipe, dataset, found)))
+        shown = [f"{metric_title(name)} {stats[name]:.3f}" for name in SUMMARY if name in stats]
+        say(f"[{iteration}/{self.recipe.schedule.iterations}] val  {'  '.join(shown)}")
+
+    def _keep(self, lines: list[dict[str, Any]]) -> None:
+        with atomic(self.path) as path:
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def _draw(self, iteration: int, images: dict[int, Image.Image]) -> None:
         assert self._board
@@ -110,20 +121,17 @@ class Log:
             self._wandb.log({"val/images": shown}, step=iteration)
 
     def _write(self, line: dict[str, Any]) -> None:
-        assert self._file
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        numbers = {name: value for name, value in line.items() if name != "iteration"}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._plot(line["iteration"], {name: value for name, value in line.items() if name != "iteration"})
+        self._show(line)
+
+    def _plot(self, iteration: int, numbers: dict[str, float]) -> None:
         assert self._board
         for name, value in numbers.items():
-            self._board.add_scalar(name, value, line["iteration"])
+            self._board.add_scalar(name, value, iteration)
         if self._wandb:
-            self._wandb.log(numbers, step=line["iteration"])
-        if "loss" in line:
-            self._show(line)
-        else:
-            shown = [f"{metric_title(name)} {line[key]:.3f}" for name in SUMMARY if (key := f"val/{name}") in line]
-            say(f"[{line['iteration']}/{self.recipe.schedule.iterations}] val  {'  '.join(shown)}")
+            self._wandb.log(numbers, step=iteration)
 
     def _show(self, line: dict[str, Any]) -> None:
         left = timedelta(seconds=round((self.recipe.schedule.iterations - line["iteration"]) * line["seconds"]))

@@ -60,14 +60,14 @@ def with_classes(recipe: Recipe, dataset: Dataset) -> Recipe:
     """The recipe with a model for the data set's classes. ValueError when somebody has set another number of them."""
     count, own = len(dataset.classes), class_count(recipe.model)
     if count == own or sets_classes(recipe):
-        check_classes(recipe, dataset)
+        check_classes(recipe, dataset, f"add --model.num-classes {count}")
         return recipe
     say(f"the model is for the {count} classes of the data set, not for the {own} of {recipe.row}")
     return replace(recipe, model=scoring(recipe.model, count))
 
 
-def check_classes(recipe: Recipe, dataset: Dataset) -> None:
-    """ValueError when the data set has another number of categories than the model."""
+def check_classes(recipe: Recipe, dataset: Dataset, remedy: str) -> None:
+    """ValueError, with the `remedy`, when the data set has another number of categories than the model."""
     classes = dataset.classes
     count = len(dataset.classes)
     predicted = class_count(recipe.model)
@@ -75,7 +75,7 @@ def check_classes(recipe: Recipe, dataset: Dataset) -> None:
         names = ", ".join(classes[:5]) + (" ..." if count > 5 else "")
         raise ValueError(
             f"the data set has {count} categories ({names}), but the model of {recipe.row} predicts {predicted};"
-            f" add --model.num-classes {count}"
+            f" {remedy}"
         )
 
 

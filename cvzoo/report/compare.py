@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cvzoo.engine.log import read_metrics
+from cvzoo.engine.log import VALIDATION, read_metrics
 from cvzoo.recipes.codec import decisive
 from cvzoo.tasks.sections import SUMMARY, metric_title
 
@@ -51,7 +51,7 @@ def read(folder: Path) -> Run:
         )
     recipe, log = json.loads((folder / "recipe.json").read_text()), read_metrics(folder)
     metrics = folder / "metrics.json"
-    seen = [line for line in log if "loss" not in line]
+    seen = [line for line in log if any(name.startswith(VALIDATION) for name in line)]
     trained = max((line["iteration"] for line in log if "loss" in line), default=0)
     # after its last step or an early end; of a run that is being extended, metrics.json is of its first end
     over = not trained or trained >= recipe["schedule"]["iterations"] or (seen and seen[-1]["iteration"] >= trained)
@@ -59,7 +59,8 @@ def read(folder: Path) -> Run:
     if finished:
         figures = json.loads(metrics.read_text()).get("val", {}).get("stats", {})
     else:
-        figures = {name.removeprefix("val/"): value for name, value in (seen[-1] if seen else {}).items()}
+        named = (seen[-1] if seen else {}).items()
+        figures = {name.removeprefix(VALIDATION): value for name, value in named if name.startswith(VALIDATION)}
     return Run(str(folder), recipe, log, figures, finished)
 
 

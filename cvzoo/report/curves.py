@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from cvzoo.engine.log import VALIDATION
 from cvzoo.engine.lr_range import RangeTest
 from cvzoo.files import atomic
 from cvzoo.report.training_charts import smoothed
@@ -28,7 +29,7 @@ def draw_runs(path: Path, logs: Mapping[str, Sequence[Mapping[str, Any]]], figur
             steps = [line["iteration"] for line in trained]
             charts[0].plot(steps, smoothed([line["loss"] for line in trained]), color=colour, label=name)
             for axes, figure in zip(charts[1:], figures):
-                seen = [(line["iteration"], line[f"val/{figure}"]) for line in log if f"val/{figure}" in line]
+                seen = [(line["iteration"], line[VALIDATION + figure]) for line in log if VALIDATION + figure in line]
                 steps, values = zip(*seen, strict=True) if seen else ((), ())
                 axes.plot(steps, values, color=colour, label=name, marker="o", markersize=4)
         for axes, title in zip(charts, ["loss", *map(metric_title, figures)]):

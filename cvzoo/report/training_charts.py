@@ -7,16 +7,13 @@ from typing import Any
 
 import matplotlib as mpl
 
+from cvzoo.engine.log import VALIDATION
 from cvzoo.tasks.charts import PALETTE, STYLE, axes_of, svg_of
 from cvzoo.tasks.sections import SUMMARY, metric_title
 from cvzoo.tasks.task import Metrics
 
 NOT_LOSSES = {"iteration", "lr", "seconds", "data_seconds", "memory_gb", "loss"}
 Log = Sequence[Mapping[str, Any]]
-
-
-VALIDATION = "val/"
-"""Begins the names of what an evaluation during training logs."""
 
 
 def training_charts(log: Log, metrics: Metrics) -> Iterator[tuple[str, str]]:
@@ -102,4 +99,4 @@ def smoothed(values: Sequence[float]) -> list[float]:
 
 
 def _losses(lines: Log) -> list[str]:
-    return [name for name in (lines[0] if lines else {}) if name not in NOT_LOSSES]
+    return [name for name in (lines[0] if lines else {}) if name not in NOT_LOSSES and not name.startswith(VALIDATION)]

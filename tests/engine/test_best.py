@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from engine.processes import train as start
-from engine.tiny import command, losses, tiny, whole_run
+from engine.tiny import command, logged, tiny, whole_run
 from recipes.variants import with_part
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -41,7 +41,7 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 
 def evaluations(folder: Path) -> dict[float, float]:
-    return {line["iteration"]: line["val/aAcc"] for line in losses(folder) if "val/aAcc" in line}
+    return {line["iteration"]: line["val/aAcc"] for line in logged(folder) if "val/aAcc" in line}
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +117,9 @@ def test_a_run_without_progress_ends_properly_and_stays_ended(tmp_path: Path) ->
     assert sorted(evaluations(result.folder)) == [3, 6, 9]
     assert result.row_file
     assert result.evaluations["val"].figures.stats["aAcc"] == evaluations(result.folder)[9]
-    lines = losses(result.folder)
+    lines = logged(result.folder)
     assert train(recipe).folder == result.folder  # finished: nothing is trained any more
-    assert losses(result.folder) == lines
+    assert logged(result.folder) == lines
     impatient = replace(recipe, run=replace(recipe.run, patience=0))
     assert sorted(evaluations(train(impatient).folder)) == [3, 6, 9, 12]
 
@@ -133,8 +133,8 @@ def test_two_processes_end_together(tmp_path: Path) -> None:
 
 
 def test_figures_that_can_be_asked_for_are_those_that_are_found(whole: Path) -> None:
-    *_, line = losses(whole)
-    figures = [name.removeprefix("val/") for name in line if name != "iteration"]
+    *_, line = logged(whole)
+    figures = [name.removeprefix("val/") for name in line if name.startswith("val/")]
     assert figures == label_maps.metrics(tiny(whole, ROW))
     truth = {"images": [], "annotations": [], "categories": []}
     objects = evaluate_coco(truth, []) | evaluate_coco(truth, [], "mask")

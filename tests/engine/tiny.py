@@ -90,8 +90,14 @@ def command(
     )
 
 
-def losses(folder: Path) -> list[dict[str, float]]:
+def logged(folder: Path) -> list[dict[str, float]]:
     """The lines of metrics.jsonl without what depends on the clock and the machine."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     measured = ("seconds", "data_seconds", "memory_gb")
     return [{name: value for name, value in line.items() if name not in measured} for line in lines]
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    """Of those lines what is known of training."""
+    lines = [line for line in logged(folder) if "loss" in line]
+    return [{name: value for name, value in line.items() if not name.startswith("val/")} for line in lines]
