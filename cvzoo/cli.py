@@ -21,6 +21,7 @@ import cvzoo
 from cvzoo.commands import habits
 from cvzoo.commands.data import check, convert, in_the_folder, view
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
+from cvzoo.commands.sharing import mirror
 from cvzoo.commands.training import LrRange, compare, lr_range
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
@@ -170,6 +171,7 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "table": table,
     "report": report,
     "compare": compare,
+    "mirror": mirror,
     "data check": check,
     "data view": view,
     "data convert": convert,

