@@ -20,6 +20,7 @@ import tyro
 import cvzoo
 from cvzoo.commands import habits
 from cvzoo.commands.data import check, convert, in_the_folder, view
+from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
 from cvzoo.commands.sharing import mirror
 from cvzoo.commands.training import LrRange, compare, lr_range
@@ -175,6 +176,7 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "data check": check,
     "data view": view,
     "data convert": convert,
+    "prove": prove,
     "doctor": doctor,
 }
 ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {

@@ -144,8 +144,10 @@ def recognised(data: Data, source: Source | None, semantic: bool | None = None) 
 
 def _lies_in(data: Data) -> bool:
     """Whether one of the splits, as the recipe names them, is in the folder."""
-    return data.source != "shapes" and any(
-        all((data.root / name).exists() for names in (split.images, split.annotations) for name in names.split(","))
-        and all((data.root / name).exists() for name in split.lists)
-        for split in (data.train, data.val)
-    )
+    return data.source != "shapes" and any(has_split(data.root, split) for split in (data.train, data.val))
+
+
+def has_split(root: Path, split: Split) -> bool:
+    """Whether a folder holds the images, annotations and lists of a split."""
+    named = [name for names in (split.images, split.annotations) for name in names.split(",")]
+    return all((root / name).exists() for name in [*named, *split.lists])

@@ -12,6 +12,7 @@ import tyro
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import disagreements, to_json
 from cvzoo.recipes.recipe import Config
+from cvzoo.results.published import comparison
 from cvzoo.results.row_files import RowFile, load_rows
 from cvzoo.tasks.sections import SUMMARY, metric_title
 from cvzoo.zoo import ROWS, system_of
@@ -97,7 +98,10 @@ def train_row(recipe: Recipe) -> None:
 
 
 def evaluate(recipe: Recipe) -> None:
-    """Evaluate given weights (--weights W), or those of the run folder."""
+    """Evaluate given weights (--weights W), or those of the run folder.
+
+    Of published weights it prints the published figures and the difference, too.
+    """
     from cvzoo.engine.finish import evaluate_row
 
     _conclude(evaluate_row(recipe))
@@ -128,7 +132,10 @@ def _conclude(result: Result) -> None:
 
     if result.row_file is None:
         return
-    print(_line(RowFile(**json.loads(result.row_file.read_text()))))
+    file = RowFile(**json.loads(result.row_file.read_text()))
+    print(_line(file))
+    if compared := comparison(file):
+        print(compared)
     print(result.row_file)
     print(write_report(result))
 

@@ -145,7 +145,7 @@ def _evaluate(recipe: Recipe, model: Model, datasets: dict[str, Dataset], folder
 
 def _record(result: Result, device: torch.device, **measured: Any) -> Path:
     results = {split: evaluation.figures.stats for split, evaluation in result.evaluations.items()}
-    data = identity(result.datasets)
+    data = identity(result.datasets) | {"images": {split: len(found) for split, found in result.datasets.items()}}
     return update_row(result.recipe, **machine(device), results=results, data=data, **measured)
 
 

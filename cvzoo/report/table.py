@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 from cvzoo.files import atomic
 from cvzoo.report.lines import ZooLine, number, zoo_lines
 from cvzoo.results.parity import Evidence, load_parity
+from cvzoo.results.published import Comparison, comparison
 from cvzoo.results.row_files import RowFile, load_rows
 from cvzoo.tasks.sections import SECTIONS, metric_title
 from cvzoo.zoo import SYSTEMS
@@ -39,7 +40,8 @@ ZOO = f"""# Model zoo
   operation; above 1 where that was a matrix product and its convolutions are faster.
 - Equal to: with these weights, this code gives the reference's outputs, in so many cases and with at most this
   deviation; tests prove it.
-- References were published by others on their hardware; they never mix with our figures."""
+- References were published by others on their hardware; they never mix with our figures. "Here" is what we measure with
+  the same weights, in brackets the difference."""
 
 SMALL = f"""# Rows that a CPU trains
 
@@ -172,31 +174,41 @@ def _with_batch(line: ZooLine, name: str, batch: str, digits: int = 3) -> str:
 
 
 def _references(lines: Sequence[ZooLine]) -> str:
-    """What others have published for these rows, and under which names their weights load.
+    """What others have published for these rows, under which names their weights load, and what we measure with them.
 
     What several rows share stands once, and columns that nobody fills are left out.
     """
     metrics = SECTIONS[lines[0].row.task].metrics
     rows = {line.row.name: line.row for line in lines}.values()
+    compared = [found for line in lines if (found := comparison(line.file)) and not found.reservation]
     shared: dict[str, tuple[Published | Reference, list[str]]] = {}
     for row in rows:
         for found in (*row.published, *row.references):
             shared.setdefault(repr(found), (found, []))[1].append(f"`{row.name}`")
-    body = [["<br>".join(names), *_reference(found, metrics)] for found, names in shared.values()]
-    header = ["Row", "Reference", *map(metric_title, metrics), "Mem (GB)", "Train (s/it)", "Inf (s/im)", "Weights"]
+    body = [["<br>".join(names), *_reference(found, metrics, compared)] for found, names in shared.values()]
+    header = ["Row", "Reference", *map(metric_title, metrics), *(f"{metric_title(metric)} here" for metric in metrics)]
+    header += ["Mem (GB)", "Train (s/it)", "Inf (s/im)", "Weights"]
     stated = [any(line[column] != "-" for line in body) for column in range(len(header))]
     first, *others = [[cell for cell, known in zip(cells, stated, strict=True) if known] for cells in (header, *body)]
     return _table(first, others) if body else ""
 
 
-def _reference(found: Published | Reference, metrics: tuple[str, ...]) -> list[str]:
+def _reference(found: Published | Reference, metrics: tuple[str, ...], compared: Sequence[Comparison]) -> list[str]:
     name = f"[{found.name}]({found.page})" if found.page else found.name
     name += f", {found.note}" if found.note else ""
     results = [number(found.results.get(metric)) for metric in metrics]
     if isinstance(found, Published):
-        return [name, *results, "-", "-", "-", f"[{found.name}]({found.file.url})"]
+        ours = next((own for own in compared if own.published.file == found.file), None)
+        return [name, *results, *_here(ours, metrics), "-", "-", "-", f"[{found.name}]({found.file.url})"]
     costs = [number(found.mem_gb, 2), number(found.train_s_per_iter), number(found.inf_s_per_im)]
-    return [name, *results, *costs, "-"]
+    return [name, *results, *_here(None, metrics), *costs, "-"]
+
+
+def _here(ours: Comparison | None, metrics: tuple[str, ...]) -> list[str]:
+    """What we measured with these weights, and how that differs from what is published for them."""
+    figures = {figure.metric: figure for figure in ours.figures} if ours else {}
+    known = [figures.get(metric) for metric in metrics]
+    return ["-" if figure is None else f"{figure.ours:.3f} ({figure.difference:+.3f})" for figure in known]
 
 
 def _mirrors() -> str:

@@ -52,7 +52,7 @@ class RowFile:
     weights_sha256: str | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
-    """What it was measured on: see `cvzoo.data.dataset.identity`."""
+    """What it was measured on: see `cvzoo.data.dataset.identity`; and how many images each split has."""
 
 
 def rows_folder() -> Path:
@@ -65,7 +65,7 @@ def rows_folder() -> Path:
 
 def load_rows(folder: Path | None = None) -> list[RowFile]:
     """Every row file of a folder by file name. A file that cannot be read is a ValueError with its path."""
-    return [_read(path) for path in sorted((folder or rows_folder()).glob("*@*.json"))]
+    return [read_row(path) for path in sorted((folder or rows_folder()).glob("*@*.json"))]
 
 
 def files_of(recipe: Recipe, weights_sha256: str | None) -> list[Path]:
@@ -75,7 +75,7 @@ def files_of(recipe: Recipe, weights_sha256: str | None) -> list[Path]:
 
 
 def _vouches(file: Path, recipe: Recipe, sha256: str | None) -> bool:
-    stored = _read(file)
+    stored = read_row(file)
     return not disagreements(to_json(recipe), stored.recipe) and (sha256 is None or stored.weights_sha256 == sha256)
 
 
@@ -138,7 +138,7 @@ def _place(
     return recipe, differences, folder / f"{_stem(recipe.row, differences)}@{machine}.json"
 
 
-def _read(path: Path) -> RowFile:
+def read_row(path: Path) -> RowFile:
     try:
         return RowFile(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
@@ -147,7 +147,7 @@ def _read(path: Path) -> RowFile:
 
 def _still_valid(path: Path, empty: RowFile, resolved: dict[str, Any], sha256: str | None) -> RowFile:
     """What the file at `path` holds and the same recipe and weights still vouch for."""
-    stored = _read(path) if path.exists() else empty
+    stored = read_row(path) if path.exists() else empty
     if disagreements(resolved, stored.recipe):
         return empty
     if sha256 is not None and stored.weights_sha256 not in (None, sha256):
@@ -165,14 +165,15 @@ def _of_other_data(stored: dict[str, Any], data: dict[str, Any]) -> bool:
 
 def _joined(stored: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """What is known of the splits of both."""
-    return data | {"digests": stored.get("digests", {}) | data["digests"]} if data else stored
+    by_split = ("digests", "images")
+    return data | {name: stored.get(name, {}) | data.get(name, {}) for name in by_split} if data else stored
 
 
 def _foreign_weights(recipe: Recipe, own: Recipe, sha256: str | None, measured: Iterable[Path]) -> str | None:
     """What to call weights that are neither the row's own start nor the outcome of one of the `measured` files."""
     if recipe.weights in (None, own.weights):
         return None
-    if sha256 is not None and any(_read(path).weights_sha256 == sha256 for path in measured):
+    if sha256 is not None and any(read_row(path).weights_sha256 == sha256 for path in measured):
         return None
     return (sha256 or Path(recipe.weights or "").stem)[:12] if _is_path(recipe) else recipe.weights
 

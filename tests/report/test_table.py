@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report.measured import BF16, INSTANCE, MEASURED, NAME, PIXELS, SMALL
+from report.measured import BF16, INSTANCE, MEASURED, NAME, PIXELS, SMALL, WITH_WEIGHTS
 
 from cvzoo.report.table import small_page, write_tables, zoo_page
 from cvzoo.results.parity import Evidence
@@ -90,6 +91,15 @@ def test_references_stay_what_they_are_whatever_was_measured() -> None:
         assert theirs(before, row) == theirs(after, row)
     published = {line["Reference"].partition("]")[0]: line["box AP"] for line in theirs(after, NAME)}
     assert published["[torchvision"] == "0.364"
+
+
+def test_what_published_weights_give_here_stands_beside_them() -> None:
+    page = zoo_page([MEASURED, WITH_WEIGHTS], {})
+    here = {line["Reference"].partition("]")[0]: line["box AP here"] for line in theirs(page, NAME)}
+    assert here["[torchvision"] == "0.363 (-0.001)"
+    assert {cell for name, cell in here.items() if name != "[torchvision"} == {"-"}
+    few = replace(WITH_WEIGHTS, data={"images": {"val": 114}})
+    assert "box AP here" not in zoo_page([MEASURED, few], {})
 
 
 def test_references_that_rows_share_stand_once() -> None:
