@@ -212,6 +212,37 @@ class Segmentation:
         return replace(self, labels=self.labels.to(device))
 
 
+class Boxes(NamedTuple):
+    """The detections of a batch in tensors whose shapes do not depend on what is found: what exported models answer.
+
+    Of each image the best ones come first; a score of 0 means that there is none.
+    """
+
+    boxes: Tensor
+    """(N, D, 4) float32 in pixels of the canvas."""
+    scores: Tensor
+    """(N, D) float32."""
+    labels: Tensor
+    """(N, D) int64."""
+
+
+class BoxesWithMasks(NamedTuple):
+    """`Boxes` with masks."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor
+    """(N, D, S, S) float32: the probability of the pixels under each box, S rows of S columns."""
+
+
+class LabelMaps(NamedTuple):
+    """The label maps of a batch."""
+
+    labels: Tensor
+    """(N, H, W) uint8: the class of each pixel of the canvas; what lies beyond an image is 0."""
+
+
 Answer = Prediction | Segmentation
 """What a model says of an image."""
 AnswerKind = Literal["boxes", "label_maps", "dense_pose"]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from cvzoo.nn.inference import optimise_for_inference
-from cvzoo.structures import Batch, View
+from cvzoo.structures import Batch, Boxes, BoxesWithMasks, LabelMaps, View
 
 
 class Model(nn.Module, ABC):
@@ -32,6 +32,17 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> list[Any]:
         """Inference: the answer to each image, in the pixels of the ORIGINAL image."""
+
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks | LabelMaps:
+        """Inference as a pure tensor function, which is what is exported.
+
+        Args:
+            images_N3HW: uint8 RGB, each at the top left of a canvas whose sides `config.pixels.divisor` divides.
+            sizes_N2: int64 height and width of each.
+
+        Returns: what `predict` finds, in the pixels of the canvas, in tensors of fixed shapes.
+        """
+        raise ValueError(f"{type(self).__name__} cannot be exported: it does not say how its answers are one graph")
 
     def predict_views(self, views: list[View]) -> Any:
         """Test-time augmentation: one answer to an image that is looked at several times."""

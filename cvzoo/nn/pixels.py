@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cvzoo.fields import Count, Positive
 from cvzoo.ops.transfer import on_device
-from cvzoo.structures import Size
+from cvzoo.structures import Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +28,30 @@ class Pixels:
 
     def __call__(self, images_N3HW: Tensor, sizes: list[Size]) -> Tensor:
         """(N, 3, H', W') float32: normalised; whatever lies outside an image's own size is 0."""
-        if self.bgr:
-            images_N3HW = images_N3HW.flip(1)
-        mean, std = (on_device(of_rgb, images_N3HW.device).view(3, 1, 1) for of_rgb in (self.mean, self.std))
-        x = images_N3HW.float().sub_(mean).div_(std)
+        x = self._normalised(images_N3HW)
         for image, (height, width) in zip(x, sizes):
             image[:, height:] = 0
             image[:, :, width:] = 0
         bottom, right = (-x.shape[-2] % self.divisor), (-x.shape[-1] % self.divisor)
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+    def in_graph(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Tensor:
+        """The same of images whose sizes are a tensor (int64), on a canvas that needs no more padding."""
+        return self._normalised(images_N3HW) * inside(size_of(images_N3HW), sizes_N2)[:, None]
+
+    def _normalised(self, images_N3HW: Tensor) -> Tensor:
+        if self.bgr:
+            images_N3HW = images_N3HW.flip(1)
+        mean, std = (on_device(of_rgb, images_N3HW.device).view(3, 1, 1) for of_rgb in (self.mean, self.std))
+        return images_N3HW.float().sub_(mean).div_(std)
+
+
+def inside(canvas: Size, sizes_N2: Tensor) -> Tensor:
+    """(N, H, W) bool: which pixels of a canvas belong to images of these heights and widths."""
+    height, width = canvas
+    rows_NH = torch.arange(height, device=sizes_N2.device) < sizes_N2[:, :1]
+    columns_NW = torch.arange(width, device=sizes_N2.device) < sizes_N2[:, 1:]
+    return rows_NH[:, :, None] & columns_NW[:, None]
 
 
 IMAGENET = Pixels()

@@ -78,9 +78,11 @@ def pyramid_anchors(
 
 def anchors_of(config: AnchorConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
     """L of (H * W * A, 4): the anchors of the cells of some maps."""
-    return pyramid_anchors(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
+    # the sizes of an exported graph are no numbers that a cache could compare
+    make = pyramid_anchors.__wrapped__ if torch.compiler.is_exporting() else pyramid_anchors
+    return make(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
 def per_anchor(x_NCHW: Tensor, columns: int) -> Tensor:
     """(..., A * columns, H, W) to (..., H * W * A, columns), the order of the anchors; no copy in channels_last."""
-    return x_NCHW.movedim(-3, -1).flatten(-3).unflatten(-1, (-1, columns))
+    return x_NCHW.movedim(-3, -1).contiguous().view(*x_NCHW.shape[:-3], -1, columns)

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from cvzoo.fields import Count, NotNegative, Share
 from cvzoo.ops.boxes import clip_boxes, longer_than, scale_boxes
 from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.masks import paste_masks
-from cvzoo.structures import Prediction, Size
+from cvzoo.structures import Boxes, Prediction, Size
+
+COLUMNS = 16
+"""Of the square in which the classes of an image are laid out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,26 @@ def best_pairs(values_MK: Tensor, above: float, count: int) -> tuple[Tensor, Ten
     return index_P // values_MK.shape[1], index_P % values_MK.shape[1]
 
 
+def best_of_batch(values_NMK: Tensor, above: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`best_pairs` of several images in tensors of a fixed shape: value, candidate and class (N, count), best first.
+
+    Where fewer values exceed `above` the rest is -inf. The best pairs are all among as many best candidates.
+    """
+    classes, last = values_NMK.shape[2], values_NMK.shape[1] - 1
+    best_NM = F.pad(values_NMK.amax(dim=2), (0, count), value=-torch.inf)
+    best_NR, row_NR = best_NM.topk(count)
+    row_NR = row_NR.clamp(max=last)
+    values_NRK = gather_rows(values_NMK, row_NR).masked_fill(best_NR[..., None] == -torch.inf, -torch.inf)
+    value_NP, place_NP = values_NRK.flatten(1).topk(count)
+    value_NP = value_NP.masked_fill(value_NP <= above, -torch.inf)
+    return value_NP, row_NR.gather(1, place_NP // classes), place_NP % classes
+
+
+def gather_rows(x_NMD: Tensor, row_NP: Tensor) -> Tensor:
+    """(N, P, D): of each image the rows asked for."""
+    return x_NMD.gather(1, row_NP[..., None].expand(-1, -1, x_NMD.shape[2]))
+
+
 def detect(
     candidates: Prediction, config: DetectConfig, size: Size, original_size: Size, class_ids: tuple[int, ...] = ()
 ) -> Prediction:
@@ -64,11 +88,57 @@ def suppressed(candidates: Prediction, config: DetectConfig, size: Size) -> tupl
         candidates = replace(candidates, boxes=clip_boxes(candidates.boxes, size))
     rows = None
     if config.drop_first:
-        rows = torch.where(_large(candidates, config))[0]
+        rows = torch.where(_large(candidates.boxes, config))[0]
         candidates = candidates[rows]
     keep = batched_nms(candidates.boxes, candidates.scores, candidates.labels, config.nms_threshold)
     keep = keep[: config.detections]
     return candidates[keep], keep if rows is None else rows[keep]
+
+
+def suppress_batch(
+    candidates: Boxes, config: DetectConfig, sizes_N2: Tensor, class_ids: tuple[int, ...] = ()
+) -> tuple[Boxes, Tensor]:
+    """`detect` of several images at once, in network pixels and tensors of fixed shapes: what is exported.
+
+    Returns: the best `config.detections` of each image, and which candidates (N, D) they were.
+    """
+    boxes_NP4, scores_NP, labels_NP = candidates
+    limits_N14 = sizes_N2.flip(1).repeat(1, 2)[:, None].to(boxes_NP4.dtype)
+    if config.clip_first:
+        boxes_NP4 = boxes_NP4.clamp(min=0).minimum(limits_N14)
+    valid_NP = scores_NP > 0
+    if config.drop_first:
+        valid_NP &= _large(boxes_NP4, config)
+    kept_NP = _kept(Boxes(boxes_NP4, scores_NP, labels_NP), valid_NP, config.nms_threshold)
+    scores_NP = F.pad(scores_NP * kept_NP, (0, config.detections))  # there may be fewer candidates
+    scores_ND, row_ND = scores_NP.topk(config.detections)
+    row_ND = row_ND.clamp(max=labels_NP.shape[1] - 1)
+    boxes_ND4 = gather_rows(boxes_NP4, row_ND)
+    if not config.clip_first:
+        boxes_ND4 = boxes_ND4.clamp(min=0).minimum(limits_N14)
+    labels_ND = classes_of(labels_NP.gather(1, row_ND), class_ids)
+    if not config.drop_first or class_ids:  # what goes now has taken the place of others
+        good_ND = (labels_ND >= 0) & (_large(boxes_ND4, config) if not config.drop_first else True)
+        scores_ND, order_ND = (scores_ND * good_ND).sort(dim=1, descending=True, stable=True)
+        boxes_ND4, labels_ND = gather_rows(boxes_ND4, order_ND), labels_ND.gather(1, order_ND)
+        row_ND = row_ND.gather(1, order_ND)
+    return Boxes(boxes_ND4, scores_ND, labels_ND), row_ND
+
+
+def _kept(candidates: Boxes, valid_NP: Tensor, threshold: float) -> Tensor:
+    """(N, P) bool: what NMS leaves of each class of each image; all at once, in places where they do not meet."""
+    boxes_NP4, scores_NP, labels_NP = candidates
+    row_V = torch.where(valid_NP.flatten())[0]
+    boxes_V4, labels_V = boxes_NP4.flatten(0, 1)[row_V], labels_NP.flatten()[row_V]
+    image_V = row_V // labels_NP.shape[1]
+    # a square of places for the classes, whose coordinates stay small enough for their precision; padded, since there
+    # may be no box
+    span = F.pad(boxes_V4.abs().flatten(), (0, 1), value=1.0).amax() * 2 + 1
+    rows = F.pad(labels_V, (0, 1)).amax() // COLUMNS + 1
+    place_V2 = torch.stack([labels_V % COLUMNS, image_V * rows + labels_V // COLUMNS], dim=1)
+    kept = nms(boxes_V4 + (place_V2 * span).repeat(1, 2), scores_NP.flatten()[row_V], threshold)
+    kept_M = torch.zeros_like(valid_NP).flatten().index_fill(0, row_V[kept], True)
+    return kept_M.view_as(valid_NP)
 
 
 def to_original(
@@ -104,13 +174,13 @@ def boxes_to_original(
     moved = Prediction(boxes, found.scores, classes_of(found.labels, class_ids))
     keep_D = moved.labels >= 0
     if not config.drop_first:
-        keep_D &= _large(moved, config)
+        keep_D &= _large(moved.boxes, config)
     kept = torch.where(keep_D)[0]
     return moved[kept], kept
 
 
-def _large(candidates: Prediction, config: DetectConfig) -> Tensor:
-    """(D,) bool: the boxes that are not too small to keep."""
+def _large(boxes: Tensor, config: DetectConfig) -> Tensor:
+    """Bool: which boxes (..., 4) are not too small to keep."""
     if config.min_side is None:
-        return torch.ones_like(candidates.labels, dtype=torch.bool)
-    return longer_than(candidates.boxes, config.min_side)
+        return torch.ones_like(boxes[..., 0], dtype=torch.bool)
+    return longer_than(boxes, config.min_side)

@@ -53,7 +53,9 @@ def pyramid_points(
 
 def points_of(config: PointConfig, maps: list[Tensor], canvas: Size) -> tuple[Tensor, ...]:
     """L of (H * W, 2): the points of the cells of some maps."""
-    return pyramid_points(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
+    # the sizes of an exported graph are no numbers that a cache could compare
+    make = pyramid_points.__wrapped__ if torch.compiler.is_exporting() else pyramid_points
+    return make(config, tuple(size_of(x) for x in maps), canvas, maps[0].device)
 
 
 def per_level(values: tuple[float, ...], levels: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

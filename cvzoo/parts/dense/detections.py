@@ -1,6 +1,6 @@
 """From the scores of all candidates to detections, for detectors that score every cell of a pyramid.
 
-Shape suffixes: K classes, M candidates of one level of one image, P the best pairs of candidate and class.
+Shape suffixes: N images, K classes, M candidates of one level, P the best pairs of candidate and class.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from torch import Tensor
 from cvzoo.nn.towers import logit
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.boxes import Weights, decode_boxes
-from cvzoo.ops.detect import DetectConfig, best_pairs, detect
-from cvzoo.structures import Prediction, Size
+from cvzoo.ops.detect import DetectConfig, best_of_batch, detect, gather_rows
+from cvzoo.ops.transfer import rows_where
+from cvzoo.structures import Boxes, Prediction, Size
 
 ScoreRule = Literal["product", "root"]
 """`product`: pairs are thresholded and ranked by class score, then scored times centreness (mmdetection). `root`: the
 root of that product decides everything (detectron2, torchvision)."""
-BoxesAt = Callable[[int, int, Tensor], Tensor]
-"""(level, image, candidates (P,)) to boxes (P, 4) in network pixels."""
+BoxesAt = Callable[[int, Tensor], Tensor]
+"""(level, candidates (N, P)) to boxes (N, P, 4) in network pixels."""
 
 
 class DetectionConfig(Protocol):
@@ -40,11 +41,11 @@ class DetectionConfig(Protocol):
 def moved_anchors(
     deltas: list[Tensor], anchors: tuple[Tensor, ...], weights: Weights, clamp_shrinking: bool
 ) -> BoxesAt:
-    """For `detections_of`: the boxes to which the deltas move the anchors."""
+    """For `candidates_of`: the boxes to which the deltas move the anchors."""
 
-    def boxes_at(level: int, image: int, anchor_P: Tensor) -> Tensor:
-        deltas_P4 = per_anchor(deltas[level][image], 4)[anchor_P]
-        return decode_boxes(deltas_P4, anchors[level][anchor_P], weights, clamp_shrinking)
+    def boxes_at(level: int, anchor_NP: Tensor) -> Tensor:
+        deltas_NP4 = gather_rows(per_anchor(deltas[level], 4), anchor_NP)
+        return decode_boxes(deltas_NP4, anchors[level][anchor_NP], weights, clamp_shrinking)
 
     return boxes_at
 
@@ -67,57 +68,60 @@ class AnchoredOutput(Protocol):
     def deltas(self) -> list[Tensor]: ...
 
 
-def detections_of_anchors(
-    raw: AnchoredOutput,
-    config: AnchoredConfig,
-    canvas: Size,
-    sizes: list[Size],
-    original_sizes: list[Size],
-    clamp_shrinking: bool,
-) -> list[Prediction]:
-    """`detections_of` anchors that deltas have moved."""
+def candidates_of_anchors(raw: AnchoredOutput, config: AnchoredConfig, canvas: Size, clamp_shrinking: bool) -> Boxes:
+    """`candidates_of` anchors that deltas have moved."""
     anchors = anchors_of(config.anchors, raw.logits, canvas)
     boxes_at = moved_anchors(raw.deltas, anchors, config.box_weights, clamp_shrinking)
-    return detections_of(raw.logits, getattr(raw, "centreness", []), boxes_at, config, sizes, original_sizes)
+    return candidates_of(raw.logits, getattr(raw, "centreness", []), boxes_at, config)
 
 
-def detections_of(
+def candidates_of(
     logits: list[Tensor],
     centreness: list[Tensor],
     boxes_at: BoxesAt,
     config: DetectionConfig,
-    sizes: list[Size],
-    original_sizes: list[Size],
     rule: ScoreRule = "product",
+) -> Boxes:
+    """The best candidates of all levels in network pixels, labelled by output; a score of 0 is none.
+
+    `logits` and `centreness` (or none) are maps, level by level.
+    """
+    boxes, scores, labels = [], [], []
+    for level, x in enumerate(logits):
+        logits_NMK = per_anchor(x, config.num_classes)
+        centreness_NM = per_anchor(centreness[level], 1).squeeze(2) if centreness else None
+        score_NP, row_NP, label_NP = _best(logits_NMK, centreness_NM, config, rule)
+        boxes.append(boxes_at(level, row_NP))
+        scores.append(score_NP)
+        labels.append(label_NP)
+    return Boxes(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), torch.cat(labels, dim=1))
+
+
+def detections_of(
+    candidates: Boxes, config: DetectionConfig, sizes: list[Size], original_sizes: list[Size]
 ) -> list[Prediction]:
-    """Detections of each image in original pixels; `logits` and `centreness` (or none) are maps, level by level."""
+    """Detections of each image in original pixels."""
     found = []
-    for n, (size, original_size) in enumerate(zip(sizes, original_sizes)):
-        boxes, scores, labels = [], [], []
-        for level, x in enumerate(logits):
-            logits_MK = per_anchor(x[n], config.num_classes)
-            centreness_M = per_anchor(centreness[level][n], 1).squeeze(1) if centreness else None
-            score_P, row_P, label_P = _best(logits_MK, centreness_M, config, rule)
-            boxes.append(boxes_at(level, n, row_P))
-            scores.append(score_P)
-            labels.append(label_P)
-        candidates = Prediction(torch.cat(boxes), torch.cat(scores), torch.cat(labels))
-        found.append(detect(candidates, config.detect, size, original_size, config.class_ids))
+    rows = rows_where(list(candidates.scores > 0))
+    for n, (row_P, size, original_size) in enumerate(zip(rows, sizes, original_sizes)):
+        boxes_P4, score_P, label_P = (values[n, row_P] for values in candidates)
+        own = Prediction(boxes_P4, score_P, label_P)
+        found.append(detect(own, config.detect, size, original_size, config.class_ids))
     return found
 
 
 def _best(
-    logits_MK: Tensor, centreness_M: Tensor | None, config: DetectionConfig, rule: ScoreRule
+    logits_NMK: Tensor, centreness_NM: Tensor | None, config: DetectionConfig, rule: ScoreRule
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Score, candidate and class of the best pairs of one level over the score threshold."""
+    """Score, candidate and class of the best pairs of one level; scores that are not over the threshold are 0."""
     threshold = config.detect.score_threshold
     count = config.candidates
-    if centreness_M is not None and rule == "root":
-        squared_MK = logits_MK.float().sigmoid() * centreness_M.float().sigmoid()[:, None]
-        row_P, label_P = best_pairs(squared_MK, threshold**2, count)
-        return squared_MK[row_P, label_P].sqrt(), row_P, label_P
-    row_P, label_P = best_pairs(logits_MK, logit(threshold), count)
-    score_P = logits_MK[row_P, label_P].float().sigmoid()
-    if centreness_M is not None:
-        score_P = score_P * centreness_M[row_P].float().sigmoid()
-    return score_P, row_P, label_P
+    if centreness_NM is not None and rule == "root":
+        squared_NMK = logits_NMK.float().sigmoid() * centreness_NM.float().sigmoid()[..., None]
+        squared_NP, row_NP, label_NP = best_of_batch(squared_NMK, threshold**2, count)
+        return squared_NP.clamp(min=0).sqrt(), row_NP, label_NP
+    logit_NP, row_NP, label_NP = best_of_batch(logits_NMK, logit(threshold), count)
+    score_NP = logit_NP.float().sigmoid()
+    if centreness_NM is not None:
+        score_NP = score_NP * centreness_NM.gather(1, row_NP).float().sigmoid()
+    return score_NP, row_NP, label_NP

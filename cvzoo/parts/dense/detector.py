@@ -1,6 +1,6 @@
 """What detectors that score every cell of a pyramid have in common: body, pyramid, head, and the model protocol.
 
-A system adds its head and says who learns what (`losses`) and what becomes of the outputs (`decode`).
+A system adds its head and says who learns what (`losses`) and what may become a detection (`candidates`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.boxes import flip_boxes
-from cvzoo.ops.detect import DetectConfig, suppress
+from cvzoo.ops.detect import DetectConfig, suppress, suppress_batch
 from cvzoo.ops.masks import flip_mask
-from cvzoo.structures import Batch, Prediction, Size, Target, View, size_of
+from cvzoo.parts.dense.detections import detections_of
+from cvzoo.structures import Batch, Boxes, BoxesWithMasks, Prediction, Size, Target, View, size_of
 
 
 class DenseConfig(Protocol):
@@ -31,6 +32,12 @@ class DenseConfig(Protocol):
     def fpn(self) -> FPNConfig: ...
     @property
     def pixels(self) -> Pixels: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def class_ids(self) -> tuple[int, ...]: ...
+    @property
+    def candidates(self) -> int: ...
     @property
     def detect(self) -> DetectConfig: ...
 
@@ -78,9 +85,18 @@ class DenseDetector(Model, Generic[Config, Raw]):
     def losses(self, raw: Raw, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """The named losses of raw outputs for images of `sizes` on a canvas."""
 
-    @abstractmethod
+    def candidates(self, raw: Raw, canvas: Size) -> Boxes:
+        """What may become detections, in network pixels, labelled by output; see `candidates_of`."""
+        raise NotImplementedError
+
     def decode(self, raw: Raw, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""
+        return detections_of(self.candidates(raw, canvas), self.config, sizes, original_sizes)
+
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks:
+        images_N3HW = self.config.pixels.in_graph(images_N3HW, sizes_N2)
+        candidates = self.candidates(self.raw(images_N3HW), size_of(images_N3HW))
+        return suppress_batch(candidates, self.config.detect, sizes_N2, self.config.class_ids)[0]
 
 
 def _upright(found: Prediction, flipped: bool, original_size: Size) -> Prediction:

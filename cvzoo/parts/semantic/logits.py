@@ -14,11 +14,11 @@ from torch import Tensor
 
 from cvzoo.fields import Share
 from cvzoo.nn.layers import Norm
-from cvzoo.nn.pixels import Pixels
+from cvzoo.nn.pixels import Pixels, inside
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.resize import resize
 from cvzoo.parts.semantic.head import AuxiliaryConfig, SemanticOutput
-from cvzoo.structures import IGNORE, Segmentation, Size, Target, size_of
+from cvzoo.structures import IGNORE, LabelMaps, Segmentation, Size, Target, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +94,12 @@ def _label_maps(targets: list[Target], canvas: Size, device: torch.device) -> Te
         height, width = size_of(target.label_map)
         own[:height, :width] = target.label_map
     return labels_NHW
+
+
+def label_maps_on_canvas(raw: SemanticOutput, sizes_N2: Tensor, canvas: Size, config: SemanticConfig) -> LabelMaps:
+    """The best class of every pixel of each image, on the canvas."""
+    labels_NHW = _on_canvas(raw.logits, canvas, config).argmax(dim=1)
+    return LabelMaps((labels_NHW * inside(canvas, sizes_N2)).to(torch.uint8))
 
 
 def _of_image(logits_KHW: Tensor, size: Size, original_size: Size, canvas: Size, align_corners: bool) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from cvzoo.nn.bodies import Body
 from cvzoo.nn.model import Model
 from cvzoo.parts.semantic.head import ConvHead, SemanticOutput
-from cvzoo.parts.semantic.logits import SemanticConfig, label_maps_of, semantic_losses
-from cvzoo.structures import Batch, Segmentation, Size, Target, size_of
+from cvzoo.parts.semantic.logits import SemanticConfig, label_maps_of, label_maps_on_canvas, semantic_losses
+from cvzoo.structures import Batch, LabelMaps, Segmentation, Size, Target, size_of
 
 
 class Segmenter(Model):
@@ -48,6 +48,10 @@ class Segmenter(Model):
     def predict(self, batch: Batch) -> list[Segmentation]:
         images = self.config.pixels(batch.images, batch.sizes)
         return self.decode(self.raw(images), batch.sizes, batch.original_sizes, size_of(images))
+
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> LabelMaps:
+        images_N3HW = self.config.pixels.in_graph(images_N3HW, sizes_N2)
+        return label_maps_on_canvas(self.raw(images_N3HW), sizes_N2, size_of(images_N3HW), self.config)
 
     def losses(self, raw: SemanticOutput, targets: list[Target], canvas: Size) -> dict[str, Tensor]:
         """`loss_seg` of the head, `loss_aux` of the auxiliary one."""

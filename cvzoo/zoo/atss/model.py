@@ -28,10 +28,10 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
 from cvzoo.ops.points import cut_to_image
-from cvzoo.parts.dense.detections import detections_of_anchors
+from cvzoo.parts.dense.detections import candidates_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
-from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Boxes, Size, Target, size_of
 
 ANCHORS = AnchorConfig(sizes=((64,), (128,), (256,), (512,), (1024,)), ratios=((1.0,),))
 """One square of eight strides in every cell."""
@@ -136,6 +136,6 @@ class ATSS(DenseDetector[ATSSConfig, DenseOutput]):
             "loss_centreness": centreness / count,
         }
 
-    def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
-        """Detections of each image in original pixels."""
-        return detections_of_anchors(raw, self.config, canvas, sizes, original_sizes, True)
+    def candidates(self, raw: DenseOutput, canvas: Size) -> Boxes:
+        """Anchors that may become detections, moved."""
+        return candidates_of_anchors(raw, self.config, canvas, clamp_shrinking=True)

@@ -24,14 +24,14 @@ from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import Match, match_locations, point_distances, targets_of_batch
-from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.detect import DetectConfig, gather_rows
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import centreness_of, focal_loss_of_levels, iou_loss
 from cvzoo.ops.points import PointConfig, per_level, points_of
-from cvzoo.parts.dense.detections import ScoreRule, detections_of
+from cvzoo.parts.dense.detections import ScoreRule, candidates_of
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
-from cvzoo.structures import AnswerKind, Prediction, Size, Target
+from cvzoo.structures import AnswerKind, Boxes, Size, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,17 +166,17 @@ class FCOS(DenseDetector[FCOSConfig, DenseOutput]):
             return count, count
         return count, mean_over_processes(centreness_P.sum()).clamp(min=1e-6)
 
-    def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
-        """Detections of each image in original pixels."""
+    def candidates(self, raw: DenseOutput, canvas: Size) -> Boxes:
+        """Locations that may become detections, with the boxes their distances make."""
         c = self.config
         points = points_of(self.config.points, raw.logits, canvas)
 
-        def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
-            deltas_P4 = per_anchor(raw.deltas[level][image], 4)[row_P]
-            left_top, right_bottom = self.distances(deltas_P4, c.points.strides[level]).split(2, dim=1)
-            return torch.cat([points[level][row_P] - left_top, points[level][row_P] + right_bottom], dim=1)
+        def boxes_at(level: int, row_NP: Tensor) -> Tensor:
+            deltas_NP4 = gather_rows(per_anchor(raw.deltas[level], 4), row_NP)
+            left_top, right_bottom = self.distances(deltas_NP4, c.points.strides[level]).split(2, dim=-1)
+            return torch.cat([points[level][row_NP] - left_top, points[level][row_NP] + right_bottom], dim=-1)
 
-        return detections_of(raw.logits, raw.centreness, boxes_at, c, sizes, original_sizes, c.score)
+        return candidates_of(raw.logits, raw.centreness, boxes_at, c, c.score)
 
 
 def _around_origin(distances_P4: Tensor) -> Tensor:

@@ -31,10 +31,10 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
 from cvzoo.ops.transfer import numbered, rows_where
-from cvzoo.parts.dense.detections import detections_of_anchors
+from cvzoo.parts.dense.detections import candidates_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
-from cvzoo.structures import AnswerKind, Prediction, Size, Target
+from cvzoo.structures import AnswerKind, Boxes, Size, Target
 
 MAX_LOSS = 100.0
 """Of one object; the reference's log ends there. Beyond it no anchor comes near the object, and none is drawn to it."""
@@ -238,6 +238,6 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
         counted_S = x_S.sigmoid().pow(c.gamma) * F.softplus(x_S)
         return dense_N.sum() + (wanted_S - counted_S).sum()
 
-    def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
-        """Detections of each image in original pixels."""
-        return detections_of_anchors(raw, self.config, canvas, sizes, original_sizes, self.config.clamp_shrinking)
+    def candidates(self, raw: DenseOutput, canvas: Size) -> Boxes:
+        """Anchors that may become detections, moved."""
+        return candidates_of_anchors(raw, self.config, canvas, self.config.clamp_shrinking)

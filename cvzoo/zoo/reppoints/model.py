@@ -26,13 +26,13 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.towers import init_normal, logit, tower
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import Match, match_boxes, match_nearest, targets_of_batch
-from cvzoo.ops.detect import DetectConfig
+from cvzoo.ops.detect import DetectConfig, gather_rows
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import focal_loss_of_levels, smooth_l1
 from cvzoo.ops.points import PointConfig, cells_of_image, per_level, points_of
-from cvzoo.parts.dense.detections import detections_of
+from cvzoo.parts.dense.detections import candidates_of
 from cvzoo.parts.dense.detector import DenseDetector
-from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Boxes, Size, Target, size_of
 
 PointsToBox = Literal["minmax", "partial_minmax", "moment"]
 """The box of a set of points (section 3.2): around all, around the first four, or from their mean and spread."""
@@ -230,15 +230,13 @@ class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):
         count = mean_over_processes(counts_N.clamp(min=1).sum())
         return error_P4.sum() / count, labels_NM, count
 
-    def decode(
-        self, raw: RepPointsOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size
-    ) -> list[Prediction]:
-        """Detections of each image in original pixels."""
+    def candidates(self, raw: RepPointsOutput, canvas: Size) -> Boxes:
+        """Locations that may become detections, with the boxes around their refined points."""
         c = self.config
         points = points_of(self.config.points, raw.logits, canvas)
 
-        def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
-            boxes_P4 = self.boxes(per_anchor(raw.refined[level][image], 2 * POINTS)[row_P])
-            return points[level][row_P].repeat(1, 2) + c.points.strides[level] * boxes_P4
+        def boxes_at(level: int, row_NP: Tensor) -> Tensor:
+            boxes_NP4 = self.boxes(gather_rows(per_anchor(raw.refined[level], 2 * POINTS), row_NP))
+            return points[level][row_NP].repeat(1, 1, 2) + c.points.strides[level] * boxes_NP4
 
-        return detections_of(raw.logits, [], boxes_at, c, sizes, original_sizes)
+        return candidates_of(raw.logits, [], boxes_at, c)

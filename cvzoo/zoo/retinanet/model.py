@@ -28,10 +28,10 @@ from cvzoo.ops.detect import DetectConfig
 from cvzoo.ops.distributed import mean_over_processes, moving_count
 from cvzoo.ops.losses import BoxLoss, box_loss, focal_loss_of_levels
 from cvzoo.ops.points import cells_of_image
-from cvzoo.parts.dense.detections import detections_of_anchors
+from cvzoo.parts.dense.detections import candidates_of_anchors
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.parts.dense.head import DenseHead, DenseOutput
-from cvzoo.structures import AnswerKind, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Boxes, Size, Target, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +149,6 @@ class RetinaNet(DenseDetector[RetinaNetConfig, DenseOutput]):
             return mean_over_processes(counts_N.clamp(min=1).sum()).expand(len(counts_N))
         return moving_count(self.positives, counts_N.sum(), update=self.training).expand(len(counts_N))
 
-    def decode(self, raw: DenseOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
-        """Detections of each image in original pixels."""
-        return detections_of_anchors(raw, self.config, canvas, sizes, original_sizes, self.config.clamp_shrinking)
+    def candidates(self, raw: DenseOutput, canvas: Size) -> Boxes:
+        """Anchors that may become detections, moved."""
+        return candidates_of_anchors(raw, self.config, canvas, self.config.clamp_shrinking)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cvzoo.ops.anchors import AnchorConfig, pyramid_anchors
 from cvzoo.ops.detect import DetectConfig
-from cvzoo.parts.dense.detections import ScoreRule, detections_of, moved_anchors
+from cvzoo.parts.dense.detections import ScoreRule, candidates_of, detections_of, moved_anchors
+from cvzoo.structures import Prediction, Size
 
 CLASSES, PER_CELL, GRIDS = 3, 2, ((3, 4), (2, 2))
 SIZE = (1000, 1000)
@@ -21,7 +22,7 @@ Row = tuple[float, int, int]
 
 @dataclass
 class Config:
-    """What `detections_of` asks of one; no box suppresses another."""
+    """What `candidates_of` asks of one; no box suppresses another."""
 
     num_classes: int = CLASSES
     class_ids: tuple[int, ...] = ()
@@ -40,10 +41,23 @@ def place(level: int, image: int, row: int) -> int:
     return 100 * level + 50 * image + row
 
 
-def boxes_at(level: int, image: int, row_P: Tensor) -> Tensor:
+def boxes_at(level: int, row_NP: Tensor) -> Tensor:
     """Of one pixel's width each, in places of their own."""
-    left_P = torch.tensor([place(level, image, row) for row in row_P.tolist()], dtype=torch.float32)
-    return torch.stack([left_P, left_P, left_P + 1, left_P + 1], dim=1).view(-1, 4)
+    places = [[place(level, image, row) for row in rows] for image, rows in enumerate(row_NP.tolist())]
+    left_NP = torch.tensor(places, dtype=torch.float32)
+    return torch.stack([left_NP, left_NP, left_NP + 1, left_NP + 1], dim=2)
+
+
+def found_in(
+    logits: list[Tensor],
+    centreness: list[Tensor],
+    config: Config,
+    original_size: Size = SIZE,
+    rule: ScoreRule = "product",
+) -> list[Prediction]:
+    return detections_of(
+        candidates_of(logits, centreness, boxes_at, config, rule), config, [SIZE] * 2, [original_size] * 2
+    )
 
 
 def written_out(logits: list[Tensor], centreness: list[Tensor], image: int, rule: ScoreRule) -> list[Row]:
@@ -73,7 +87,7 @@ def written_out(logits: list[Tensor], centreness: list[Tensor], image: int, rule
 def test_the_best_pairs_of_each_level(with_centreness: bool, rule: ScoreRule, layout: torch.memory_format) -> None:
     logits = [x.contiguous(memory_format=layout) for x in maps(CLASSES, seed=0)]
     centreness = [x.contiguous(memory_format=layout) for x in maps(1, seed=1)] if with_centreness else []
-    found = detections_of(logits, centreness, boxes_at, Config(), [SIZE] * 2, [SIZE] * 2, rule)
+    found = found_in(logits, centreness, Config(), rule=rule)
     for image, own in enumerate(found):
         expected = written_out(logits, centreness, image, rule)
         assert len(own) == len(expected) > CANDIDATES
@@ -91,8 +105,8 @@ def test_the_rules_differ_in_which_pairs_they_keep() -> None:
 
 def test_boxes_come_in_original_pixels_and_labels_as_classes_of_the_data_set() -> None:
     logits, config = maps(CLASSES, seed=0), Config(class_ids=(-1, 5, 2))
-    plain = detections_of(logits, [], boxes_at, Config(), [SIZE] * 2, [SIZE] * 2)
-    found = detections_of(logits, [], boxes_at, config, [SIZE] * 2, [(2000, 500)] * 2)
+    plain = found_in(logits, [], Config())
+    found = found_in(logits, [], config, (2000, 500))
     for own, before in zip(found, plain):
         used = before.labels > 0
         assert 0 < used.sum() < len(before)
@@ -102,7 +116,7 @@ def test_boxes_come_in_original_pixels_and_labels_as_classes_of_the_data_set() -
 
 def test_no_pair_over_the_threshold_is_no_detection() -> None:
     logits = [torch.full_like(x, -9.0) for x in maps(CLASSES, seed=0)]
-    assert [len(own) for own in detections_of(logits, [], boxes_at, Config(), [SIZE] * 2, [SIZE] * 2)] == [0, 0]
+    assert [len(own) for own in found_in(logits, [], Config())] == [0, 0]
 
 
 def test_each_candidate_moves_its_own_anchor() -> None:
@@ -111,12 +125,12 @@ def test_each_candidate_moves_its_own_anchor() -> None:
     deltas = [torch.zeros(2, PER_CELL * 4, *grid) for grid in GRIDS]
     deltas[0][1, 4:, 2, 3] = torch.tensor([10.0, -10.0, 0.0, 5.0 * 0.6931472])  # the second anchor of the last cell
     boxes = moved_anchors(deltas, anchors, (10.0, 10.0, 5.0, 5.0), clamp_shrinking=False)
-    rows = torch.arange(len(anchors[0]))
-    torch.testing.assert_close(boxes(0, 0, rows), anchors[0])
-    moved = boxes(0, 1, rows)
+    rows = torch.arange(len(anchors[0])).expand(2, -1)
+    still, moved = boxes(0, rows)
+    torch.testing.assert_close(still, anchors[0])
     torch.testing.assert_close(moved[:-1], anchors[0][:-1])
     x1, y1, x2, y2 = anchors[0][-1]
     width, height = x2 - x1, y2 - y1  # by one width to the right and one height up, and twice as high
     expected = torch.stack([x1 + width, y1 - 1.5 * height, x2 + width, y2 - 0.5 * height])
     torch.testing.assert_close(moved[-1], expected)
-    torch.testing.assert_close(boxes(1, 1, torch.tensor([3])), anchors[1][3:4])
+    torch.testing.assert_close(boxes(1, torch.tensor([[3], [3]]))[1], anchors[1][3:4])
