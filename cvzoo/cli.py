@@ -22,6 +22,7 @@ from cvzoo.commands import habits
 from cvzoo.commands.data import check, convert, in_the_folder, view
 from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
+from cvzoo.commands.serve import serve
 from cvzoo.commands.sharing import mirror
 from cvzoo.commands.training import LrRange, compare, lr_range
 from cvzoo.commands.zoo import doctor, list_rows, report, table
@@ -83,12 +84,14 @@ def _run(name: str, arguments: list[str]) -> int | None:
     if name == "--version":
         print(f"cvzoo {metadata.version('cvzoo')}")
         return 0
+    if name in OWN_COMMANDS:
+        return OWN_COMMANDS[name](arguments)
     if name in PLAIN_COMMANDS:
         return tyro.cli(PLAIN_COMMANDS[name], args=arguments, prog=f"cvzoo {name}")
     if name in ROW_COMMANDS:
         kind, command = ROW_COMMANDS[name]
         return command(_options(kind, name, arguments))
-    names = [*PLAIN_COMMANDS, *ROW_COMMANDS]
+    names = [*PLAIN_COMMANDS, *ROW_COMMANDS, *OWN_COMMANDS]
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean `cvzoo {near[0]}`?" if near else f"the commands are {', '.join(names)}"
     raise ValueError(f"there is no command {name!r}; {hint}")
@@ -154,10 +157,10 @@ def _of_as_many_images(asked: Recipe, own: Recipe, arguments: list[str]) -> Reci
 
 
 def _help() -> str:
-    functions = {name: function for name, (_, function) in ROW_COMMANDS.items()} | PLAIN_COMMANDS
+    functions = {name: function for name, (_, function) in ROW_COMMANDS.items()} | OWN_COMMANDS | PLAIN_COMMANDS
     summaries = {name: (function.__doc__ or "").splitlines()[0] for name, function in functions.items()}
     commands = "\n".join(
-        f"  {name + (' ROW' if name in ROW_COMMANDS else ''):<12} {s}" for name, s in summaries.items()
+        f"  {name + ('' if name in PLAIN_COMMANDS else ' ROW'):<12} {s}" for name, s in summaries.items()
     )
     return (
         f"usage: cvzoo COMMAND ...\n\nA model zoo and benchmark for detection and segmentation.\n\n{commands}\n\n"
@@ -187,3 +190,5 @@ ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "lr-range": (LrRange, lr_range),
     "predict": (Predict, predict),
 }
+OWN_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {"serve": serve}
+"""Commands that take several rows, and read their arguments themselves."""

@@ -93,6 +93,11 @@ class Predictor:
         self._model = loaded.model.to(self.device).for_inference()
         self._limited = lru_cache(VARIANTS)(self._with_limits)
 
+    @property
+    def gives_masks(self) -> bool:
+        """Whether its detections have masks."""
+        return self._model.predicts_masks
+
     @overload
     def __call__(self, images: ImageLike, **how: Unpack[How]) -> Answered: ...
     @overload
@@ -107,16 +112,17 @@ class Predictor:
             or a list of them in the order of the images.
         Raises: ValueError naming every image that cannot be read, or what cannot be asked of this row.
         """
-        wanted = self._wanted(how)
+        wanted = self.wanted(how)
         if isinstance(images, ImageLike):
-            return self._answers(_frames([images], how), wanted)[0]
+            return self.answers(_frames([images], how), [wanted])[0]
         if isinstance(images, bytes | bytearray) or not isinstance(images, Sequence):
             raise ValueError(f"{IMAGES}, or a list of them, not {type(images).__name__}")
         answers: list[Answered] = []
         problems: list[str] = []
         for start in range(0, len(images), TOGETHER):  # decoded images are large, however many there are
             try:
-                answers += self._answers(_frames(images[start : start + TOGETHER], how, start), wanted)
+                frames = _frames(images[start : start + TOGETHER], how, start)
+                answers += self.answers(frames, [wanted] * len(frames))
             except ValueError as error:
                 problems.append(str(error))
         if problems:
@@ -132,7 +138,7 @@ class Predictor:
         Raises: ValueError at once for what cannot be asked of this row; and at the end with every image that could not
             be read.
         """
-        wanted = self._wanted(how)
+        wanted = self.wanted(how)
         if batch < 1:
             raise ValueError(f"batch is 1 or more, not {batch}")
         return self._stream(source, batch, how.get("bgr", False), wanted)
@@ -142,12 +148,13 @@ class Predictor:
         with closing(ahead(frames_of(source, bgr), 2 * batch)) as frames:
             while together := list(islice(frames, batch)):
                 problems += [frame for frame in together if isinstance(frame, ValueError)]
-                yield from self._answers([frame for frame in together if isinstance(frame, Frame)], wanted)
+                readable = [frame for frame in together if isinstance(frame, Frame)]
+                yield from self.answers(readable, [wanted] * len(readable))
         if problems:
             raise ValueError("\n".join(map(str, problems)))
 
-    def _wanted(self, how: How) -> Wanted:
-        """What is asked for. ValueError where this row does not have it."""
+    def wanted(self, how: How) -> Wanted:
+        """What is asked for, as `answers` takes it. ValueError where this row does not have it."""
         _check_names(how)
         limits = Limits(
             conf=how.get("conf"),
@@ -167,16 +174,22 @@ class Predictor:
     def _with_limits(self, limits: Limits) -> Any:
         return task_of(self.recipe).limited(self._model, limits, self.recipe)
 
-    def _answers(self, frames: list[Frame], wanted: Wanted) -> list[Answered]:
-        """Of decoded images, in their order."""
-        if wanted.tile is None:
-            looked = self._looks(wanted.model, [frame.pixels for frame in frames])
-        else:
-            looked = [self._tiled(frame.pixels, wanted.tile, wanted) for frame in frames]
+    def answers(self, frames: Sequence[Frame], wanted: Sequence[Wanted]) -> list[Answered]:
+        """The answers to decoded images, in their order, each as it is wanted; what one model sees it sees together."""
+        looked: dict[int, Looked] = {}
+        together: dict[int, list[int]] = {}
+        for number, (frame, ask) in enumerate(zip(frames, wanted)):
+            if ask.tile is None:
+                together.setdefault(id(ask.model), []).append(number)
+            else:
+                looked[number] = self._tiled(frame.pixels, ask.tile, ask)
+        for numbers in together.values():
+            found = self._looks(wanted[numbers[0]].model, [frames[number].pixels for number in numbers])
+            looked |= zip(numbers, found)
         task = task_of(self.recipe)
         return [
-            task.answered(answer, self._about(frame, seconds), wanted.limits)
-            for frame, (answer, seconds) in zip(frames, looked)
+            task.answered(looked[number][0], self._about(frame, looked[number][1]), ask.limits)
+            for number, (frame, ask) in enumerate(zip(frames, wanted))
         ]
 
     def _about(self, frame: Frame, seconds: dict[str, float]) -> About:

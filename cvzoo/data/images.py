@@ -37,6 +37,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 """PIL spreads grey levels of 2 and 4 bits over 0..255."""
 Decoded = TypeVar("Decoded")
+Formats = tuple[str, ...] | None
+"""Names of PIL's formats that a file may be of; None is any."""
 
 
 def read_image(path: Path) -> Tensor:
@@ -48,10 +50,22 @@ def read_image(path: Path) -> Tensor:
     return _read(path, from_pil)
 
 
-def decode_image(data: bytes, name: str) -> Tensor:
-    """`read_image` of a file that is in memory. ValueError with its `name`, the reason and the remedy."""
+def decode_image(data: bytes, name: str, formats: Formats = None) -> Tensor:
+    """`read_image` of a file that is in memory, in one of these formats.
+
+    ValueError with its `name`, the reason and the remedy.
+    """
+    return _of_memory(data, name, from_pil, formats)
+
+
+def decode_size(data: bytes, name: str, formats: Formats = None) -> Size:
+    """`read_size` of a file that is in memory, as `decode_image` takes it; its pixels are not decoded."""
+    return _of_memory(data, name, _upright_size, formats)
+
+
+def _of_memory(data: bytes, name: str, decode: Callable[[Image.Image], Decoded], formats: Formats) -> Decoded:
     try:
-        return _decoded(io.BytesIO(data), from_pil)
+        return _decoded(io.BytesIO(data), decode, formats)
     except Exception as error:
         raise ValueError(f"{name}: {'; '.join(_explain(error))}") from None
 
@@ -92,9 +106,9 @@ def _read(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
             raise DataError([Problem(path, *_explain(error))]) from None
 
 
-def _decoded(file: BinaryIO, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+def _decoded(file: BinaryIO, decode: Callable[[Image.Image], Decoded], formats: Formats = None) -> Decoded:
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=formats) as image:
             return decode(image)
     except ValueError:  # PIL also raises it for a PNG whose text or colour profile is large, of which we need nothing
         file.seek(0)
