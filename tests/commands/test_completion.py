@@ -87,7 +87,9 @@ def test_a_run_folder_has_the_fields_of_its_row(offered: Callable[..., set[str]]
         assert offered("eval", name, "--model.fpn.extra-f") == {"--model.fpn.extra-from"}
 
 
-@pytest.mark.parametrize("words", [["train", ROW], ["bench", "fcn_r18_shapes"], ["predict", ROW], ["data check", ""]])
+@pytest.mark.parametrize(
+    "words", [["train", ROW], ["bench", "fcn_r18_shapes"], ["predict", ROW], ["data check", ""], ["prove", ""]]
+)
 def test_the_options_are_those_of_the_help(
     words: list[str], scripts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,10 +98,11 @@ def test_the_options_are_those_of_the_help(
         main([*words[0].split(), *words[1:], "--help"])
     starts = re.findall(r"(?:^|│|\|) {1,2}(-.*)", capsys.readouterr().out, re.MULTILINE)  # with boxes, or without
     helped = {name for start in starts for name in re.findall(r"(?:^|, )(--[a-z][\w.-]*)", start)}
-    assert len(helped) > 10
+    assert len(helped) > 4
     ask = f'source {scripts / "bash"}; _cvzoo_answer "command {words[0]}"; _cvzoo_answer "row {words[1]}"'
     bash = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
-    assert set(bash.stdout.split()) - {"--precision", "--device", "--freeze"} == helped - {"--help"}
+    either = {"--help", "--precision", "--device", "--freeze"}
+    assert set(bash.stdout.split()) - either == helped - either
 
 
 def test_the_tab_key_starts_no_python(scripts: Path) -> None:
