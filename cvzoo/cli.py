@@ -19,9 +19,10 @@ import tyro
 
 import cvzoo
 from cvzoo.commands import habits
+from cvzoo.commands.completion import Shell, script
 from cvzoo.commands.data import check, convert, in_the_folder, view
 from cvzoo.commands.prove import prove
-from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
+from cvzoo.commands.rows import Bench, Predict, Show, evaluate, measure, predict, show, train_row
 from cvzoo.commands.serve import serve
 from cvzoo.commands.sharing import mirror
 from cvzoo.commands.training import LrRange, compare, lr_range
@@ -39,10 +40,15 @@ STDOUT = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, 2 for what the user can put right, 141 if nobody reads on."""
+    """Run one command and return the exit status: 0, 2 for what the user can put right, 130 after
+    Ctrl-C, 141 if nobody reads on."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False  # what its PYTHON_TYRO_ANSI_CODES=0 does; rich knows NO_COLOR
     try:
         return _answer(name, rest)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except (ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _reader_has_left():
             os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # what is still to be flushed goes nowhere
@@ -112,12 +118,11 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     ]
     prog = f"cvzoo {command} {arguments[0]}"
     options = tyro.cli(resolved, default=default, args=expanded, prog=prog, config=MARKERS)
-    row = (options if kind is Recipe else options.recipe).row
-    if row != recipe.row:
+    asked = options if kind is Recipe else options.recipe
+    if asked.row != recipe.row:
         raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
-    if kind is not Recipe:
-        return options
-    return _of_as_many_images(in_the_folder(options, recipe, arguments[1:]), recipe, arguments)
+    asked = _of_as_many_images(in_the_folder(asked, recipe, arguments[1:]), recipe, arguments)
+    return asked if kind is Recipe else replace(options, recipe=asked)
 
 
 def _on_body(recipe: Recipe, arguments: list[str]) -> tuple[Recipe, list[str]]:
@@ -170,6 +175,15 @@ def _help() -> str:
     )
 
 
+def completion(shell: tyro.conf.Positional[Shell]) -> None:
+    """Write what lets bash, zsh or fish complete commands, rows and the fields of a row.
+
+    Args:
+        shell: the shell.
+    """
+    print(script(shell, PLAIN_COMMANDS, ROW_COMMANDS, SHORTHANDS))
+
+
 PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_rows,
     "table": table,
@@ -181,9 +195,10 @@ PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
     "data convert": convert,
     "prove": prove,
     "doctor": doctor,
+    "completion": completion,
 }
 ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
-    "show": (Recipe, show),
+    "show": (Show, show),
     "train": (Recipe, train_row),
     "eval": (Recipe, evaluate),
     "bench": (Bench, measure),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from engine.tiny import ROOT, tiny
+from PIL import Image
 
 from cvzoo.cli import PLAIN_COMMANDS, main
 from cvzoo.recipes.codec import to_json
@@ -165,8 +167,6 @@ def test_train_eval_report_predict(capsys: pytest.CaptureFixture[str], tmp_path:
     assert Path(capsys.readouterr().out.strip()) == folder / "report.html"
     assert (folder / "report.html").exists()
 
-    from PIL import Image
-
     Image.new("RGB", (64, 48)).save(tmp_path / "grey.jpg")
     assert main(["predict", "wanted.json", "grey.jpg", "--output", "drawn"]) == 0
     assert capsys.readouterr().out.split() == ["drawn/grey.png", "drawn/predictions.json"]
@@ -177,10 +177,55 @@ def test_data_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "nowhere" in capsys.readouterr().out
 
 
-def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor"]) == 0
-    names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
-    assert names >= {"torch", "torchvision", "machine", "threads", "CUDA"}
+def test_listings_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["list", "--task", "detection", "--json"]) == 0
+    lines = {line["row"]: line for line in json.loads(capsys.readouterr().out)}
+    assert lines["faster_rcnn_r50_fpn_ms_1x"]["reference"]["box_AP"] == pytest.approx(0.379, abs=5e-4)
+    assert "mask_rcnn_r50_fpn_1x" not in lines
+
+    assert main(["show", "atss_r50_fpn_1x", "--optim.lr", "0.5", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["recipe"]["optim"]["lr"] == 0.5
+    assert 30e6 < shown["parameters"] < 35e6
+    assert shown["system"] == "ATSS"
+    assert shown["published"][0]["results"]["box_AP"] == 0.394
+    assert shown["published"][0]["file"]["url"].startswith("https://")
+
+    Image.new("RGB", (64, 48)).save(tmp_path / "grey.jpg")
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10], "area": 100, "iscrowd": 0}
+    image = {"id": 1, "file_name": "grey.jpg", "height": 48, "width": 64}
+    coco = {"images": [image, image | {"id": 2, "file_name": "gone.jpg"}], "annotations": [annotation]}
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (64, 48)).save(tmp_path / split / "grey.jpg")
+        (tmp_path / f"{split}.json").write_text(json.dumps(coco | {"categories": [{"id": 1, "name": "box"}]}))
+    assert main(["data", "check", str(tmp_path), "--json"]) == 2
+    said = capsys.readouterr()
+    checked = json.loads(said.out)
+    assert {Path(error["file"]).name for error in checked["errors"]} == {"gone.jpg"}
+    assert all(error["reason"] and error["remedy"] for error in checked["errors"])
+    assert len(checked["summary"]) == 2
+    assert str(tmp_path) in said.err  # what the folder was taken for
+
+
+@pytest.mark.parametrize(("setting", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
+def test_no_color(setting: dict[str, str], coloured: bool) -> None:
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | setting
+    environment |= {"TERM": "xterm", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "cvzoo", "data", "check", "--help"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            said += os.read(ours, 65536)
+        except OSError:  # the terminal's other end is closed
+            break
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert b"--source" in said
+    assert (b"\x1b[" in said) is coloured
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 import cvzoo
+from cvzoo.commands.printing import print_json
 from cvzoo.data.config import Data, DataSet, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
 
@@ -37,29 +38,36 @@ class Options:
     """New names of classes, old=new, as --data.rename of a training."""
 
     def data(self, root: Path) -> Data:
-        """As a recipe has them; prints what the folder is taken for, where no splits are named."""
+        """As a recipe has them; says what the folder is taken for, where no splits are named."""
         named: dict[str, Any] = vars(self) | {"source": self.source or "coco"}
         asked = Data(root=root, keep_empty=True, **named)
         if (self.train, self.val) != (Data.train, Data.val) or self.source == "shapes" or not root.is_dir():
             return asked
         found, said = recognised(asked, self.source)
-        print(said)
+        print(said, file=sys.stderr)
         return found
 
 
 Flat = Annotated[Options, tyro.conf.arg(name="")]
 
 
-def check(root: tyro.conf.Positional[Path], options: Flat) -> int:
+def check(root: tyro.conf.Positional[Path], options: Flat, json: bool = False) -> int:
     """Check a data set: lists everything that is wrong, or hardly meant.
 
     Args:
         root: folder of the data set.
+        json: print JSON: every error and warning with file, ids, reason and remedy, and a line for each split.
     """
     from cvzoo.data.check import check
 
     found = check(options.data(root))
-    print(found)
+    if json:
+        print_json(
+            {name: [asdict(problem) for problem in getattr(found, name)] for name in ("errors", "warnings")}
+            | {"summary": found.summary}
+        )
+    else:
+        print(found)
     return 2 if found.errors else 0
 
 

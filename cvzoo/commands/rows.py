@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, Literal
 
 import tyro
 
+from cvzoo.commands.printing import print_json
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import disagreements, to_json
 from cvzoo.recipes.recipe import Config
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from cvzoo.zoo.system import Published, Reference
 
 Flat = tyro.conf.arg(name="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Generic[Config]):
+    """Options of `cvzoo show`."""
+
+    recipe: Annotated[Recipe[Config], Flat]
+    """The row."""
+    json: bool = False
+    """Print one JSON object: recipe, parameters, references, published weights and what was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +69,28 @@ class Predict(Generic[Config]):
     """The texture: an image of 4 x 6 square tiles, one for each part, down its columns; None is a checkerboard."""
 
 
-def show(recipe: Recipe) -> None:
+def show(options: Show) -> None:
     """Show the resolved recipe, its parameters, references, published weights and results."""
     import torch
 
+    recipe = options.recipe
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in recipe.model.build().parameters())
-    print(json.dumps(to_json(recipe), indent=1))
+    resolved, row = to_json(recipe), ROWS.get(recipe.row)
+    files = [file for file in load_rows() if file.row == recipe.row and not disagreements(resolved, file.recipe)]
+    if options.json:
+        stated = {"references": row.references, "published": row.published} if row else {}
+        listed = {name: [asdict(one) for one in found] for name, found in stated.items()}
+        system = {"system": system_of(recipe.row).name, "papers": system_of(recipe.row).papers} if row else {}
+        measured = [asdict(replace(file, recipe={}, log=[])) for file in files]
+        print_json({"recipe": resolved, "parameters": parameters, **system, **listed, "measured": measured})
+        return
+    print(json.dumps(resolved, indent=1))
     print(f"{parameters / 1e6:.2f} M parameters")
-    if recipe.row in ROWS:
+    if row:
         _show_published(recipe.row)
-    for file in load_rows():
-        if file.row == recipe.row and not disagreements(to_json(recipe), file.recipe):
-            print(_line(file))
+    for file in files:
+        print(_line(file))
 
 
 def _show_published(name: str) -> None:

@@ -9,35 +9,39 @@ from typing import Annotated, Generic
 
 import tyro
 
+from cvzoo.commands.printing import print_json, print_table
 from cvzoo.commands.rows import Flat
 from cvzoo.fields import Count, Positive, recipe_problems
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.recipe import Config
 
 
-def compare(runs: tyro.conf.Positional[tuple[Path, ...]], output: Path = Path("compare.png")) -> None:
+def compare(
+    runs: tyro.conf.Positional[tuple[Path, ...]], output: Path = Path("compare.png"), json: bool = False
+) -> None:
     """Compare runs: what differs in their recipes, figures, costs; draws their curves.
 
     Args:
         runs: two or more run folders, finished or not.
         output: the image of the curves.
+        json: print JSON: one object for each run.
     """
-    from cvzoo.report.compare import common, lines, read
+    from cvzoo.report.compare import common, lines, read, values
     from cvzoo.report.curves import draw_runs
 
     if len(runs) < 2:
         raise ValueError("compare what? usage: cvzoo compare RUN RUN ...")
     found = [read(run) for run in runs]
-    cells = lines(found)
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    for line in cells:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip())
+    if json:
+        print_json(values(found))
+    else:
+        print_table(lines(found))
     figures = [name for name in common(found) if name.endswith("_AP") or name == "mIoU"]
     if not figures:
         print("these runs have no figure in common yet: another kind of answer, or no evaluation", file=sys.stderr)
     if logs := {run.name: run.log for run in found if run.trained}:
         draw_runs(output, logs, figures)
-        print(output)
+        print(output, file=sys.stderr if json else sys.stdout)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import tyro
 
 import cvzoo
+from cvzoo.commands.printing import print_json, print_table
 
 
 # plain strings: for `str | None` tyro imports a type checker, which takes a fifth of the time
-def list_rows(task: str = "", sort: str = "") -> None:
+def list_rows(task: str = "", sort: str = "", json: bool = False) -> None:
     """List the zoo: rows, reference results, measured values.
 
     Args:
         task: show the rows of this task only; all without.
         sort: order by this column; without, as the table does.
+        json: print JSON: one object for each line, with every figure by its name.
     """
     from cvzoo.report.lines import list_lines
 
     lines = list_lines(task or None, sort or None)
-    if not lines:
-        return
-    cells = [list(lines[0]), *(list(line.values()) for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    for line in cells:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip())
+    if json:
+        print_json([line.values for line in lines])
+    elif lines:
+        print_table([list(lines[0].cells), *(list(line.cells.values()) for line in lines)])
 
 
 def table(output: Path = Path("docs")) -> None:
@@ -51,9 +52,22 @@ def report(run: tyro.conf.Positional[Path]) -> None:
     print(write_report(read_run(run, cvzoo.recipe(str(run / "recipe.json")))))
 
 
-def doctor() -> None:
-    """Say what cvzoo finds on this machine: versions, devices, weights."""
+def doctor(out: Path = Path("runs"), json: bool = False) -> int:
+    """Look for what would fail or be slow on this machine, and say what to do about it.
+
+    Args:
+        out: where run folders go.
+        json: print JSON: one object for each finding.
+    """
     from cvzoo.engine.doctor import findings
 
-    for name, value in findings().items():
-        print(f"{name:<20} {value}")
+    found = findings(out)
+    if json:
+        print_json([asdict(one) for one in found])
+    else:
+        for one in found:
+            hint = f" ({one.remedy})" if one.remedy and one.state == "ok" else ""
+            print(f"{one.state:<7}  {one.name:<16}  {one.found}{hint}")
+            if one.state != "ok":
+                print(f"{'':<27}{one.cause}: {one.remedy}")
+    return 2 if any(one.state == "fault" for one in found) else 0

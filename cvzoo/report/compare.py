@@ -14,6 +14,13 @@ from cvzoo.recipes.codec import decisive
 from cvzoo.tasks.sections import SUMMARY, metric_title
 
 NONE = "-"
+COSTS = {
+    "s_per_iteration": ("s/iteration", "{:.3f}"),
+    "images_per_s": ("img/s", "{:.1f}"),
+    "waiting_for_data": ("waiting for data", "{:.0%}"),
+    "memory_gb": ("memory", "{:.2f} GB"),
+}
+"""What a run costs: its title, and how it is written."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,20 @@ class Run:
             return "evaluated" if self.finished else "not begun"
         iteration, whole = self.trained[-1]["iteration"], self.recipe["schedule"]["iterations"]
         return f"{iteration} iterations" if self.finished else f"at {iteration} of {whole}"
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What the training took, by the names in `COSTS`; nothing of an evaluation alone."""
+        if not self.trained:
+            return {}
+        seconds = median(line["seconds"] for line in self.trained)
+        spent = sum(line["seconds"] for line in self.trained)
+        return {
+            "s_per_iteration": seconds,
+            "images_per_s": self.recipe["schedule"]["batch"] / seconds,
+            "waiting_for_data": sum(line["data_seconds"] for line in self.trained) / spent,
+            "memory_gb": max(line["memory_gb"] for line in self.trained),
+        }
 
 
 def read(folder: Path) -> Run:
@@ -83,31 +104,34 @@ def _figures(runs: Sequence[Run]) -> Iterator[list[str]]:
 
 
 def _costs(runs: Sequence[Run]) -> Iterator[list[str]]:
-    costs = [_cost(run) for run in runs]
-    for name in dict.fromkeys(name for cost in costs for name in cost):
-        yield [name, *(cost.get(name, NONE) for cost in costs)]
-
-
-def _cost(run: Run) -> dict[str, str]:
-    if not run.trained:
-        return {}
-    seconds = median(line["seconds"] for line in run.trained)
-    spent = sum(line["seconds"] for line in run.trained)
-    return {
-        "s/iteration": f"{seconds:.3f}",
-        "img/s": f"{run.recipe['schedule']['batch'] / seconds:.1f}",
-        "waiting for data": f"{sum(line['data_seconds'] for line in run.trained) / spent:.0%}",
-        "memory": f"{max(line['memory_gb'] for line in run.trained):.2f} GB",
-    }
+    costs = [run.cost for run in runs]
+    for name in COSTS:
+        if any(name in cost for cost in costs):
+            title, form = COSTS[name]
+            yield [title, *(form.format(cost[name]) if name in cost else NONE for cost in costs)]
 
 
 def _fields(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """Fields that decide the result, and the weights to start from."""
-    recipes = [decisive(run.recipe) | {"weights": run.recipe["weights"]} for run in runs]
+    recipes = _differing(runs)
     for name in dict.fromkeys(name for recipe in recipes for name in recipe):
-        values = [_text(recipe[name]) if name in recipe else NONE for recipe in recipes]
-        if len(set(values)) > 1:
-            yield [name.replace("_", "-"), *values]
+        yield [name.replace("_", "-"), *(_text(recipe[name]) if name in recipe else NONE for recipe in recipes)]
+
+
+def _differing(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of each run the fields in which they differ, of those that decide the result, and the weights to start from."""
+    recipes = [decisive(run.recipe) | {"weights": run.recipe["weights"]} for run in runs]
+    names = dict.fromkeys(name for recipe in recipes for name in recipe)
+    texts = {name: {_text(recipe[name]) if name in recipe else NONE for recipe in recipes} for name in names}
+    return [{name: recipe[name] for name in names if name in recipe and len(texts[name]) > 1} for recipe in recipes]
+
+
+def values(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The same of each run by name, as numbers."""
+    return [
+        {"run": run.name, "state": run.state, "finished": run.finished, "figures": run.figures, "cost": run.cost}
+        | {"recipe": fields}
+        for run, fields in zip(runs, _differing(runs))
+    ]
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cvzoo.results.row_files import RowFile, load_rows
 from cvzoo.tasks.sections import SECTIONS, SUMMARY
@@ -53,60 +54,67 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def list_lines(task: str | None = None, sort: str | None = None) -> list[dict[str, str]]:
-    """The cells of `cvzoo list` by column, one dictionary a line; numbers sort from high to low, `-` comes last.
+@dataclass(frozen=True)
+class Listed:
+    """A line of `cvzoo list`."""
+
+    values: dict[str, Any]
+    """Names, and figures by metric, as numbers; None for what a row of the user's own has not, or nobody measured."""
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """What is printed, by column."""
+        of, cost = self.values, self.values["cost"]
+        metrics = SECTIONS[of["task"]].metrics if of["task"] else [name for name in SUMMARY if name in of["result"]]
+        return {
+            "row": " ".join([of["row"], *(f"{field.rsplit('.', 1)[-1]}={v}" for field, v in of["changes"].items())]),
+            **{name: of[name] or "-" for name in ("system", "backbone", "data", "schedule")},
+            **{name: _joined([of[name].get(metric) for metric in metrics]) for name in ("reference", "result")},
+            "mem_GB": number(cost.get("mem_gb"), 2),
+            "train_s/it": number(cost.get("train_s_per_iter")),
+            "inf_s/im": number(cost.get("inf_s_per_im")),
+            "machine": of["machine"] or "-",
+        }
+
+
+def list_lines(task: str | None = None, sort: str | None = None) -> list[Listed]:
+    """The lines of `cvzoo list`; numbers sort from high to low, `-` comes last.
 
     ValueError for an unknown task or column, with those that exist.
     """
     if task is not None and task not in SECTIONS:
         raise ValueError(f"there is no task {task!r}; tasks are {', '.join(SECTIONS)}")
     files = load_rows()
-    cells = [_cells(line) for line in zoo_lines(files) if task in (None, line.row.task)]
+    lines = [_listed(line) for line in zoo_lines(files) if task in (None, line.row.task)]
     if task is None:
-        cells += [_own_cells(file) for file in files if file.row not in ROWS]
-    if sort is not None and cells:
-        if sort not in cells[0]:
-            raise ValueError(f"there is no column {sort!r}; columns are {', '.join(cells[0])}")
-        cells.sort(key=lambda line: _order(line[sort]))
-    return cells
+        lines += [_own(file) for file in files if file.row not in ROWS]
+    if sort is not None and lines:
+        if sort not in lines[0].cells:
+            raise ValueError(f"there is no column {sort!r}; columns are {', '.join(lines[0].cells)}")
+        lines.sort(key=lambda line: _order(line.cells[sort]))
+    return lines
 
 
-def _cells(line: ZooLine) -> dict[str, str]:
+def _listed(line: ZooLine) -> Listed:
     row = line.row
-    metrics = SECTIONS[line.row.task].metrics
-    reference = {} if line.file.changes else _reference(row, metrics[0])
-    return {
-        "row": line.name,
-        "system": line.system.name,
-        "backbone": row.backbone,
-        "data": row.data,
-        "schedule": row.schedule,
-        "reference": _joined([reference.get(metric) for metric in metrics]),
-        "result": _joined([line.result(metric) for metric in metrics]),
-        **_costs(line.file),
-    }
+    reference = {} if line.file.changes else _reference(row, SECTIONS[row.task].metrics[0])
+    described = {"row": row.name, "changes": line.file.changes, "task": row.task, "system": line.system.name}
+    setting = {"backbone": row.backbone, "data": row.data, "schedule": row.schedule}
+    return Listed(described | setting | {"reference": dict(reference)} | _measured(line.file))
 
 
-def _own_cells(file: RowFile) -> dict[str, str]:
+def _own(file: RowFile) -> Listed:
     """Of a row that a user has made."""
-    found = file.results.get("val", {})
-    return {
-        **dict.fromkeys(("row", "system", "backbone", "data", "schedule", "reference"), "-"),
-        "row": file.row,
-        "system": "own",
-        "result": _joined([found.get(metric) for metric in SUMMARY if metric in found]),
-        **_costs(file),
-    }
+    described = {"row": file.row, "changes": {}, "task": None, "system": "own"}
+    setting = dict.fromkeys(("backbone", "data", "schedule"))
+    return Listed(described | setting | {"reference": {}} | _measured(file))
 
 
-def _costs(file: RowFile) -> dict[str, str]:
-    costs = {name: value for name, value in file.cost.items() if isinstance(value, float)}
-    return {
-        "mem_GB": number(costs.get("mem_gb"), 2),
-        "train_s/it": number(costs.get("train_s_per_iter")),
-        "inf_s/im": number(costs.get("inf_s_per_im")),
-        "machine": file.machine,
-    }
+def _measured(file: RowFile) -> dict[str, Any]:
+    """A figure below 0 is one that had no ground truth."""
+    found = {name: value for name, value in file.results.get("val", {}).items() if value >= 0}
+    cost = {name: value for name, value in file.cost.items() if isinstance(value, float)}
+    return {"result": found, "cost": cost, "machine": None if file.machine == "-" else file.machine}
 
 
 def _reference(row: Row, metric: str) -> Mapping[str, float]:

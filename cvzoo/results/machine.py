@@ -19,13 +19,13 @@ def machine_slug(cuda_name: str | None = None) -> str:
         end = next((i for i, word in enumerate(words) if any(c.isdigit() for c in word)), len(words) - 1) + 1
         return "".join(words[:end] + [word for word in words[end : end + 1] if word in ("ti", "super")])
     family = re.search(r"epyc|ryzen|threadripper|xeon|core|neoverse|graviton|apple m\d+", _cpu_name().lower())
-    return f"{(family[0] if family else platform.machine()).replace(' ', '-')}-{_cores()}c"
+    return f"{(family[0] if family else platform.machine()).replace(' ', '-')}-{cores()}c"
 
 
 def hardware(cuda_name: str | None = None) -> str:
     """The GPU, if one is used, the CPU and the memory in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (f"{cuda_name}, " if cuda_name else "") + f"{_cpu_name()}, {_cores()} cores, {memory:.0f} GB"
+    return (f"{cuda_name}, " if cuda_name else "") + f"{_cpu_name()}, {cores()} cores, {memory:.0f} GB"
 
 
 def versions() -> dict[str, str]:
@@ -65,6 +65,6 @@ def _cpu_name() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use, which a container sets below those of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

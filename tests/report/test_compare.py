@@ -53,6 +53,16 @@ def test_figures_costs_and_what_differs(capsys: pytest.CaptureFixture[str]) -> N
         assert image.width > image.height
 
 
+def test_json_has_the_same_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = a_run("one"), a_run("other", batch=8, milestones=(500, 700))
+    compare((one, other), json=True)
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["run"], second["state"], second["finished"]) == ("one", "2000 iterations", True)
+    assert first["figures"] == json.loads((one / "metrics.json").read_text())["val"]["stats"]
+    assert first["cost"]["images_per_s"] == pytest.approx(64)
+    assert second["recipe"] == {"schedule.batch": 8, "schedule.milestones": [500, 700]}
+
+
 def test_a_run_in_progress_stands_at_its_last_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     one, other = a_run("one"), a_run("other", iterations=4000)
     with (other / "metrics.jsonl").open("a") as file:

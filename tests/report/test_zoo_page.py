@@ -38,7 +38,7 @@ def number(cell: str) -> float | None:
 def test_every_row_of_the_page_is_ours_with_its_figures(cells: list[str]) -> None:
     system, backbone, _, schedule, *_ = cells
     mem, train, inf, box, second, name = cells[5:]
-    (line,) = [line for line in list_lines() if line["row"] == name]
+    (line,) = [line.cells for line in list_lines() if line.cells["row"] == name]
     assert line["system"] == system
     assert line["backbone"].startswith(backbone)
     assert line["schedule"].startswith(schedule.split(",")[0])
