@@ -25,6 +25,9 @@ from cvzoo.structures import Sample, Size, Target
 
 log = logging.getLogger(__name__)
 
+FEDERATED = {"neg_category_ids", "not_exhaustive_category_ids"}
+"""Of an image of LVIS: the ids of the classes that it lacks, and of those of which more may be in it."""
+
 
 class CocoDataset:
     """The images of one split; see `Dataset` for the attributes.
@@ -175,10 +178,14 @@ class CocoDataset:
         index, ids = self._index, set(self.image_ids.tolist())
         images: dict[int, dict[str, Any]] = {}
         annotations: list[dict[str, Any]] = []
+        frequencies: dict[int | None, str] = {}
         for number, file in enumerate(self._annotations):
             content, shift, id_of = json.loads(file.read_bytes()), index.shifts[number], index.ids_of(number)
             for image in content["images"]:
                 image["id"] += shift
+                for name in FEDERATED & image.keys():
+                    image[name] = [id_of[category] for category in image[name] if category in id_of]
+            frequencies |= {id_of.get(c["id"]): c["frequency"] for c in content["categories"] if "frequency" in c}
             images |= {image["id"]: image for image in content["images"] if image["id"] in ids}
             for annotation in content["annotations"]:
                 annotation["image_id"] += shift
@@ -200,6 +207,8 @@ class CocoDataset:
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
         categories = [{"id": i, "name": name} for i, name in sorted(zip(index.category_ids, index.classes))]
+        for category in categories:
+            category |= {"frequency": frequencies[category["id"]]} if category["id"] in frequencies else {}
         return {"images": list(images.values()), "annotations": annotations, "categories": categories}
 
 

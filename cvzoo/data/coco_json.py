@@ -24,7 +24,7 @@ import numpy as np
 
 from cvzoo.data.annotation_cache import Stored, place_for
 from cvzoo.data.coco_objects import Frames, ObjectReader, Objects
-from cvzoo.data.coco_records import sound_records, value_of
+from cvzoo.data.coco_records import file_at, sound_records, value_of
 from cvzoo.data.formats.origin import of_originals
 from cvzoo.data.index import Index, index_of
 from cvzoo.data.problems import Findings, Problem
@@ -55,9 +55,14 @@ class _Raw(msgspec.Struct):
 
 class _Image(msgspec.Struct, gc=False):
     id: int
-    file_name: str
     width: int
     height: int
+    file_name: str = ""
+    coco_url: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.file_name or file_at(self.coco_url)
 
 
 RAW, IMAGE = msgspec.json.Decoder(_Raw), msgspec.json.Decoder(_Image)
@@ -143,8 +148,8 @@ def _read_images(records: list[Any], file: Path, findings: Findings) -> Frames:
     except (msgspec.MsgspecError, TypeError, OverflowError):
         pass
     else:
-        if len(np.unique(ids)) == len(ids) and (sizes > 0).all() and all(image.file_name for image in images):
-            return Frames(ids, [image.file_name for image in images], sizes)
+        if len(np.unique(ids)) == len(ids) and (sizes > 0).all() and all(image.name for image in images):
+            return Frames(ids, [image.name for image in images], sizes)
     sound = list(sound_records("images", records, file, findings))
     ids = np.array([image["id"] for image in sound], np.int64)
     sizes = np.array([(image["height"], image["width"]) for image in sound], np.int32).reshape(-1, 2)

@@ -32,6 +32,8 @@ def sound_records(part: str, records: Sequence[Any], file: Path, findings: Findi
     """The records of a part that have its keys, with the right types and an id of their own."""
     ids: set[int] = set()
     for position, record in enumerate(map(value_of, records)):
+        if part == "images" and isinstance(record, dict) and isinstance(url := record.get("coco_url"), str):
+            record.setdefault("file_name", file_at(url))
         problem = problem_of(part, position, record, file)
         if problem is None and record["id"] in ids:
             problem = repeated(part, position, record, file)
@@ -40,6 +42,11 @@ def sound_records(part: str, records: Sequence[Any], file: Path, findings: Findi
             yield record
         else:
             findings.errors.append(problem)
+
+
+def file_at(url: str) -> str:
+    """The file of an image of which LVIS states only COCO's address: train2017/000000391895.jpg."""
+    return "/".join(url.split("/")[-2:])
 
 
 def problem_of(part: str, position: int, record: Any, file: Path) -> Problem | None:

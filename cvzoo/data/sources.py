@@ -89,7 +89,7 @@ def read_video(path: Path) -> Iterator[Frame | ValueError]:
                 pixels = torch.from_numpy(turned.copy()).permute(2, 0, 1)
                 yield Frame(pixels, path, number, time.perf_counter() - start)
                 start = time.perf_counter()
-    except (av.FFmpegError, IndexError) as error:  # IndexError: it has sound alone
+    except (av.error.FFmpegError, IndexError) as error:  # IndexError: it has sound alone
         yield DataError([Problem(path, f"is no video that can be decoded ({error})", "replace or remove it")])
 
 

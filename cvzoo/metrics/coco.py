@@ -59,7 +59,9 @@ class CocoResult:
         return asdict(self)
 
 
-class _Curves(NamedTuple):
+class Curves(NamedTuple):
+    """What is accumulated of one kind."""
+
     precision: np.ndarray
     """(T, R, K, A, M)"""
     recall: np.ndarray
@@ -87,11 +89,18 @@ def evaluate_coco(
         ValueError: names every detection's unknown image or category, or a value that is not finite; and what has no
             box or mask to compare.
     """
+    truth, found = prepared(ground_truth, detections, kind)
+    curves = (_hotcoco if backend == "hotcoco" else _pycocotools)(truth, found, IOU_TYPES[kind])
+    return result_of(curves, truth["categories"], kind, _summary(curves))
+
+
+def prepared(
+    ground_truth: Mapping[str, Any], detections: Results, kind: Kind
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Both as all evaluations read them alike and may write into them. ValueError as `evaluate_coco` says."""
     truth = _cleaned(ground_truth)
     _check(truth, detections, kind)
-    found = [_mask_result(detection) for detection in detections] if kind == "mask" else detections
-    curves = (_hotcoco if backend == "hotcoco" else _pycocotools)(truth, found, IOU_TYPES[kind])
-    return _result(curves, truth["categories"], kind)
+    return truth, [_mask_result(detection) for detection in detections] if kind == "mask" else list(detections)
 
 
 def evaluate_boxes(ground_truth: Mapping[str, Any], detections: FlatBoxes) -> CocoResult:
@@ -108,19 +117,23 @@ def evaluate_boxes(ground_truth: Mapping[str, Any], detections: FlatBoxes) -> Co
         for known, own in ((image_ids, detections.image_ids), (category_ids, detections.category_ids))
     )
     table = np.concatenate([images, detections.boxes, detections.scores[:, None], labels], axis=1)
-    return _result(_accumulated(truth, truth.load_res(table), "bbox"), ground_truth["categories"], "box")
+    curves = _accumulated(truth, truth.load_res(table), "bbox")
+    return result_of(curves, ground_truth["categories"], "box", _summary(curves))
 
 
-def _result(curves: _Curves, categories: Sequence[Mapping[str, Any]], kind: Kind) -> CocoResult:
+def result_of(
+    curves: Curves, categories: Sequence[Mapping[str, Any]], kind: Kind, summary: Mapping[str, float]
+) -> CocoResult:
+    """A result with the figures of `summary`."""
     names = [category["name"] for category in sorted(categories, key=lambda category: category["id"])]
     return CocoResult(
-        stats={f"{kind}_{name}": value for name, value in _summary(curves).items()},
-        per_class={kind: {name: _mean(curves.precision[:, :, k, 0, -1]) for k, name in enumerate(names)}},
+        stats={f"{kind}_{name}": value for name, value in summary.items()},
+        per_class={kind: {name: average(curves.precision[:, :, k, 0, -1]) for k, name in enumerate(names)}},
         precision_recall={kind: _precision_recall(curves.precision[:, :, :, 0, -1])},
     )
 
 
-def _hotcoco(truth: dict[str, Any], detections: Results, iou_type: IouType) -> _Curves:
+def _hotcoco(truth: dict[str, Any], detections: Results, iou_type: IouType) -> Curves:
     import hotcoco
 
     dataset = hotcoco.COCO(truth)
@@ -145,17 +158,17 @@ def _truth_of(ground_truth: Mapping[str, Any], image_ids: np.ndarray, category_i
     )
 
 
-def _accumulated(truth: Any, detections: Any, iou_type: IouType) -> _Curves:
+def _accumulated(truth: Any, detections: Any, iou_type: IouType) -> Curves:
     import hotcoco
 
     evaluation = hotcoco.COCOeval(truth, detections, iou_type)
     evaluation.evaluate()
     evaluation.accumulate()
     assert evaluation.eval
-    return _Curves(np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"]))
+    return Curves(np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"]))
 
 
-def _pycocotools(truth: dict[str, Any], detections: Results, iou_type: IouType) -> _Curves:
+def _pycocotools(truth: dict[str, Any], detections: Results, iou_type: IouType) -> Curves:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -168,23 +181,30 @@ def _pycocotools(truth: dict[str, Any], detections: Results, iou_type: IouType) 
         evaluation = COCOeval(dataset, results, iou_type)
         evaluation.evaluate()
         evaluation.accumulate()
-    return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
+    return Curves(evaluation.eval["precision"], evaluation.eval["recall"])
 
 
-def _summary(curves: _Curves) -> dict[str, float]:
+def _summary(curves: Curves) -> dict[str, float]:
     precision = curves.precision[..., -1]
     recall = curves.recall
     return {
-        "AP": _mean(precision[..., 0]),
-        "AP50": _mean(precision[0, ..., 0]),
-        "AP75": _mean(precision[5, ..., 0]),
-        **{f"AP{area[0]}": _mean(precision[..., a]) for a, area in enumerate(AREAS) if a},
-        **{f"AR{limit}": _mean(recall[..., 0, m]) for m, limit in enumerate(LIMITS)},
-        **{f"AR{area[0]}": _mean(recall[..., a, -1]) for a, area in enumerate(AREAS) if a},
+        **sizes_of(precision),
+        **{f"AR{limit}": average(recall[..., 0, m]) for m, limit in enumerate(LIMITS)},
+        **{f"AR{area[0]}": average(recall[..., a, -1]) for a, area in enumerate(AREAS) if a},
     }
 
 
-def _mean(values: np.ndarray) -> float:
+def sizes_of(precision_TRKA: np.ndarray) -> dict[str, float]:
+    """AP over IoU thresholds, at two of them, and of objects of each size."""
+    return {
+        "AP": average(precision_TRKA[..., 0]),
+        "AP50": average(precision_TRKA[0, ..., 0]),
+        "AP75": average(precision_TRKA[5, ..., 0]),
+        **{f"AP{area[0]}": average(precision_TRKA[..., a]) for a, area in enumerate(AREAS) if a},
+    }
+
+
+def average(values: np.ndarray) -> float:
     """Mean of the entries that have ground truth; -1 if none has."""
     known = values[values > -1]
     return float(known.mean()) if known.size else -1.0
@@ -194,7 +214,7 @@ def _precision_recall(precision_TRK: np.ndarray) -> dict[str, list[float]]:
     curves = {"0.50": precision_TRK[:1], "0.75": precision_TRK[5:6], "0.50:0.95": precision_TRK}
     return {
         "recall": np.linspace(0, 1, 101).round(2).tolist(),
-        **{name: [_mean(curve[:, r]) for r in range(curve.shape[1])] for name, curve in curves.items()},
+        **{name: [average(curve[:, r]) for r in range(curve.shape[1])] for name, curve in curves.items()},
     }
 
 

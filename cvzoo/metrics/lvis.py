@@ -35,8 +35,8 @@ def evaluate_lvis(ground_truth: Mapping[str, Any], detections: Results, kind: Ki
 
     truth, found = prepared(ground_truth, detections, kind)
     dataset = hotcoco.COCO(truth)
-    results = hotcoco.LVISResults(dataset, found, max_dets=LIMIT)
-    evaluation = hotcoco.LVISeval(dataset, results, IOU_TYPES[kind])
+    results: Any = hotcoco.LVISResults(dataset, list(found), max_dets=LIMIT)
+    evaluation = hotcoco.COCOeval(dataset, results, IOU_TYPES[kind], lvis_style=True)
     evaluation.evaluate()
     evaluation.accumulate()
     assert evaluation.eval
@@ -47,10 +47,10 @@ def evaluate_lvis(ground_truth: Mapping[str, Any], detections: Results, kind: Ki
 
 def _summary(curves: Curves, frequencies: list[str | None]) -> dict[str, float]:
     precision, recall = curves.precision[..., -1], curves.recall
-    named = {name: [k for k, found in enumerate(frequencies) if found == letter] for letter, name in FREQUENCIES.items()}
+    members = {name: np.flatnonzero([found == f for found in frequencies]) for f, name in FREQUENCIES.items()}
     return {
         **sizes_of(precision),
-        **{name: average(precision[:, :, members, 0]) for name, members in named.items() if members},
+        **{name: average(precision[:, :, k, 0]) for name, k in members.items() if len(k)},
         f"AR{LIMIT}": average(recall[..., 0, -1]),
         **{f"AR{area}": average(recall[..., a, -1]) for a, area in enumerate("sml", start=1)},
     }

@@ -16,6 +16,7 @@ from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.files import write_json
 from cvzoo.metrics.coco import NAMES, CocoResult, evaluate_boxes, evaluate_coco
+from cvzoo.metrics.lvis import evaluate_lvis, is_federated
 from cvzoo.metrics.predictions import flat_boxes, from_coco, to_coco, write_results
 from cvzoo.nn.model import Model
 from cvzoo.ops import rle
@@ -114,16 +115,27 @@ def kept(image_id: int, target: Target, answer: Prediction, dataset: ObjectDatas
 
 
 def score(kept: Iterable[Kept], dataset: ObjectDataset, recipe: Recipe[Any]) -> BoxEvaluation:
-    """COCO's figures of boxes, and of masks if asked for."""
+    """COCO's figures of boxes, and of masks if asked for; LVIS's where the data say which classes images lack."""
     found = dict(kept)
     predictions = {image_id: found[image_id] for image_id in dataset.image_ids.tolist()}
     if recipe.data.masks and any(prediction.masks is None for prediction in predictions.values()):
         raise ValueError(f"{recipe.row} predicts boxes without masks; leave masks out with --data.no-masks")
-    figures = evaluate_boxes(dataset.ground_truth, flat_boxes(predictions, dataset.category_ids))
-    if recipe.data.masks:
-        detections = to_coco(list(predictions.values()), list(predictions), dataset.category_ids)
-        figures |= evaluate_coco(dataset.ground_truth, detections, "mask")
+    figures = _figures(predictions, dataset, recipe.data.masks)
     return BoxEvaluation(figures, predictions, dataset.category_ids)
+
+
+def _figures(predictions: dict[int, Prediction], dataset: ObjectDataset, masks: bool) -> CocoResult:
+    truth, ids = dataset.ground_truth, dataset.category_ids
+    if not is_federated(truth):
+        figures = evaluate_boxes(truth, flat_boxes(predictions, ids))
+        return figures | evaluate_coco(truth, _records(predictions, ids), "mask") if masks else figures
+    found = _records(predictions, ids)
+    figures = evaluate_lvis(truth, found, "box")
+    return figures | evaluate_lvis(truth, found, "mask") if masks else figures
+
+
+def _records(predictions: dict[int, Prediction], category_ids: list[int]) -> list[dict[str, Any]]:
+    return to_coco(list(predictions.values()), list(predictions), category_ids)
 
 
 def views(data: Data) -> list[Data]:
