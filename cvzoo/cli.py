@@ -20,6 +20,7 @@ import tyro
 import cvzoo
 from cvzoo.commands import habits
 from cvzoo.commands.data import check, convert, in_the_folder, view
+from cvzoo.commands.export import Export, export_row
 from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, evaluate, measure, predict, show, train_row
 from cvzoo.commands.sharing import mirror
@@ -28,7 +29,7 @@ from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
 
-ON_WEIGHTS = ("eval", "predict")
+ON_WEIGHTS = ("eval", "predict", "export")
 """Commands that mean the weights of a run where they are given its folder."""
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device", "--freeze": "--optim.freeze"}
 BODY = "--model.backbone"
@@ -186,4 +187,5 @@ ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "bench": (Bench, measure),
     "lr-range": (LrRange, lr_range),
     "predict": (Predict, predict),
+    "export": (Export, export_row),
 }
