@@ -21,6 +21,7 @@ import cvzoo
 from cvzoo.commands import habits
 from cvzoo.commands.completion import Shell, script
 from cvzoo.commands.data import check, convert, in_the_folder, view
+from cvzoo.commands.export import Export, export_row
 from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, Show, evaluate, measure, predict, show, train_row
 from cvzoo.commands.serve import serve
@@ -30,7 +31,7 @@ from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
 
-ON_WEIGHTS = ("eval", "predict")
+ON_WEIGHTS = ("eval", "predict", "export")
 """Commands that mean the weights of a run where they are given its folder."""
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device", "--freeze": "--optim.freeze"}
 BODY = "--model.backbone"
@@ -204,6 +205,7 @@ ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "bench": (Bench, measure),
     "lr-range": (LrRange, lr_range),
     "predict": (Predict, predict),
+    "export": (Export, export_row),
 }
 OWN_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {"serve": serve}
 """Commands that take several rows, and read their arguments themselves."""

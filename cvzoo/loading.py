@@ -14,6 +14,8 @@ from cvzoo.nn.bodies import OwnBody
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes, from_json, with_changes
+from cvzoo.runtime.formats import is_exported
+from cvzoo.runtime.model import Exported
 from cvzoo.tasks import task_of
 from cvzoo.weights.backbones import load_backbone
 from cvzoo.weights.carry import carried
@@ -73,6 +75,8 @@ def build_with_weights(recipe: Recipe[Any], classes: Sequence[str] | None = None
         if recipe.backbone_weights is not None:
             load_backbone(model.backbone, recipe.model.backbone, recipe.backbone_weights)
         return Loaded(model, recipe, {})
+    if is_exported(recipe.weights):
+        return _exported(Path(recipe.weights), recipe, classes)
     found = _find(recipe)
     own = None if recipe.weights in published_weights(recipe.row) else found.path
     if classes is None:
@@ -90,6 +94,20 @@ def build_with_weights(recipe: Recipe[Any], classes: Sequence[str] | None = None
     load_state(model, state, found.source)
     note = f"{found.source} is of other classes: {note}"
     return Loaded(model, replace(recipe, model=model.config), {}, own, frozenset(state) - begun, note)
+
+
+def _exported(path: Path, recipe: Recipe[Any], classes: Sequence[str] | None) -> Loaded:
+    """A file that `cvzoo export` has written, for the recipe's row."""
+    if classes is not None:
+        raise WeightsError(f"{path} is an exported file, which cannot be trained; give the weights it was made from")
+    model = Exported(path)
+    config = _recorded(model.facts.recipe, recipe, str(path))
+    if kept := {name for name in _changes(recipe) if name not in CLASSES}:
+        options = " ".join(f"--{name.replace('_', '-')}" for name in kept)
+        raise WeightsError(f"{path} is an exported file, whose model is as it is; leave out {options}")
+    model.config = config
+    data = model.facts.data | {"classes": model.facts.classes, "category_ids": model.facts.category_ids}
+    return Loaded(model, replace(recipe, model=config), data, path)
 
 
 def published_weights(row: str) -> dict[str, Published]:

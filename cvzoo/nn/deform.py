@@ -148,7 +148,7 @@ def deform_convs(
     shape = _Shape((rows, columns), _pair(stride), same if padding is None else _pair(padding), spread, deform_groups)
     assert offsets_NDHW.shape[1] == 2 * deform_groups * rows * columns
     assert all(x.shape[1] == groups * weight.shape[1] for x, weight in zip(maps, weights, strict=True))
-    if offsets_NDHW.device.type != "cpu":
+    if offsets_NDHW.device.type != "cpu" or torch.compiler.is_exporting():
         return [_kernel(x, weight, offsets_NDHW, share_NSHW, shape) for x, weight in zip(maps, weights)]
     cell, part = _corners(offsets_NDHW, size_of(maps[0]), shape, share_NSHW)
     out = size_of(offsets_NDHW)

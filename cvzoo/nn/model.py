@@ -18,6 +18,8 @@ class Model(nn.Module, ABC):
     """The hyper-parameters, a frozen dataclass; `config.pixels` and `config.num_classes` every model has."""
     predicts_masks: bool = False
     """Whether its detections have masks."""
+    fixed: bool = False
+    """Whether its thresholds cannot be changed any more: those of an exported file."""
     backbone: nn.Module
     """The body, which starts from ImageNet weights and may learn at its own rate."""
 

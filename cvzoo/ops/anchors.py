@@ -85,4 +85,4 @@ def anchors_of(config: AnchorConfig, maps: list[Tensor], canvas: Size) -> tuple[
 
 def per_anchor(x_NCHW: Tensor, columns: int) -> Tensor:
     """(..., A * columns, H, W) to (..., H * W * A, columns), the order of the anchors; no copy in channels_last."""
-    return x_NCHW.movedim(-3, -1).contiguous().view(*x_NCHW.shape[:-3], -1, columns)
+    return x_NCHW.unflatten(-3, (-1, columns)).movedim((-2, -1), (-4, -3)).flatten(-4, -2)

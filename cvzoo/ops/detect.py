@@ -119,10 +119,11 @@ def suppress_batch(
     labels_ND = classes_of(labels_NP.gather(1, row_ND), class_ids)
     if not config.drop_first or class_ids:  # what goes now has taken the place of others
         good_ND = (labels_ND >= 0) & (_large(boxes_ND4, config) if not config.drop_first else True)
-        scores_ND, order_ND = (scores_ND * good_ND).sort(dim=1, descending=True, stable=True)
+        scores_ND, order_ND = (scores_ND * good_ND).topk(config.detections)
         boxes_ND4, labels_ND = gather_rows(boxes_ND4, order_ND), labels_ND.gather(1, order_ND)
         row_ND = row_ND.gather(1, order_ND)
-    return Boxes(boxes_ND4, scores_ND, labels_ND), row_ND
+    found_ND = scores_ND > 0
+    return Boxes(boxes_ND4 * found_ND[..., None], scores_ND, labels_ND * found_ND), row_ND
 
 
 def _kept(candidates: Boxes, valid_NP: Tensor, threshold: float) -> Tensor:
@@ -133,8 +134,8 @@ def _kept(candidates: Boxes, valid_NP: Tensor, threshold: float) -> Tensor:
     image_V = row_V // labels_NP.shape[1]
     # a square of places for the classes, whose coordinates stay small enough for their precision; padded, since there
     # may be no box
-    span = F.pad(boxes_V4.abs().flatten(), (0, 1), value=1.0).amax() * 2 + 1
-    rows = F.pad(labels_V, (0, 1)).amax() // COLUMNS + 1
+    span = F.pad(boxes_V4.abs().flatten(), (0, 1), value=1.0).amax(dim=0) * 2 + 1
+    rows = F.pad(labels_V, (0, 1)).amax(dim=0) // COLUMNS + 1
     place_V2 = torch.stack([labels_V % COLUMNS, image_V * rows + labels_V // COLUMNS], dim=1)
     kept = nms(boxes_V4 + (place_V2 * span).repeat(1, 2), scores_NP.flatten()[row_V], threshold)
     kept_M = torch.zeros_like(valid_NP).flatten().index_fill(0, row_V[kept], True)

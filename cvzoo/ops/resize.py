@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from cvzoo.structures import Size, size_of
 
 def resize(x_NCHW: Tensor, size: Size, align_corners: bool = False) -> Tensor:
     """(N, C, *size): bilinear; with `align_corners` the centres of the corner cells stay where they are."""
-    if size_of(x_NCHW) == size:
+    # the sizes of an exported graph cannot be compared
+    if not torch.compiler.is_exporting() and size_of(x_NCHW) == size:
         return x_NCHW
     return F.interpolate(x_NCHW, size=size, mode="bilinear", align_corners=align_corners)

@@ -72,6 +72,11 @@ def with_limits(model: Model, limits: Limits, row: str) -> Model:
     )
     if wanted == own:
         return model
+    if model.fixed:
+        raise ValueError(
+            f"the thresholds of an exported file are part of its graph (scores over {own.score_threshold:g}, NMS at"
+            f" {own.nms_threshold:g}, {own.detections} detections); ask for no more, or export {row} with others"
+        )
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     changed = copy.deepcopy(model, shared)
     for module in changed.modules():

@@ -1,0 +1,35 @@
+"""`cvzoo export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Generic, Literal
+
+import tyro
+
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.recipe import Config
+
+Flat = tyro.conf.arg(name="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Generic[Config]):
+    """Options of `cvzoo export`."""
+
+    recipe: Annotated[Recipe[Config], Flat]
+    """The row."""
+    format: Literal["onnx", "torch_export", "aoti", "openvino"] = "onnx"
+    """What runs the file: ONNX runtimes; PyTorch; PyTorch with machine code compiled for this machine; OpenVINO."""
+    output: Path | None = None
+    """The file; None is the row's name in the current folder."""
+
+
+def export_row(options: Export) -> None:
+    """Export weights to a file that runs without cvzoo (docs/export.md)."""
+    from cvzoo.export.export import export
+
+    path, comparison = export(options.recipe, options.format, options.output)
+    print(*comparison.lines(), sep="\n")
+    print(path)

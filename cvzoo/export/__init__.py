@@ -1,0 +1,1 @@
+"""From a row with weights to a file that runs without cvzoo; docs/export.md shows it."""

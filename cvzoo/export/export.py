@@ -1,0 +1,124 @@
+"""`cvzoo export`: the graph, the file, and the proof that it answers as the model does."""
+
+from __future__ import annotations
+
+import copy
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cvzoo.data.class_names import COCO, COCO_IDS
+from cvzoo.engine.dist import device_of
+from cvzoo.engine.finish import with_weights
+from cvzoo.engine.log import say
+from cvzoo.engine.place import DTYPES
+from cvzoo.engine.prepare import build_model
+from cvzoo.export.compare import Comparison, compared
+from cvzoo.export.formats import write
+from cvzoo.export.graph import TRACED, graph_of
+from cvzoo.loading import Loaded
+from cvzoo.nn.model import Model
+from cvzoo.recipes import Recipe
+from cvzoo.recipes.codec import to_json
+from cvzoo.runtime.facts import SMALLEST, Facts
+from cvzoo.runtime.formats import SUFFIXES, Format
+from cvzoo.runtime.model import Exported
+from cvzoo.tasks.limits import detection_config
+from cvzoo.weights.class_count import class_count
+
+PRECISIONS: dict[Format, tuple[str, ...]] = {
+    "onnx": ("fp32", "fp16"),
+    "torch_export": ("fp32", "fp16", "bf16"),
+    "aoti": ("fp32", "fp16", "bf16"),
+    "openvino": ("fp32", "fp16", "bf16"),
+}
+"""What each runtime computes in: onnxruntime has no convolutions in bf16."""
+
+
+def export(recipe: Recipe[Any], format: Format, path: Path | None = None) -> tuple[Path, Comparison]:
+    """Export the recipe's weights in `run.precision`, and compare what the file answers with what the model does.
+
+    `path` is by default the row's name in the current folder, with the format's suffix.
+
+    Raises: ValueError for weights that are missing, a precision that the runtime has not, a model or an operation that
+        has no place in a graph, and an fp32 file that answers otherwise than its model; that file is left as it is.
+    """
+    path = path or Path(f"{recipe.row}{SUFFIXES[format]}")
+    _check(recipe.run.precision, format, path)
+    loaded = build_model(with_weights(recipe))
+    if isinstance(loaded.model, Exported):
+        raise ValueError(f"{recipe.weights} is an exported file already; give the weights it was made from")
+    model = loaded.model.to(device_of(recipe.run)).for_inference()
+    facts = facts_of(loaded, model)
+    say(f"{recipe.row}: its graph ...")
+    canvas = loaded.recipe.data.canvas
+    write(graph_of(_in_precision(model, facts.precision, format), canvas), facts, path, format)
+    say(f"{path}: compared with the model ...")
+    found = compared(model, _opened(path, model), loaded.recipe)
+    found.check(path, facts.precision)
+    return path, found
+
+
+def _check(precision: str, format: Format, path: Path) -> None:
+    if precision not in PRECISIONS[format]:
+        raise ValueError(
+            f"{format} runs in {' or '.join(PRECISIONS[format])}, not in {precision}; choose another format"
+        )
+    suffix = SUFFIXES[format]
+    if not path.name.endswith(suffix):
+        raise ValueError(f"a file of {format} is named *{suffix}, not {path.name}")
+
+
+def _in_precision(model: Model, precision: str, format: Format) -> Model:
+    """The model itself in fp32, else a copy; OpenVINO chooses where to be less precise when it opens the file."""
+    if precision == "fp32" or format == "openvino":
+        return model
+    return copy.deepcopy(model).to(DTYPES[precision])
+
+
+def _opened(path: Path, model: Model) -> Exported:
+    exported = Exported(path)
+    exported.config = model.config
+    return exported
+
+
+def facts_of(loaded: Loaded, model: Model) -> Facts:
+    """What an exported file will say of a model."""
+    recipe, config = loaded.recipe, model.config
+    data, pixels, detect = recipe.data, config.pixels, detection_config(config)
+    classes = loaded.classes or [f"class {label}" for label in range(class_count(config))]
+    ids = loaded.data.get("category_ids") or (COCO_IDS if classes == list(COCO) else range(1, len(classes) + 1))
+    thresholds = {
+        name: getattr(detect, name) for name in ("score_threshold", "nms_threshold", "detections") if detect is not None
+    }
+    return Facts(
+        cvzoo=metadata.version("cvzoo"),
+        row=recipe.row,
+        task=config.answer,
+        outputs=_outputs(model),
+        precision=recipe.run.precision,
+        classes=list(classes),
+        category_ids=list(ids),
+        short_side=data.test_short_side,
+        long_side=data.max_long_side,
+        full_size=data.test_full_size,
+        canvas=None if data.canvas is None else list(data.canvas),
+        divisor=pixels.divisor,
+        smallest=SMALLEST,
+        mean=list(pixels.mean),
+        std=list(pixels.std),
+        bgr=pixels.bgr,
+        thresholds=thresholds,
+        data=loaded.data,
+        recipe=to_json(recipe),
+    )
+
+
+@torch.no_grad()
+def _outputs(model: Model) -> list[str]:
+    """Names of what a model answers; it is asked, and says so too where it cannot be exported."""
+    device = next(model.parameters()).device
+    images = torch.zeros(1, 3, *TRACED, dtype=torch.uint8, device=device)
+    return list(model.infer(images, torch.tensor([TRACED], device=device))._fields)

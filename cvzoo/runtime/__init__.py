@@ -1,0 +1,1 @@
+"""Exported files as models: what they say of themselves, and how they answer."""
