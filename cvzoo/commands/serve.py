@@ -64,6 +64,7 @@ def serve(arguments: list[str]) -> int:
 
     token = os.environ.get(TOKEN) or None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it tells of every damaged form
     with _bound(options.host, options.port) as listener:
         chosen = [Chosen(one.row, weights) for one in named for weights in one.weights or [None]]
         models = load(chosen, options.device, options.precision)

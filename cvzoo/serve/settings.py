@@ -29,5 +29,5 @@ class Settings:
     def __post_init__(self) -> None:
         for field in fields(Settings):
             value = getattr(self, field.name)
-            if value < (least := 0 if field.name == "batch_seconds" else 1):
+            if value < (least := 0 if field.name.endswith("seconds") else 1):
                 raise ValueError(f"--{field.name.replace('_', '-')} is {least} or more, not {value}")

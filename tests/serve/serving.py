@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from cvzoo.serve.settings import Settings
 
 PATIENCE = 60
 BOUNDARY = "a-boundary"
+DEFAULTS = Settings()
 
 
 @dataclass
@@ -81,6 +82,8 @@ class Client:
     def __init__(self, port: int, **headers: str) -> None:
         self.port = port
         self.headers = headers
+        self.stop: Callable[[], None]
+        """Do to the server what SIGTERM does."""
 
     def get(self, path: str, **headers: str) -> Reply:
         return self.ask("GET", path, b"", headers)
@@ -122,16 +125,41 @@ class Client:
         return connection
 
 
+class Hold:
+    """While entered, a model looks at no image before `go` is set."""
+
+    def __init__(self, model: Served) -> None:
+        self.go = threading.Event()
+        self.looks = 0
+        """Times that it has been asked."""
+        self._predictor = model.predictor
+
+    def __enter__(self) -> Hold:
+        self._predictor.answers = self._answers  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.go.set()
+        del self._predictor.answers
+
+    def _answers(self, frames: Any, wanted: Any) -> Any:
+        self.looks += 1
+        assert self.go.wait(PATIENCE)
+        return type(self._predictor).answers(self._predictor, frames, wanted)
+
+
 @contextmanager
-def running(models: Sequence[Served], token: str | None = None, **settings: float) -> Iterator[Client]:
+def running(models: Sequence[Served], settings: Settings = DEFAULTS, token: str | None = None) -> Iterator[Client]:
     """A server of these models, and a client of it."""
-    app = create_app(models, Settings(**settings), token)  # type: ignore[arg-type]
+    app = create_app(models, settings, token)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield Client(listener.getsockname()[1])
+            client = Client(listener.getsockname()[1])
+            client.stop = lambda: setattr(server, "should_exit", True)
+            yield client
         finally:
             server.should_exit = True
             thread.join(PATIENCE)
