@@ -46,10 +46,10 @@ def rows() -> list[str]:
 
 
 def recipe(row: str, changes: Mapping[str, Any] | None = None) -> Recipe[Any]:
-    """The recipe of a row, or of an earlier run by its folder or the path of its recipe.json.
+    """The recipe of a row, of an earlier run by its folder or the path of its recipe.json, or of a model on the hub.
 
     Args:
-        row: a name from `cvzoo.rows()`, a folder or a file.
+        row: a name from `cvzoo.rows()`, a folder or a file, or `hf:OWNER/NAME`.
         changes: other values of fields, by the names that the command line has: {"schedule.batch": 8}.
 
     ValueError with the nearest names when there is no such row or field, and when the file is no recipe.
@@ -80,8 +80,11 @@ def trained_recipe(row: str) -> Recipe[Any]:
 
 def recipe_file(row: str) -> Path | None:
     """The file that is meant where a row is asked for; None for the name of a row."""
+    from cvzoo.weights.hub import is_hub, snapshot
     from cvzoo.zoo import ROWS
 
+    if is_hub(row):
+        return snapshot(row) / "recipe.json"
     if row.endswith(".json"):
         return Path(row)
     return Path(row, "recipe.json") if row not in ROWS and Path(row, "recipe.json").exists() else None

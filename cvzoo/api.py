@@ -25,7 +25,8 @@ def load(row: str, weights: str | Path | None = None, device: str = "auto", prec
     """A predictor for a row of the zoo.
 
     Args:
-        row: a name from `cvzoo.rows()`, or the folder of a run.
+        row: a name from `cvzoo.rows()`, the folder of a run, one that `save_pretrained` has written, or
+            `hf:OWNER/NAME` for one on the hub.
         weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of the run, or of your run
             in runs/<row>.
         device: `auto`, `cpu` or `cuda`.

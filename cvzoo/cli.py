@@ -25,13 +25,13 @@ from cvzoo.commands.export import Export, export_row
 from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, Show, evaluate, measure, predict, show, train_row
 from cvzoo.commands.serve import serve
-from cvzoo.commands.sharing import mirror
+from cvzoo.commands.sharing import Share, mirror, share
 from cvzoo.commands.training import LrRange, compare, lr_range
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
 
-ON_WEIGHTS = ("eval", "predict", "export")
+ON_WEIGHTS = ("eval", "predict", "export", "share")
 """Commands that mean the weights of a run where they are given its folder."""
 SHORTHANDS = {"--precision": "--run.precision", "--device": "--run.device", "--freeze": "--optim.freeze"}
 BODY = "--model.backbone"
@@ -206,6 +206,7 @@ ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "lr-range": (LrRange, lr_range),
     "predict": (Predict, predict),
     "export": (Export, export_row),
+    "share": (Share, share),
 }
 OWN_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {"serve": serve}
 """Commands that take several rows, and read their arguments themselves."""

@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -83,6 +84,24 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """The hash of a file's content in hexadecimal digits, by an algorithm of hashlib's. OSError if it can't be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+SUMS = "SHA256SUMS"
+"""Of a folder: the sha256 of its files, as `sha256sum --check` reads it."""
+
+
+def write_sums(folder: Path, names: Sequence[str]) -> None:
+    """State the sha256 of the named files of a folder in its SHA256SUMS."""
+    with atomic(folder / SUMS) as temporary:
+        temporary.write_text("".join(f"{file_digest(folder / name)}  {name}\n" for name in names))
+
+
+def stated_digest(path: Path) -> str | None:
+    """The sha256 that SHA256SUMS beside a file states of it; None where it states none."""
+    sums = path.with_name(SUMS)
+    text = sums.read_text(errors="replace") if sums.is_file() else ""
+    stated = re.search(rf"^([0-9a-f]{{64}}) [ *]{re.escape(path.name)}$", text, re.MULTILINE)
+    return stated and stated[1]
 
 
 @contextmanager

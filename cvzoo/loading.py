@@ -23,6 +23,7 @@ from cvzoo.weights.class_count import class_count, scoring
 from cvzoo.weights.download import download
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.files import READERS, find_file, read_weights
+from cvzoo.weights.hub import WEIGHTS, is_hub, snapshot
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source
 from cvzoo.weights.stated import stated
@@ -63,10 +64,11 @@ class Loaded(NamedTuple):
 def build_with_weights(recipe: Recipe[Any], classes: Sequence[str] | None = None) -> Loaded:
     """The recipe's model with the weights it names.
 
-    `weights` is a published name or a path. The weights decide the model's options, except those in which the recipe
-    differs from the row's own: what a user has set stays. Without `weights`, `backbone_weights` fill the backbone;
-    without either, all is random. A model that is to learn `classes` takes over all but the class outputs from weights
-    for others, and the outputs of classes of the same name; without `classes` the weights' own are asked for.
+    `weights` is a published name, a path, or `hf:OWNER/NAME`. The weights decide the model's options, except those in
+    which the recipe differs from the row's own: what a user has set stays. Without `weights`, `backbone_weights` fill
+    the backbone; without either, all is random. A model that is to learn `classes` takes over all but the class outputs
+    from weights for others, and the outputs of classes of the same name; without `classes` the weights' own are asked
+    for.
 
     Raises: WeightsError for weights that are unknown, unreadable or do not fit; for other classes than were asked for.
     """
@@ -147,7 +149,7 @@ def _find(recipe: Recipe[Any]) -> Found:
         path = download(published[recipe.weights].file)
         name = recipe.weights
     else:
-        path = Path(recipe.weights)
+        path = snapshot(recipe.weights) / WEIGHTS if is_hub(recipe.weights) else Path(recipe.weights)
         if not path.exists():
             raise WeightsError(_unknown(recipe, list(published)))
         path = find_file(path)

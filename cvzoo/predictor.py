@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, Unpack, overload
+from typing import Any, NamedTuple, Self, TypedDict, Unpack, overload
 
 from PIL import Image
 from torch import Tensor
 
+import cvzoo
 from cvzoo.data.class_names import COCO, COCO_IDS
 from cvzoo.data.inputs import IMAGES, Frame, ImageLike, read_frame
 from cvzoo.data.sources import Source, ahead, frames_of
@@ -27,12 +28,14 @@ from cvzoo.engine.prepare import build_model
 from cvzoo.loading import Loaded
 from cvzoo.ops.tiles import tiles_of
 from cvzoo.recipes import Recipe
+from cvzoo.share.folder import push, save
 from cvzoo.structures import Answer, Batch, Sample, Size, size_of
 from cvzoo.tasks import task_of
 from cvzoo.tasks.about import About, ClassNames, labels_of
 from cvzoo.tasks.limits import Limits
 from cvzoo.tasks.task import Answered, Look, Show
 from cvzoo.weights.class_count import class_count
+from cvzoo.weights.hub import SCHEME, is_hub
 
 Looked = tuple[Any, dict[str, float]]
 """The answer to an image, and the seconds that it took."""
@@ -82,6 +85,16 @@ class Predictor:
     """Names of the classes, by label."""
     category_ids: Sequence[int]
     """The number of each class in the data set that the weights were trained on."""
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: str = "auto", precision: str = "fp32") -> Self:
+        """A predictor from a folder that `save_pretrained` has written, or from OWNER/NAME on the Hugging Face hub.
+
+        The weights' sha256 is checked; nothing is unpickled. ValueError when it is no such folder or repository.
+        """
+        folder = Path(source).is_dir() or is_hub(str(source))
+        recipe = cvzoo.trained_recipe(str(source) if folder else f"{SCHEME}{source}")
+        return cls(replace(recipe, run=replace(recipe.run, **{"device": device, "precision": precision})))
 
     def __init__(self, recipe: Recipe[Any]) -> None:
         """Build the recipe's model with its weights. ValueError when it has none."""
@@ -142,6 +155,24 @@ class Predictor:
         if batch < 1:
             raise ValueError(f"batch is 1 or more, not {batch}")
         return self._stream(source, batch, how.get("bgr", False), wanted)
+
+    def save_pretrained(self, folder: str | Path, licence: str = "") -> Path:
+        """Write weights as safetensors, recipe, figures and a model card to a folder, for others: see docs/sharing.md.
+
+        Args:
+            licence: of the weights, by the hub's name for it (`apache-2.0`, `cc-by-4.0`); that of published weights
+                where nothing is said.
+
+        Returns: the folder. ValueError for the folder of a run, which has other files of these names.
+        """
+        return save(self.recipe, Path(folder), licence=licence)
+
+    def push_to_hub(self, repository: str, licence: str = "", private: bool = False) -> str:
+        """Upload what `save_pretrained` writes to OWNER/NAME on the Hugging Face hub, as the account logged in there.
+
+        Returns: the address. ValueError with the hub's reason where it refuses.
+        """
+        return push(self.recipe, repository, licence=licence, private=private)
 
     def _stream(self, source: Source, batch: int, bgr: bool, wanted: Wanted) -> Iterator[Answered]:
         problems: list[ValueError] = []

@@ -20,7 +20,7 @@ from cvzoo.engine.place import laid_out
 from cvzoo.engine.unread import Unread
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import to_json
+from cvzoo.recipes.codec import portable, to_json
 
 
 class Best(TypedDict):
@@ -93,7 +93,7 @@ class State:
 
     def origin(self, recipe: Recipe) -> dict[str, Any]:
         """What published weights say of themselves."""
-        return {"row": recipe.row, "recipe": to_json(recipe)} | self.data
+        return {"row": recipe.row, "recipe": portable(to_json(recipe))} | self.data
 
     def parameters(self) -> list[nn.Parameter]:
         """Every parameter that is trained."""

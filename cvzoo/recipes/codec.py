@@ -25,6 +25,17 @@ def to_json(recipe: Any) -> dict[str, Any]:
     return _plain(dataclasses.asdict(recipe))
 
 
+def portable(resolved: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A resolved recipe without the fields that tell of one machine and change no figure: where things lie, and how a
+    run is followed. `from_json` gives them the row's own values.
+    """
+    return {
+        name: portable(value, f"{prefix}{name}.") if isinstance(value, dict) else value
+        for name, value in resolved.items()
+        if prefix + name not in WITHOUT_EFFECT
+    }
+
+
 def from_json(values: dict[str, Any], default: Any) -> Any:
     """`default` (a Recipe, or any dataclass) with the saved `values` laid over it, recursively.
 

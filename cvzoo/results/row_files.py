@@ -139,6 +139,7 @@ def _place(
 
 
 def read_row(path: Path) -> RowFile:
+    """A row file; ValueError with its path when it is none."""
     try:
         return RowFile(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:

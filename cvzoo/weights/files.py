@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from cvzoo.files import SUMS, file_digest, stated_digest
 from cvzoo.unpickle import ArrayUnpickler
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys.rename import State
@@ -68,6 +69,11 @@ def read_weights(path: Path) -> WeightsFile:
         raise WeightsError(f"there is no weights file {path}; check the path")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty; download or copy it again")
+    if (stated := stated_digest(path)) and stated != (found := file_digest(path)):
+        raise WeightsError(
+            f"the sha256 of {path} is {found} where {SUMS} beside it states {stated}: it is damaged, or of another"
+            " model; get the folder again, or, if you have put another file there yourself, share it anew"
+        )
     content, own = reader(path)
     state = _tensors(_unwrapped(content), path)
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
@@ -78,6 +84,14 @@ def read_weights(path: Path) -> WeightsFile:
         )
     text = _config_text(content) or ("" if own.get("recipe") else _config_beside(path))
     return WeightsFile(state, own.get("recipe"), f"{path.name}\n{text}", own.get("data") or _classes(content))
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is one of ours in safetensors, which brings recipe and classes along."""
+    if path.suffix != ".safetensors":
+        return False
+    with safe_open(path, "pt") as file:
+        return bool(_own_metadata(file.metadata() or {}))
 
 
 Content = tuple[Any, dict[str, Any]]

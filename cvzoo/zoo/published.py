@@ -7,6 +7,8 @@ from cvzoo.zoo.system import Published, Reference
 
 DETECTRON2 = "https://github.com/facebookresearch/detectron2/blob/main"
 DETECTRON2_STORE = "https://dl.fbaipublicfiles.com/detectron2"
+LICENSED = ("MODEL_ZOO.md", "projects/DensePose/doc/DENSEPOSE_IUV.md")
+"""Pages of detectron2 that put the files which they list under CC BY-SA 3.0."""
 TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 TORCHVISION_STORE = "https://download.pytorch.org/models"
 MMDETECTION = "https://github.com/open-mmlab/mmdetection/tree/main/configs"
@@ -35,7 +37,8 @@ def detectron2(
 ) -> Published:
     """A file of detectron2 or of one of its projects; nearly all were trained on short sides of 640 to 800 px."""
     file = named_by_md5(f"{store}/{path}.pkl")
-    return Published(name=name, file=file, results=results, page=f"{DETECTRON2}/{page}", note=note)
+    licence = "cc-by-sa-3.0" if page in LICENSED else ""
+    return Published(name=name, file=file, results=results, page=f"{DETECTRON2}/{page}", note=note, licence=licence)
 
 
 def mmdetection(path: str, name: str = "mmdetection", note: str = "", **results: float) -> Published:

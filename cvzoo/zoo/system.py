@@ -49,6 +49,8 @@ class Published:
     """Address of the page that states them."""
     note: str = ""
     """How it was trained, where that is not the row's recipe."""
+    licence: str = ""
+    """Of the weights, by the name that the Hugging Face hub has for it, where the page states one."""
 
 
 @dataclass(frozen=True, kw_only=True)
