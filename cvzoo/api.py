@@ -27,7 +27,7 @@ def load(row: str, weights: str | Path | None = None, device: str = "auto", prec
     Args:
         row: a name from `cvzoo.rows()`, or the folder of a run.
         weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of the run, or of your run
-            in runs/<row>.
+            in `runs/<row>`.
         device: `auto`, `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`.
 
