@@ -1,11 +1,12 @@
 # setup: a virtual environment with the tested versions.   check: style, types, import layers.
 # test: all tests.   demo: train, evaluate and measure the embedded row, about 5 minutes.
 # parity: compare with the references again and write zoo/parity.json.   table: write the pages of the zoo.
+# docs: build the site of the guides in site/, without a warning or a link that leads nowhere.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup check test demo parity table
+.PHONY: setup check test demo parity table docs
 
 setup: .venv/ready
 
@@ -35,3 +36,10 @@ parity: setup
 
 table: setup
 	$(BIN)/cvzoo table
+
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: .venv/docs
+	$(BIN)/python website/build.py

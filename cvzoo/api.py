@@ -28,7 +28,7 @@ def load(row: str, weights: str | Path | None = None, device: str = "auto", prec
         row: a name from `cvzoo.rows()`, the folder of a run, one that `save_pretrained` has written, or
             `hf:OWNER/NAME` for one on the hub.
         weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of the run, or of your run
-            in runs/<row>.
+            in `runs/<row>`.
         device: `auto`, `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`.
 

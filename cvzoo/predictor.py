@@ -121,9 +121,12 @@ class Predictor:
 
         `how`: see `How`.
 
-        Returns: Detections, or of a row of semantic segmentation LabelledPixels, on the CPU in the image's own pixels;
-            or a list of them in the order of the images.
-        Raises: ValueError naming every image that cannot be read, or what cannot be asked of this row.
+        Returns:
+            Detections, or of a row of semantic segmentation LabelledPixels, on the CPU in the image's own pixels; or a
+            list of them in the order of the images.
+
+        Raises:
+            ValueError: images cannot be read, each of which it names, or something cannot be asked of this row.
         """
         wanted = self.wanted(how)
         if isinstance(images, ImageLike):
@@ -148,8 +151,9 @@ class Predictor:
         Answers come in order, `batch` images at a time; a thread reads ahead the images of two batches. Take 1 for a
         source that is live. `how`: see `How`.
 
-        Raises: ValueError at once for what cannot be asked of this row; and at the end with every image that could not
-            be read.
+        Raises:
+            ValueError: at once for what cannot be asked of this row; and at the end with every image that could not be
+                read.
         """
         wanted = self.wanted(how)
         if batch < 1:

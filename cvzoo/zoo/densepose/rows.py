@@ -109,6 +109,7 @@ SYSTEM = System(
             recipe=densepose_r50_fpn_s1x,
             task="pose",
             backbone="R-50-FPN",
+            data="COCO DensePose",
             schedule="s1x",
             references=(original(note=OF_2019, box_AP=0.556, gps_AP=0.463),),
         ),
@@ -116,6 +117,7 @@ SYSTEM = System(
             recipe=densepose_r50_fpn_s1x_ms,
             task="pose",
             backbone="R-50-FPN",
+            data="COCO DensePose",
             schedule="s1x, 640-800",
             published=(
                 _detectron2(
@@ -149,6 +151,7 @@ SYSTEM = System(
             recipe=densepose_r101_fpn_s1x,
             task="pose",
             backbone="R-101-FPN",
+            data="COCO DensePose",
             schedule="s1x",
             references=(original(note=OF_2019, box_AP=0.573, gps_AP=0.491),),
         ),
@@ -156,6 +159,7 @@ SYSTEM = System(
             recipe=densepose_r101_fpn_s1x_ms,
             task="pose",
             backbone="R-101-FPN",
+            data="COCO DensePose",
             schedule="s1x, 640-800",
             published=(
                 _detectron2(
