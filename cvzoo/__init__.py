@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cvzoo.recipes import Recipe
     from cvzoo.tasks.detections import Detections
     from cvzoo.tasks.labelled_pixels import LabelledPixels
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Detections", "LabelledPixels", "Predictor", "Run", "evaluate", "load", "recipe", "rows", "train"]
 WITH_TORCH = {
@@ -50,13 +53,19 @@ def recipe(row: str, changes: Mapping[str, Any] | None = None) -> Recipe[Any]:
 
     Args:
         row: a name from `cvzoo.rows()`, a folder or a file, or `hf:OWNER/NAME`.
-        changes: other values of fields, by the names that the command line has: {"schedule.batch": 8}.
+        changes: other values of fields, by the names that the command line has: {"schedule.batch": 8}. Of a folder
+            that "data.root" names it is found out, as there, what lies in it, and logged.
 
     ValueError with the nearest names when there is no such row or field, and when the file is no recipe.
     """
     from cvzoo.recipes.codec import with_changes
+    from cvzoo.recipes.folder import in_the_folder
 
-    return with_changes(_recipe(row), {name.replace("-", "_"): value for name, value in (changes or {}).items()})
+    own, named = _recipe(row), {name.replace("-", "_"): value for name, value in (changes or {}).items()}
+    found, said = in_the_folder(with_changes(own, named), own, named)
+    if said:
+        log.info(said)
+    return found
 
 
 def _recipe(row: str) -> Recipe[Any]:

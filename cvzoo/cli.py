@@ -20,7 +20,7 @@ import tyro
 import cvzoo
 from cvzoo.commands import habits
 from cvzoo.commands.completion import Shell, script
-from cvzoo.commands.data import check, convert, in_the_folder, view
+from cvzoo.commands.data import check, convert, view
 from cvzoo.commands.export import Export, export_row
 from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, Show, evaluate, measure, predict, show, train_row
@@ -30,6 +30,7 @@ from cvzoo.commands.training import LrRange, compare, lr_range
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
 from cvzoo.recipes import Recipe
+from cvzoo.recipes.folder import in_the_folder
 
 ON_WEIGHTS = ("eval", "predict", "export", "share")
 """Commands that mean the weights of a run where they are given its folder."""
@@ -122,7 +123,10 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     asked = options if kind is Recipe else options.recipe
     if asked.row != recipe.row:
         raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
-    asked = _of_as_many_images(in_the_folder(asked, recipe, arguments[1:]), recipe, arguments)
+    asked, said = in_the_folder(asked, recipe, _fields(arguments[1:]))
+    if said:
+        print(said, file=sys.stderr)
+    asked = _of_as_many_images(asked, recipe, arguments)
     return asked if kind is Recipe else replace(options, recipe=asked)
 
 
@@ -136,6 +140,12 @@ def _on_body(recipe: Recipe, arguments: list[str]) -> tuple[Recipe, list[str]]:
             rest = arguments[:place] + arguments[place + 1 + (arguments[place] == BODY) :]
             return on_body(recipe, word.removeprefix(f"{BODY}=")), rest
     return recipe, arguments
+
+
+def _fields(arguments: Sequence[str]) -> set[str]:
+    """The fields that a command line names: "data.root"."""
+    names = (word.partition("=")[0] for word in arguments if word.startswith("--"))
+    return {name.removeprefix("--").replace("-", "_") for name in names}
 
 
 def _undotted(options: Any) -> set[str]:

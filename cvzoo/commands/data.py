@@ -1,9 +1,8 @@
-"""Commands on a data set: data check, data view, data convert; and what lies in the folder that a row is given."""
+"""Commands on a data set: data check, data view, data convert."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ import cvzoo
 from cvzoo.commands.printing import print_json
 from cvzoo.data.config import Data, DataSet, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
+from cvzoo.recipes.folder import recognised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,46 +116,3 @@ def convert(
     from cvzoo.data.formats.writers import convert
 
     print(*convert(options.data(root), out, to), out, sep="\n")
-
-
-def in_the_folder(asked: Recipe, own: Recipe, words: Sequence[str]) -> Recipe:
-    """The recipe for what lies in the folder that `--data.root` names, where nothing else is said of the data's place.
-
-    Where the row's own splits lie in there, it is them that are meant.
-
-    Args:
-        own: the recipe before the command line's `words`.
-    """
-    names = [word.partition("=")[0] for word in words]
-    told = any(name.startswith(("--data.train.", "--data.val.")) for name in names)
-    if "--data.root" not in names or told or not asked.data.root.is_dir():
-        return asked
-    source = asked.data.source if "--data.source" in names else None
-    if source == "shapes" or (source in (None, own.data.source) and _lies_in(asked.data)):
-        return asked
-    if not any(name.startswith("--data.label-maps.") for name in names):
-        asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
-    data, said = recognised(asked.data, source, own.data.semantic)
-    print(said, file=sys.stderr)
-    return replace(asked, data=data)
-
-
-def recognised(data: Data, source: Source | None, semantic: bool | None = None) -> tuple[Data, str]:
-    """The data with the source and the splits of what lies in the root, and a line that says so; see `recognise`."""
-    from cvzoo.data.formats.recognise import recognise
-
-    found = recognise(data.root, source, semantic)
-    suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
-    label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
-    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)
-
-
-def _lies_in(data: Data) -> bool:
-    """Whether one of the splits, as the recipe names them, is in the folder."""
-    return data.source != "shapes" and any(has_split(data.root, split) for split in (data.train, data.val))
-
-
-def has_split(root: Path, split: Split) -> bool:
-    """Whether a folder holds the images, annotations and lists of a split."""
-    named = [name for names in (split.images, split.annotations) for name in names.split(",")]
-    return all((root / name).exists() for name in [*named, *split.lists])

@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 import tyro
 
 import cvzoo
-from cvzoo.commands.data import has_split
 from cvzoo.files import alone_in, locked
 from cvzoo.recipes import Recipe
+from cvzoo.recipes.folder import has_split
 from cvzoo.results.proofs import FAULT, FOUND, PAGE, place_of, proofs
 from cvzoo.results.published import comparison
 from cvzoo.results.row_files import read_row

@@ -51,7 +51,7 @@ def _onnx(graph: ExportedProgram, facts: Facts, path: Path) -> None:
 
 
 def _deform_conv2d(x: Any, weight: Any, offset: Any, mask: Any, bias: Any, *numbers: int | bool) -> Any:
-    """ONNX's for torchvision's; the numbers are stride, padding and dilation of rows and columns, groups, and a flag."""
+    """ONNX's for torchvision's; the numbers are stride, padding and dilation of rows and columns, groups, a flag."""
     from onnxscript import opset20 as op
 
     *pairs, groups, offset_groups, masked = numbers

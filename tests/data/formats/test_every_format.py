@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from data.formats.folders import CLASSES, Drawing, drawings, write_image, write_voc
 
-from cvzoo.commands.data import recognised
 from cvzoo.data.build import build_datasets
 from cvzoo.data.config import Data
+from cvzoo.recipes.folder import recognised
 
 TRAIN, VAL = 4, 2
 

@@ -14,12 +14,12 @@ from PIL import Image
 
 import cvzoo
 from cvzoo.cli import main
-from cvzoo.commands.data import recognised
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.check import check
 from cvzoo.data.config import Data
 from cvzoo.data.formats.recognise import recognise
 from cvzoo.data.problems import DataError
+from cvzoo.recipes.folder import recognised
 
 
 def data_in(root: Path, **changed: Any) -> Data:

@@ -9,13 +9,12 @@ import pytest
 from data.formats.folders import BCCD, CLASSES, drawings, voc_xml, write_image, write_list, write_voc
 
 import cvzoo
-from cvzoo.commands.data import in_the_folder, recognised
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.check import check
 from cvzoo.data.config import Data
 from cvzoo.data.formats.recognise import recognise
 from cvzoo.data.problems import DataError
-from cvzoo.recipes import Recipe
+from cvzoo.recipes.folder import recognised
 
 
 def data_in(root: Path) -> Data:
@@ -136,24 +135,20 @@ def test_unknown_folders_say_what_was_looked_for(tmp_path: Path) -> None:
         recognise(tmp_path)
 
 
-def bound(words: list[str], row: str = "retinanet_r50_fpn_1x") -> Recipe:
-    """The recipe of a row for a command line."""
-    own = cvzoo.recipe(row)
-    root = Path(words[words.index("--data.root") + 1])
-    return in_the_folder(replace(own, data=replace(own.data, root=root)), own, words)
-
-
-def test_a_row_takes_what_is_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_takes_what_is_in_the_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_devkit(tmp_path)
+    caplog.set_level("INFO", "cvzoo")
+    here = {"data.root": str(tmp_path)}
     for row in ("retinanet_r50_fpn_1x", "retinanet_r18_fpn_shapes"):
-        data = bound(["--data.root", str(tmp_path)], row).data
+        data = cvzoo.recipe(row, here).data
         assert (data.source, data.val.lists) == ("voc", ("ImageSets/Main/val.txt",))
-        assert "is taken for Pascal VOC" in capsys.readouterr().err
-    literal = bound(["--data.root", str(tmp_path), "--data.val.images", "val2017"])
+        assert "is taken for Pascal VOC" in caplog.messages.pop()
+        caplog.clear()
+    literal = cvzoo.recipe("retinanet_r50_fpn_1x", here | {"data.val.images": "val2017"})
     assert (literal.data.source, literal.data.train.images) == ("coco", "train2017")
-    own = bound(["--data.root", str(tmp_path)], "fcos_lite0_fpn_320_bccd")
+    own = cvzoo.recipe("fcos_lite0_fpn_320_bccd", here)
     assert own.data.train == cvzoo.recipe("fcos_lite0_fpn_320_bccd").data.train
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
 
 
 @pytest.mark.skipif(not BCCD.exists(), reason="no bccd")

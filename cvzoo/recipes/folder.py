@@ -1,0 +1,54 @@
+"""What lies in the folder that a recipe is given for its data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from cvzoo.data.config import Data, LabelMaps, Source, Split
+from cvzoo.recipes import Recipe
+
+
+def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[Recipe, str]:
+    """The recipe for what lies in the folder that `data.root` names, where nothing else is said of the data's place.
+
+    Where the row's own splits lie in there, it is them that are meant.
+
+    Args:
+        asked: with the changes that were asked for.
+        own: without them.
+        named: the fields that were changed, "data.root".
+    Returns: also a line that says what was recognised, or nothing.
+    """
+    told = any(name.startswith(("data.train.", "data.val.")) or name in ("data.train", "data.val") for name in named)
+    if "data.root" not in named or told or not asked.data.root.is_dir():
+        return asked, ""
+    source = asked.data.source if "data.source" in named else None
+    if source == "shapes" or (source in (None, own.data.source) and _lies_in(asked.data)):
+        return asked, ""
+    if not any(name.startswith("data.label_maps") for name in named):
+        asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
+    data, said = recognised(asked.data, source, own.data.semantic)
+    return replace(asked, data=data), said
+
+
+def recognised(data: Data, source: Source | None, semantic: bool | None = None) -> tuple[Data, str]:
+    """The data with the source and the splits of what lies in the root, and a line that says so; see `recognise`."""
+    from cvzoo.data.formats.recognise import recognise
+
+    found = recognise(data.root, source, semantic)
+    suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
+    label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
+    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)
+
+
+def _lies_in(data: Data) -> bool:
+    """Whether one of the splits, as the recipe names them, is in the folder."""
+    return data.source != "shapes" and any(has_split(data.root, split) for split in (data.train, data.val))
+
+
+def has_split(root: Path, split: Split) -> bool:
+    """Whether a folder holds the images, annotations and lists of a split."""
+    named = [name for names in (split.images, split.annotations) for name in names.split(",")]
+    return all((root / name).exists() for name in [*named, *split.lists])
