@@ -21,20 +21,22 @@ from cvzoo.report.run_report import write_report
 from cvzoo.results.row_files import files_of
 
 
-def load(row: str, weights: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Predictor:
+def load(
+    row: str | Path, weights: str | Path | None = None, device: str = "auto", precision: str = "fp32"
+) -> Predictor:
     """A predictor for a row of the zoo.
 
     Args:
         row: a name from `cvzoo.rows()`, the folder of a run, one that `save_pretrained` has written, or
             `hf:OWNER/NAME` for one on the hub.
-        weights: a published name (`torchvision`, `detectron2`) or a file; None takes those of the run, or of your run
-            in `runs/<row>`.
+        weights: a published name (`torchvision`, `detectron2`), a file or `hf:OWNER/NAME`; None takes those of the
+            run, or of your run in `runs/<row>`.
         device: `auto`, `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`.
 
     Raises: ValueError for an unknown row, and for weights that are missing or do not fit.
     """
-    recipe = cvzoo.trained_recipe(row)
+    recipe = cvzoo.trained_recipe(str(row))
     run = replace(recipe.run, device=device, precision=precision)
     return Predictor(replace(recipe, run=run, weights=str(weights) if weights is not None else recipe.weights))
 

@@ -166,7 +166,8 @@ class Recipe(Generic[Config]):
     backbone_weights: str | None = None
     """Start the backbone from these: `imagenet` (torchvision's or timm's store), a file or a folder; None is random."""
     weights: str | None = None
-    """Start the whole model from these: a published name (torchvision, detectron2 ...) or a path."""
+    """Start the whole model from these: a published name (torchvision, detectron2 ...), a path, or hf:OWNER/NAME
+    on the Hugging Face hub."""
     recipe: Literal["finetune"] | None = None
     """`finetune`: train on from `weights` as few images need it, with a lower learning rate for what is kept, a short
     warm-up, a cosine, and iterations by the number of images. Fields that are set stay. None: as the row says."""

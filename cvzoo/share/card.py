@@ -54,7 +54,7 @@ def card(shared: Shared) -> str:
     recipe = shared.loaded.recipe
     row, system = ROWS.get(recipe.row), system_of(recipe)
     published = published_weights(recipe.row).get(recipe.weights or "")
-    licence = shared.licence or (published.licence if published else "")
+    licence = shared.licence.lower() or (published.licence if published else "")
     # templates of Markdown: escaping for HTML would spoil it
     templates = Environment(loader=PackageLoader("cvzoo", "share"), undefined=StrictUndefined, trim_blocks=True)
     templates.filters |= {"title": metric_title, "code": _code}

@@ -11,13 +11,26 @@ import pytest
 from recipes.variants import with_part
 
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.codec import WITHOUT_EFFECT, changes, decisive, disagreements, from_json, to_json
+from cvzoo.recipes.codec import WITHOUT_EFFECT, changes, decisive, disagreements, from_json, portable, to_json
 from cvzoo.zoo import ROWS
 
 
 @pytest.fixture
 def recipe() -> Recipe[Any]:
     return ROWS["retinanet_r18_fpn_shapes"].recipe()
+
+
+def test_a_portable_recipe_names_no_place_and_is_the_same() -> None:
+    own = ROWS["retinanet_r18_fpn_shapes"].recipe()
+    mine = replace(own, weights="/home/me/w.pth", optim=replace(own.optim, lr=0.5))
+    mine = replace(mine, data=replace(mine.data, root=Path("/home/me/data")))
+    mine = replace(mine, run=replace(mine.run, out=Path("/home/me/runs"), precision="bf16"))
+    values = portable(to_json(mine))
+    assert "/home/me" not in json.dumps(values)
+    found = from_json(values, own)
+    assert changes(found, mine) == {}
+    assert (found.optim.lr, found.run.precision) == (0.5, "bf16")
+    assert (found.weights, found.data.root, found.run.out) == (None, own.data.root, own.run.out)
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -48,7 +48,7 @@ def test_it_is_the_same_model(run: Path, shared: Path) -> None:
     ours = cvzoo.load(str(run), device="cpu")(IMAGE, conf=0).boxes.numpy()
     assert len(ours)
     assert np.array_equal(found(shared), ours)
-    assert cvzoo.load(str(shared), device="cpu").classes == ["rectangle", "ellipse", "triangle"]
+    assert cvzoo.load(shared, device="cpu").classes == ["rectangle", "ellipse", "triangle"]
     assert file_digest(shared / "model.safetensors") == file_digest(run / "model.safetensors")
 
 
@@ -127,7 +127,7 @@ def test_published_weights_keep_the_licence_of_their_publisher(tmp_path: Path, m
     monkeypatch.setitem(ROWS, row.name, replace(row, published=(replace(entry, file=file),)))
     folder = save(replace(row.recipe(), weights="detectron2"), tmp_path / "shared")
     text = (folder / "README.md").read_text()
-    assert f"detectron2 has published ({entry.page})" in text
+    assert f"detectron2 has published (640-800), {entry.page}, under" in text
     assert "Of the weights: cc-by-sa-3.0" in text
     assert f"| detectron2 | box AP {entry.results['box_AP']:.3f} |" in text
     assert "Data set: shapes" in text
@@ -141,7 +141,7 @@ def test_a_run_stays_as_it_is(run: Path) -> None:
 
 
 def test_the_command(run: Path, inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["share", str(run), "--to", "out", "--licence", "cc-by-4.0"]) == 0
+    assert main(["share", str(run), "--to", "out", "--licence", "CC-BY-4.0"]) == 0
     assert capsys.readouterr().out == "out\n"
     assert (inside / "out" / "README.md").read_text().count("cc-by-4.0") == 2
     assert main(["share", "retinanet_r18_fpn_shapes", "--to", "other"]) == 2
