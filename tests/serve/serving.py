@@ -5,7 +5,11 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import uvicorn
-from engine.tiny import tiny
+from engine.tiny import ROOT, tiny
 from PIL import Image
 
 import cvzoo
@@ -164,6 +168,21 @@ def running(models: Sequence[Served], settings: Settings = DEFAULTS, token: str 
             server.should_exit = True
             thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+@contextmanager
+def command(words: Sequence[str], folder: Path, threads: int = 1) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+    """`cvzoo serve` in a process of its own, at a free port, once it serves."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    started = [sys.executable, "-m", "cvzoo", "serve", *words, "--port", "0"]
+    with subprocess.Popen(started, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.match(r"http://127\.0\.0\.1:(\d+) serves ", process.stdout.readline())
+            assert found is not None
+            yield process, Client(int(found[1]))
+        finally:
+            process.kill()
 
 
 def served(run: Path, name: str = "") -> Served:
