@@ -24,6 +24,7 @@ from cvzoo.commands.data import check, convert, view
 from cvzoo.commands.export import Export, export_row
 from cvzoo.commands.prove import prove
 from cvzoo.commands.rows import Bench, Predict, Show, evaluate, measure, predict, show, train_row
+from cvzoo.commands.serve import Options as Serving
 from cvzoo.commands.serve import serve
 from cvzoo.commands.sharing import Share, mirror, share
 from cvzoo.commands.training import LrRange, compare, lr_range
@@ -93,7 +94,7 @@ def _run(name: str, arguments: list[str]) -> int | None:
         print(f"cvzoo {metadata.version('cvzoo')}")
         return 0
     if name in OWN_COMMANDS:
-        return OWN_COMMANDS[name](arguments)
+        return OWN_COMMANDS[name][1](arguments)
     if name in PLAIN_COMMANDS:
         return tyro.cli(PLAIN_COMMANDS[name], args=arguments, prog=f"cvzoo {name}")
     if name in ROW_COMMANDS:
@@ -173,7 +174,7 @@ def _of_as_many_images(asked: Recipe, own: Recipe, arguments: list[str]) -> Reci
 
 
 def _help() -> str:
-    functions = {name: function for name, (_, function) in ROW_COMMANDS.items()} | OWN_COMMANDS | PLAIN_COMMANDS
+    functions = {name: function for name, (_, function) in (ROW_COMMANDS | OWN_COMMANDS).items()} | PLAIN_COMMANDS
     summaries = {name: (function.__doc__ or "").splitlines()[0] for name, function in functions.items()}
     commands = "\n".join(
         f"  {name + ('' if name in PLAIN_COMMANDS else ' ROW'):<12} {s}" for name, s in summaries.items()
@@ -192,7 +193,7 @@ def completion(shell: tyro.conf.Positional[Shell]) -> None:
     Args:
         shell: the shell.
     """
-    print(script(shell, PLAIN_COMMANDS, ROW_COMMANDS, SHORTHANDS))
+    print(script(shell, PLAIN_COMMANDS, ROW_COMMANDS, OWN_COMMANDS, SHORTHANDS))
 
 
 PLAIN_COMMANDS: dict[str, Callable[..., int | None]] = {
@@ -218,5 +219,5 @@ ROW_COMMANDS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
     "export": (Export, export_row),
     "share": (Share, share),
 }
-OWN_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {"serve": serve}
+OWN_COMMANDS: dict[str, tuple[Any, Callable[[list[str]], int | None]]] = {"serve": (Serving, serve)}
 """Commands that take several rows, and read their arguments themselves."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cvzoo
-from cvzoo.cli import PLAIN_COMMANDS, ROW_COMMANDS, main
+from cvzoo.cli import OWN_COMMANDS, PLAIN_COMMANDS, ROW_COMMANDS, main
 
 ROW = "retinanet_r18_fpn_shapes"
 BASH = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _cvzoo; printf "%s\\n" "${COMPREPLY[@]}"'
@@ -50,13 +50,13 @@ def offered(request: pytest.FixtureRequest, scripts: Path, tmp_path: Path) -> Ca
 
 def test_commands(offered: Callable[..., set[str]]) -> None:
     assert offered("tr") == {"train"}
-    assert offered("") >= {name.split()[0] for name in (*PLAIN_COMMANDS, *ROW_COMMANDS)}
+    assert offered("") >= {name.split()[0] for name in (*PLAIN_COMMANDS, *ROW_COMMANDS, *OWN_COMMANDS)}
     assert offered("data", "c") == {"check", "convert"}
     assert offered("completion", "z") == {"zsh"}
 
 
 def test_rows(offered: Callable[..., set[str]]) -> None:
-    for command in ROW_COMMANDS:
+    for command in (*ROW_COMMANDS, *OWN_COMMANDS):
         assert offered(command, "retinanet_r") == {row for row in cvzoo.rows() if row.startswith("retinanet_r")}
     assert not offered("list", "retinanet_r")
 
@@ -72,6 +72,8 @@ def test_fields_are_those_of_the_row_and_the_command(offered: Callable[..., set[
     assert offered("eval", ROW, "--prec") == {"--precision"}
     assert offered("data", "check", ".", "--label-maps.r") == {"--label-maps.reduce-zero"}
     assert offered("list", "--t") == {"--task"}
+    assert offered("serve", ROW, "--max-b") == {"--max-batch", "--max-bytes"}
+    assert not offered("serve", ROW, "--optim")
 
 
 def test_words_that_an_option_takes(offered: Callable[..., set[str]]) -> None:

@@ -29,23 +29,26 @@ def script(
     shell: Shell,
     plain: Mapping[str, Callable[..., Any]],
     of_rows: Mapping[str, tuple[Any, Any]],
+    on_rows: Mapping[str, tuple[Any, Any]],
     shorthands: Mapping[str, str],
 ) -> str:
-    """The script for a shell, given the tables of the command line."""
+    """The script for a shell, given the tables of the command line: commands without a row, with one and its fields,
+    and with rows alone.
+    """
     own = {name: list(_parameters(function)) for name, function in plain.items()}
-    own |= {name: list(_own_fields(kind)) for name, (kind, _) in of_rows.items()}
+    own |= {name: list(_own_fields(kind)) for name, (kind, _) in {**of_rows, **on_rows}.items()}
     rows = {name: list(_fields(row.recipe())) for name, row in ROWS.items()}
     every = [option for found in (*own.values(), *rows.values()) for option in found]
     every += [(short, words) for short, full in shorthands.items() for option, words in every if option == full]
-    answers = _of_places(own, list(of_rows)) | _of_fields({name: _names(found) for name, found in rows.items()})
+    answers = _of_places(own) | _of_fields({name: _names(found) for name, found in rows.items()})
     answers |= {f"command {name}": _names(found) for name, found in own.items()}
+    answers |= {f"after {name}": list(ROWS) for name in (*of_rows, *on_rows)}
     for name in of_rows:
-        answers[f"after {name}"] = list(ROWS)
         answers[f"command {name}"] += [*shorthands, *answers["fields"]]
     return _written(shell, answers | _of_values(every))
 
 
-def _of_places(own: dict[str, list[Option]], of_rows: list[str]) -> Answers:
+def _of_places(own: dict[str, list[Option]]) -> Answers:
     """What may stand first, and after a plain command."""
     first = dict.fromkeys(name.split()[0] for name in own)
     inner = {f"after {one}": [name.split()[1] for name in own if name.startswith(f"{one} ")] for one in first}
