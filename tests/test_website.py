@@ -105,3 +105,10 @@ def test_the_page_holds_its_data_and_nothing_ends_the_script_early() -> None:
 def test_every_system_has_a_page(system: Any) -> None:
     modules = re.findall(r"^::: (\S+)", build.system_page(system), re.MULTILINE)
     assert all((ROOT / f"{module.replace('.', '/')}.py").exists() for module in modules)
+
+
+def test_every_benchmark_is_explained() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    named = set(re.findall(r"`(\w+\.py)`", page[page.index("## Speed beside the references") :]))
+    shared = {"common.py", "side_by_side.py"}  # what several of them import
+    assert named == {path.name for path in (ROOT / "benchmarks").glob("*.py")} - shared
