@@ -2,101 +2,26 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from our_names import check_command, check_python, fields
 
-import cvzoo
-from cvzoo.cli import PLAIN_COMMANDS, ROW_COMMANDS, SHORTHANDS
-from cvzoo.commands.data import Options
-from cvzoo.predictor import How, Predictor
-from cvzoo.recipes.codec import to_json
-from cvzoo.tasks.detections import Detection, Detections
-from cvzoo.tasks.labelled_pixels import LabelledPixels
 from cvzoo.zoo import ROWS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "coming-from.md").read_text()
-KINDS = {kind.__name__: kind for kind in (Detection, Detections, LabelledPixels, Predictor)}
-ROW_TYPES = ("retinanet_r50_fpn_1x", "mask_rcnn_r50_fpn_1x", "deeplabv3plus_r50_d8_cityscapes")
-"""Rows that between them have every field that the page names."""
 GUIDES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("own-data", "training"))]
 FILES = {name for guide in GUIDES for name in re.findall(r"`([\w.]+\.\w+)`", guide.read_text())}
-WORDS = {"ROW", "RUN", "DIR", "NEW", "W", "IMAGE", "IMAGES", "CHECKPOINT", "FILE", "fp16"}
-"""What stands for something of the reader's, and values beside an option."""
+WORDS = {"ROW", "fp16"}
+"""What stands for something of the reader's, and a value beside an option."""
 
 
 def ours() -> list[str]:
     """The code in the last column of the tables, and outside of them."""
     lines = [line.rpartition(" | ")[2] if line.startswith("| ") else line for line in PAGE.splitlines()]
     return sorted(set(re.findall(r"`([^`]+)`", "\n".join(lines))) - WORDS)
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        yield from flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
-
-
-def fields() -> set[str]:
-    """Every option that a recipe has."""
-    names = {name for row in ROW_TYPES for name in flat(to_json(ROWS[row].recipe()))}
-    return {f"--{name.replace('_', '-')}" for name in names} | set(SHORTHANDS)
-
-
-def options_of(command: str) -> set[str]:
-    """Every option that a command has."""
-    if command in ROW_COMMANDS:
-        own = {field.name for field in dataclasses.fields(ROW_COMMANDS[command][0])} - {"recipe"}
-        return fields() | {f"--{name.replace('_', '-')}" for name in own}
-    parameters = inspect.signature(PLAIN_COMMANDS[command]).parameters
-    names = {*parameters, *(field.name for field in dataclasses.fields(Options))}
-    return {f"--{name.replace('_', '-')}" for name in names}
-
-
-def check_command(text: str) -> None:
-    words = shlex.split(text[text.index("cvzoo ") :])[1:]
-    if words == ["--version"]:
-        return
-    command = " ".join(words[:2]) if words[0] == "data" else words[0]
-    assert command in {*PLAIN_COMMANDS, *ROW_COMMANDS}
-    asked = {word for word in words if word.startswith("--")}
-    if asked == {"--epochs"}:  # answered with ours
-        return
-    assert asked <= options_of(command)
-    if set(words[1:2]) & set(ROWS):
-        assert words[words.index("--weights") + 1] in [found.name for found in ROWS[words[1]].published]
-    assert set(words[1:2]) <= {*ROWS, *WORDS, *command.split()}
-
-
-def check_python(text: str) -> None:
-    tree = ast.parse(text, mode="eval")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            owner = {"cvzoo": cvzoo, "dataclasses": dataclasses, **KINDS}[node.value.id]
-            annotated = {name for kind in getattr(owner, "__mro__", ()) for name in inspect.get_annotations(kind)}
-            assert hasattr(owner, node.attr) or node.attr in annotated
-        if isinstance(node, ast.Call):
-            check_call(node)
-
-
-def check_call(call: ast.Call) -> None:
-    names = {keyword.arg for keyword in call.keywords}
-    if isinstance(call.func, ast.Name):
-        assert call.func.id == "predictor"
-        assert names <= set(How.__annotations__)
-        return
-    assert isinstance(call.func, ast.Attribute)
-    inspect.signature(getattr(cvzoo, call.func.attr)).bind(*call.args, **dict.fromkeys(filter(None, names)))
-    row, *rest = [str(argument.value) for argument in call.args if isinstance(argument, ast.Constant)] or [None]
-    if row is not None and not row.startswith("runs/"):
-        assert set(rest) <= {found.name for found in ROWS[row].published}
 
 
 @pytest.mark.parametrize("text", ours())

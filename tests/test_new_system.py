@@ -31,7 +31,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a copy of cvzoo in which the guide's system has been added."""
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(ROOT / "cvzoo", folder / "cvzoo", ignore=shutil.ignore_patterns("__pycache__"))
-    for path, code in re.findall(r"`(cvzoo/zoo/toy/\w+\.py)`[^\n]*\n\n```python\n(.*?)```", GUIDE, re.DOTALL):
+    for part in ("zoo", "parity"):
+        shutil.copytree(ROOT / "tests" / part, folder / "tests" / part)
+    for path, code in re.findall(r"`(\w+/zoo/(?:toy/)?\w+\.py)`[^\n]*\n\n```python\n(.*?)```", GUIDE, re.DOTALL):
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(code)
     listed = folder / "cvzoo" / "zoo" / "__init__.py"
@@ -42,7 +44,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(house: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(house), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{house / 'tests'}{os.pathsep}{house}",
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+    }
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, check=False)
 
@@ -54,6 +60,8 @@ def cvzoo(house: Path, *arguments: str) -> str:
 
 
 LOADED_ALIKE = f"""
+from zoo.systems import built
+assert sum(parameter.numel() for parameter in built("{ROW}").parameters()) < 300_000
 from dataclasses import replace
 from cvzoo.loading import build_with_weights
 from cvzoo.zoo import ROWS
@@ -93,6 +101,6 @@ def test_the_guide_names_the_functions_of_a_task() -> None:
 
 def test_every_path_of_the_guide_exists() -> None:
     written = re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL)
-    places = [path for path in re.findall(r"`((?:cvzoo|tests|docs)/[\w/.]+)`", written) if "/toy/" not in path]
+    places = [path for path in re.findall(r"`((?:cvzoo|tests|docs)/[\w/.]+)`", written) if "toy" not in path]
     missing = [path for path in places if not (ROOT / path).exists()]
     assert not missing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report.browser import needs_browser, opened
 
 from cvzoo.report.lines import number, zoo_lines
 from cvzoo.results.row_files import RowFile, load_rows
@@ -24,7 +27,7 @@ import links  # noqa: E402
 import zoo_table  # noqa: E402
 
 FILES = load_rows(ROOT / "zoo" / "rows")
-COMING = ("command-line.md", "export.md", "published.md", "serving.md", "sharing.md")
+COMING = ("export.md",)
 """Guides that are being written."""
 
 
@@ -105,3 +108,76 @@ def test_the_page_holds_its_data_and_nothing_ends_the_script_early() -> None:
 def test_every_system_has_a_page(system: Any) -> None:
     modules = re.findall(r"^::: (\S+)", build.system_page(system), re.MULTILINE)
     assert all((ROOT / f"{module.replace('.', '/')}.py").exists() for module in modules)
+
+
+def test_every_benchmark_is_explained() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    named = set(re.findall(r"`(\w+\.py)`", page[page.index("## Speed beside the references") :]))
+    shared = {"common.py", "side_by_side.py"}  # what several of them import
+    assert named == {path.name for path in (ROOT / "benchmarks").glob("*.py")} - shared
+
+
+USE = """
+<script>
+const table = document.getElementById("zoo-ours");
+const column = (key) => {
+  const place = [...table.querySelectorAll("thead th")].findIndex((cell) => cell.dataset.key === key);
+  return [...table.querySelectorAll("tbody tr")].map((row) => row.children[place].textContent);
+};
+const choose = (name, value) => {
+  const field = document.forms[0][name];
+  field.value = value;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const sortBy = (key) => table.querySelector(`th[data-key="${key}"] button`).click();
+const state = (key) => table.querySelector(`th[data-key="${key}"]`).ariaSort;
+const said = {};
+addEventListener("load", () => {
+  choose("data", "COCO");
+  said.begin = column("name");
+  said.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  choose("data", "shapes");
+  choose("time", "train_s_per_iter");
+  said.shapes = column("name");
+  said.points = document.querySelectorAll("#zoo-chart-ours a.zoo-own").length;
+  sortBy("box_AP");
+  said.falling = [state("box_AP"), column("box_AP")];
+  said.focused = document.activeElement.closest("th").dataset.key;
+  sortBy("box_AP");
+  said.rising = [state("box_AP"), column("box_AP")];
+  const point = document.querySelector("#zoo-chart-ours a.zoo-own");
+  point.focus();
+  said.text = document.querySelector("#zoo-chart-ours .zoo-said").textContent;
+  const line = document.getElementById(point.getAttribute("href").slice(1));
+  said.line = line.querySelector("code").textContent;
+  choose("words", "fcos r18");
+  said.words = column("name");
+  document.title = JSON.stringify(said);
+});
+</script>
+"""
+
+
+@needs_browser
+def test_the_table_is_filtered_and_sorted_and_its_chart_tells_of_its_points(tmp_path: Path) -> None:
+    for name in ("chart.js", "zoo.js", "zoo.css"):
+        shutil.copy(ROOT / "website" / name, tmp_path)
+    _, _, text = (ROOT / "website" / "zoo.md").read_text().split("---\n", 2)
+    inner = html.escape(f"<!doctype html><meta charset=utf-8>{zoo_table.zoo_page(text, FILES)}{USE}")
+    frame = f'<iframe width="400" onload="document.title = this.contentDocument.title" srcdoc="{inner}"></iframe>'
+    (tmp_path / "page.html").write_text(f"<!doctype html><meta charset=utf-8>{frame}")
+    dumped = opened(tmp_path / "page.html", tmp_path / "profile", 1500).stdout
+    said = json.loads(html.unescape(re.findall("<title>(.*?)</title>", dumped)[0]))
+    ours = zoo_table.zoo_data(FILES)["ours"]
+    shapes = [line for line in ours if line["data"] == "shapes"]
+    assert said["wide"] == 0
+    assert said["begin"] == [line["name"] for line in ours if line["data"] == "COCO"]
+    assert said["shapes"] == [line["name"] for line in shapes]
+    known = [line for line in shapes if line["box_AP"] is not None]
+    assert said["points"] == len([line for line in known if line["train_s_per_iter"] is not None])
+    rising, unknown = sorted(line["box_AP"] for line in known), ["-"] * (len(shapes) - len(known))
+    assert said["falling"] == ["descending", [*map(number, rising[::-1]), *unknown]]
+    assert said["rising"] == ["ascending", [*map(number, rising), *unknown]]
+    assert said["focused"] == "box_AP"
+    assert said["text"].startswith(f"{said['line']}: box AP 0.")
+    assert said["words"] == ["fcos_r18_fpn_shapes"]
