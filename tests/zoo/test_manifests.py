@@ -219,6 +219,13 @@ REPPOINTS, REPPOINTS_MINMAX = "reppoints_r50_fpn_moment_1x", "reppoints_r50_fpn_
 REPPOINTS_PARTIAL = "reppoints_r50_fpn_partial_minmax_1x"
 
 
+def test_histograms_of_a_loss_are_no_weights() -> None:
+    """mmdetection's GHM keeps some in its files."""
+    keys = (f"bbox_head.{loss}.{kind}" for loss in ("loss_cls", "loss_bbox") for kind in ("edges", "acc_sum"))
+    histograms = {key: torch.zeros(31) for key in keys}
+    reading.loads(manifest("mmlab/retinanet_r50_fpn_1x_coco") | histograms, RETINANET)
+
+
 def test_one_file_fits_faster_rcnn_on_c4_and_tridentnet() -> None:
     from cvzoo.zoo.faster_rcnn import weights as faster_rcnn
     from cvzoo.zoo.tridentnet import weights as tridentnet
