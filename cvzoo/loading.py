@@ -157,7 +157,8 @@ def _find(recipe: Recipe[Any]) -> Found:
     file = read_weights(path)
     if file.recipe is not None:
         return Found(name, path, file.state, _recorded(file.recipe, recipe, name), file.data)
-    state, config = read_state(file.state, recipe, name, file.record)
+    told = published[recipe.weights].config if recipe.weights in published else ""
+    state, config = read_state(file.state, recipe, name, file.record + told)
     tells = recipe.weights in published or recipe.weights_style or settings_of(file.record)
     if not tells:
         log.warning("%s: images enter as %s; --weights-style caffe or pytorch says otherwise", name, style_of(config))

@@ -19,11 +19,17 @@ def tower(
     deform_last: bool = False,
     *,
     norm_groups: int = 32,
+    out_channels: int | None = None,
 ) -> nn.Sequential:
-    """`convs` times 3x3 convolution, norm if any, ReLU; with `deform_last` the last convolution is deformable."""
+    """`convs` times 3x3 convolution, norm if any, ReLU; with `deform_last` the last convolution is deformable.
+
+    `out_channels` are those of all convolutions; None: as many as go in.
+    """
     options: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True, "bias": bias}
     deform = [deform_last and i == convs - 1 for i in range(convs)]
-    return nn.Sequential(*(ConvNorm(channels, channels, deform=d, **options) for d in deform))
+    out = out_channels or channels
+    inputs = [channels, *[out] * (convs - 1)]
+    return nn.Sequential(*(ConvNorm(c, out, deform=d, **options) for c, d in zip(inputs, deform, strict=False)))
 
 
 def init_normal(module: nn.Module, std: float = 0.01) -> None:

@@ -17,6 +17,7 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.nn.resnet import BLOCKS, ResNetConfig
 from cvzoo.weights.class_count import with_classes_of
+from cvzoo.weights.shapes import body_in, heads_in
 
 LAST_COCO_ID = COCO_IDS[-1]
 
@@ -29,13 +30,13 @@ CAFFE_C4 = replace(CAFFE, divisor=1)
 MMDETECTION_BODY = ResNetConfig(norm="affine")
 
 BODY_CONVENTIONS = ("stride_in_1x1", "norm", "norm_eps", "frozen_stages", "output_stride", "contract_dilation")
-"""Of a backbone these options are the toolbox's, all others, which say how large it is, the row's."""
-SIZES = {
-    "fpn": ("channels", "norm_groups"),
-    "box_head": ("fc_channels", "conv_norm_groups"),
-    "mask_head": ("convs", "channels", "conv_norm_groups"),
+"""Of a backbone these options are the toolbox's; how large it is, its weights tell, and all others are the row's."""
+OWN_OPTIONS = {
+    "fpn": ("norm_groups",),
+    "box_head": ("conv_norm_groups",),
+    "mask_head": ("conv_norm_groups",),
 }
-"""Of each part of a model the options that say how large it is: these are the row's, all others the toolbox's."""
+"""Of each part of a model the options that are the row's, since no shape tells them."""
 
 
 def coco_classes(first_output: int) -> tuple[int, ...]:
@@ -49,27 +50,38 @@ def torchvision_body(state: Mapping[str, Tensor], published: ResNetConfig) -> Re
     return replace(published, norm="batch", norm_eps=1e-5) if trained else published
 
 
-def on_resnext(convention: Any, row: Any) -> Any:
-    """detectron2's convention for a row with a ResNeXt body: that is Caffe2's `X_101_32x8d`, not the MSRA's."""
-    if not isinstance(row.backbone, ResNetConfig) or row.backbone.groups == 1:
+def as_begun(convention: Any, state: Mapping[str, Tensor], row: Any) -> Any:
+    """detectron2's convention for what a state's body has begun from: the MSRA's ResNets, else Caffe2's.
+
+    ResNeXts and bodies with group norms are Caffe2's, whose pixels are divided for `X_101_32x8d` alone. Norms that
+    count batches were trained.
+    """
+    body = body_in(state, row.backbone)
+    if not isinstance(body, ResNetConfig):
         return convention
-    pixels = replace(convention.pixels, std=(57.375, 57.12, 58.395))
+    if "backbone.layer1.0.bn1.num_batches_tracked" in state:
+        convention = replace(convention, backbone=replace(convention.backbone, norm="batch"))
+    if body.groups == 1 and body.norm != "group":
+        return convention
+    std = (57.375, 57.12, 58.395) if body.groups > 1 and body.depth == 101 else convention.pixels.std
+    pixels = replace(convention.pixels, std=std)
     return replace(convention, backbone=replace(convention.backbone, stride_in_1x1=False), pixels=pixels)
 
 
 def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, own: tuple[str, ...] = ()) -> Any:
-    """The toolbox's convention for a detector, as large as the row's and with as many outputs as the state has.
+    """The toolbox's convention for a detector, as large and with as many outputs as the state's.
 
-    `own` names further options that are the row's, since no file tells them.
+    `own` names options that are the row's, since no file tells them.
     """
-    fitting: dict[str, Any] = {"backbone": fitted_body(convention.backbone, row.backbone)}
+    fitting: dict[str, Any] = {"backbone": fitted_body(convention.backbone, row.backbone, state)}
     if hasattr(row, "tower_norm_groups"):
         fitting["tower_norm_groups"] = row.tower_norm_groups
-    for name, sizes in SIZES.items():
+    for name, options in OWN_OPTIONS.items():
         part, of_row = getattr(convention, name, None), getattr(row, name, None)
         if part is not None and of_row is not None:
-            fitting[name] = replace(part, **{size: getattr(of_row, size) for size in sizes})
-    return with_classes_of(state, replace(convention, **fitting, **{name: getattr(row, name) for name in own}))
+            fitting[name] = replace(part, **{option: getattr(of_row, option) for option in options})
+    config = replace(convention, **fitting, **{name: getattr(row, name) for name in own})
+    return with_classes_of(state, heads_in(state, config))
 
 
 def counting_from_one(config: Any) -> Any:
@@ -79,11 +91,12 @@ def counting_from_one(config: Any) -> Any:
     return replace(config, class_ids=tuple(range(-1, config.num_classes - 1)))
 
 
-def fitted_body(convention: BodyConfig, row: BodyConfig) -> BodyConfig:
-    """The row's backbone with the toolbox's conventions."""
+def fitted_body(convention: BodyConfig, row: BodyConfig, state: Mapping[str, Tensor]) -> BodyConfig:
+    """The row's kind of backbone, as large as the state's, with the toolbox's conventions."""
     if not isinstance(row, ResNetConfig) or not isinstance(convention, ResNetConfig):
         return row
-    # else the file is of another depth, as its keys will tell
-    fits = len(convention.multi_grid) == BLOCKS[row.depth][-1]
-    conventions = {name: getattr(convention, name) for name in BODY_CONVENTIONS}
-    return replace(row, **conventions, multi_grid=convention.multi_grid if fits else ())
+    found = replace(row, **{name: getattr(convention, name) for name in BODY_CONVENTIONS}, multi_grid=())
+    found = body_in(state, found)
+    assert isinstance(found, ResNetConfig)
+    fits = len(convention.multi_grid) == BLOCKS[found.depth][-1]
+    return replace(found, multi_grid=convention.multi_grid) if fits else found

@@ -33,12 +33,14 @@ def detectron2(
     page: str = "MODEL_ZOO.md",
     note: str = "640-800",
     store: str = DETECTRON2_STORE,
+    config: str = "",
     **results: float,
 ) -> Published:
     """A file of detectron2 or of one of its projects; nearly all were trained on short sides of 640 to 800 px."""
     file = named_by_md5(f"{store}/{path}.pkl")
     licence = "cc-by-sa-3.0" if page in LICENSED else ""
-    return Published(name=name, file=file, results=results, page=f"{DETECTRON2}/{page}", note=note, licence=licence)
+    page = f"{DETECTRON2}/{page}"
+    return Published(name=name, file=file, results=results, page=page, note=note, config=config, licence=licence)
 
 
 def mmdetection(path: str, name: str = "mmdetection", note: str = "", **results: float) -> Published:

@@ -51,6 +51,8 @@ class Published:
     """How it was trained, where that is not the row's recipe."""
     licence: str = ""
     """Of the weights, by the name that the Hugging Face hub has for it, where the page states one."""
+    config: str = ""
+    """What its toolbox's own config says that no key tells, as text of such a config."""
 
 
 @dataclass(frozen=True, kw_only=True)

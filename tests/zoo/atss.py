@@ -12,7 +12,6 @@ from parity.run_dense import compare_count, compare_targets, run_mmdetection
 from zoo.dense import narrow
 from zoo.systems import Fits, Golden
 
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.anchors import anchors_of
 from cvzoo.structures import Batch, Size
 from cvzoo.zoo.atss.model import ATSS, ATSSConfig
@@ -22,7 +21,7 @@ ROW = "atss_r50_fpn_1x"
 PARAMETERS: dict[str, int] = {}
 MANIFESTS = {
     "mmlab/atss_r50_fpn_1x_coco": Fits(ROW),
-    "mmlab/atss_r101_fpn_1x_coco": Fits(ROW, {"backbone": ResNetConfig(depth=101)}),
+    "mmlab/atss_r101_fpn_1x_coco": Fits(ROW, body={"depth": 101}),
 }
 
 

@@ -24,9 +24,12 @@ PARAMETERS = {MASKS: 71_984_926}
 MANIFESTS = {
     "detectron2/cascade_mask_rcnn_R_50_FPN_1x": Fits(MASKS),
     "detectron2/cascade_mask_rcnn_R_50_FPN_3x": Fits(MASKS),
+    "detectron2/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": Fits(
+        MASKS, body={"depth": 152, "groups": 32, "deform": "v1", "deform_groups": 1}
+    ),
     "mmlab/cascade-rcnn_r50_fpn_1x_coco": Fits(BOXES),
     "mmlab/cascade-mask-rcnn_r50_fpn_1x_coco": Fits(MASKS),
-    "mmlab/cascade-mask-rcnn_r101_fpn_1x_coco": Fits(MASKS, R101),
+    "mmlab/cascade-mask-rcnn_r101_fpn_1x_coco": Fits(MASKS, body=R101),
 }
 
 

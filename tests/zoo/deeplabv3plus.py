@@ -15,11 +15,9 @@ from zoo.segmenter import narrow as narrow_segmenter
 from zoo.systems import Fits, Golden
 
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.parts.semantic.logits import PixelLossConfig
 from cvzoo.structures import IGNORE
 from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
-from cvzoo.zoo.deeplabv3plus.weights import R103
 
 WITHOUT_EFFECT = {
     "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA": "decides where training crops, and the case has its images",
@@ -134,12 +132,7 @@ def narrow(config: DeepLabV3PlusConfig) -> DeepLabV3PlusConfig:
 
 
 R50, R101 = "deeplabv3plus_r50_d8_cityscapes", "deeplabv3plus_r101_d8_voc"
-R18 = {
-    "backbone": replace(DILATED, depth=18),
-    "channels": 128,
-    "low_channels": 12,
-    "aux": AuxiliaryConfig(channels=64),
-}
+R103 = {"depth": 101, "deep_stem": True, "stem_channels": 128, "multi_grid": (2, 4, 8)}
 V3 = {"separable": False, "low_channels": 0, "decoder_convs": 0}
 PARAMETERS = {R50: 43_589_878}  # spec segmentation.md, section 1
 GOLDEN = {
@@ -148,12 +141,12 @@ GOLDEN = {
 }
 MANIFESTS = {
     "mmlab/deeplabv3_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, V3, classes=19),
-    "mmlab/deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, R18, classes=19),
+    "mmlab/deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, body={"depth": 18}, classes=19),
     "mmlab/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, classes=19),
     "mmlab/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-769x769": Fits(R50, classes=19),
     "mmlab/deeplabv3plus_r50-d8_4xb4-20k_voc12aug-512x512": Fits(R50, classes=21),
     "mmlab/deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512": Fits(R50, classes=150),
     "mmlab/deeplabv3plus_r101-d8_4xb2-80k_cityscapes-512x1024": Fits(R101, classes=19),
-    "detectron2/deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16": Fits(R50, {"backbone": R103}, classes=19),
-    "detectron2/deeplab_v3_R_103_os16_mg124_poly_90k_bs16": Fits(R50, V3 | {"backbone": R103}, classes=19),
+    "detectron2/deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16": Fits(R50, body=R103, classes=19),
+    "detectron2/deeplab_v3_R_103_os16_mg124_poly_90k_bs16": Fits(R50, V3, body=R103, classes=19),
 }

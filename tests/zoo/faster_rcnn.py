@@ -18,12 +18,12 @@ PARAMETERS = {FPN: 41_699_936, C4: 33_791_644}
 MANIFESTS = {
     "detectron2/faster_rcnn_R_50_FPN_1x": Fits(FPN),
     "detectron2/faster_rcnn_R_50_FPN_3x": Fits(FPN),
-    "detectron2/faster_rcnn_R_101_FPN_3x": Fits(FPN, R101),
-    "detectron2/faster_rcnn_X_101_32x8d_FPN_3x": Fits(FPN, X101),
+    "detectron2/faster_rcnn_R_101_FPN_3x": Fits(FPN, body=R101),
+    "detectron2/faster_rcnn_X_101_32x8d_FPN_3x": Fits(FPN, body=X101),
     "detectron2/pascal_voc_faster_rcnn_R_50_FPN": Fits(FPN, classes=20),
     "detectron2/faster_rcnn_R_50_C4_1x": Fits(C4),
     "detectron2/faster_rcnn_R_50_C4_3x": Fits(C4),
-    "detectron2/faster_rcnn_R_101_C4_3x": Fits(C4, R101),
+    "detectron2/faster_rcnn_R_101_C4_3x": Fits(C4, body=R101),
     "detectron2/pascal_voc_faster_rcnn_R_50_C4": Fits(C4, classes=20),
     "mmlab/faster-rcnn_r50_fpn_1x_coco": Fits(FPN),
 }

@@ -31,7 +31,7 @@ MANIFESTS = {
     "mmlab/fcos_r50-caffe_fpn_gn-head_1x_coco": Fits(ROW),
     "mmlab/fcos_r50-caffe_fpn_gn-head-center_1x_coco": Fits(ROW),
     "mmlab/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco": Fits(IMPROVED),
-    "mmlab/fcos_r101-caffe_fpn_gn-head-1x_coco": Fits(ROW, {"backbone": ResNetConfig(depth=101)}),
+    "mmlab/fcos_r101-caffe_fpn_gn-head-1x_coco": Fits(ROW, body={"depth": 101}),
     "mmlab/fcos_r50-dcn-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco": Fits(DCN),
 }
 FAR = 100_000_000

@@ -14,7 +14,6 @@ from torchvision.ops import box_iou
 from zoo.dense import narrow
 from zoo.systems import Fits, Golden
 
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.anchors import anchors_of
 from cvzoo.structures import Batch, Size
 from cvzoo.zoo.freeanchor.model import FreeAnchor, FreeAnchorConfig
@@ -24,7 +23,7 @@ ROW = "freeanchor_r50_fpn_1x"
 PARAMETERS: dict[str, int] = {}
 MANIFESTS = {
     "mmlab/freeanchor_r50_fpn_1x_coco": Fits(ROW),
-    "mmlab/freeanchor_r101_fpn_1x_coco": Fits(ROW, {"backbone": ResNetConfig(depth=101)}),
+    "mmlab/freeanchor_r101_fpn_1x_coco": Fits(ROW, body={"depth": 101}),
 }
 OF_RETINANET = "the reference's config is RetinaNet's, whose matcher FreeAnchor does without"
 WITHOUT_EFFECT = {f"train_cfg.{name}": OF_RETINANET for name in ("assigner", "sampler", "allowed_border", "pos_weight")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,6 @@ from zoo.rcnn import run_mmdetections_mask_rcnn
 from zoo.segmenter import narrow as narrow_segmenter
 from zoo.systems import Fits, Golden
 
-from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.parts.semantic.head import DILATED
 from cvzoo.zoo.gcnet.model import GCNetConfig
 
 
@@ -30,13 +27,7 @@ def narrow(config: Any) -> Any:
     return narrow_segmenter(config) if isinstance(config, GCNetConfig) else narrow_rcnn(config)
 
 
-def body(depth: Any, ratio: float) -> dict[str, Any]:
-    """Of a Mask R-CNN with context blocks."""
-    return {"backbone": ResNetConfig(depth=depth, context_ratio=ratio)}
-
-
 R50, WITH_MASKS = "gcnet_r50_d8_cityscapes", "mask_rcnn_r50_fpn_gcb_r16_1x"
-R101 = {"backbone": replace(DILATED, depth=101)}
 PARAMETERS = {R50: 49_630_215}  # spec segmentation.md, section 1
 GOLDEN = {
     "gcnet_segmentation": Golden("mmsegmentation", partial(run_mmsegmentation, config_of=config_of)),
@@ -46,11 +37,11 @@ MANIFESTS = {
     "mmlab/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, classes=19),
     "mmlab/gcnet_r50-d8_4xb4-20k_voc12aug-512x512": Fits(R50, classes=21),
     "mmlab/gcnet_r50-d8_4xb4-80k_ade20k-512x512": Fits(R50, classes=150),
-    "mmlab/gcnet_r101-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, R101, classes=19),
+    "mmlab/gcnet_r101-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, body={"depth": 101}, classes=19),
     "mmlab/mask-rcnn_r50-gcb-r16-c3-c5_fpn_1x_coco": Fits(WITH_MASKS),
-    "mmlab/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body(50, 1 / 4)),
+    "mmlab/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body={"context_ratio": 1 / 4}),
     "mmlab/mask-rcnn_r50-syncbn-gcb-r16-c3-c5_fpn_1x_coco": Fits(WITH_MASKS),
-    "mmlab/mask-rcnn_r50-syncbn-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body(50, 1 / 4)),
-    "mmlab/mask-rcnn_r101-gcb-r16-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body(101, 1 / 16)),
-    "mmlab/mask-rcnn_r101-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body(101, 1 / 4)),
+    "mmlab/mask-rcnn_r50-syncbn-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body={"context_ratio": 1 / 4}),
+    "mmlab/mask-rcnn_r101-gcb-r16-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body={"depth": 101}),
+    "mmlab/mask-rcnn_r101-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body={"depth": 101, "context_ratio": 1 / 4}),
 }

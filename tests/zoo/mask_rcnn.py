@@ -9,33 +9,39 @@ from parity.run_rcnn import run_rcnn
 from zoo.rcnn import R101, X101, narrow
 from zoo.systems import Fits, Golden
 
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
 
 __all__ = ["GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
 
 FPN, C4 = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x"
-DEFORM = {"backbone": ResNetConfig(deform="v1")}
+DEFORM = {"deform": "v1"}
+GROUP_NORMS, BATCH_NORMS = {"norm": "group"}, {"norm": "batch"}
 PARAMETERS = {FPN: 44_343_216}
 """detectron2's count, frozen stages included (spec two_stage.md 1.14)."""
 MANIFESTS = {
     "detectron2/mask_rcnn_R_50_C4_1x": Fits(C4),
     "detectron2/mask_rcnn_R_50_C4_3x": Fits(C4),
-    "detectron2/mask_rcnn_R_101_C4_3x": Fits(C4, R101),
+    "detectron2/mask_rcnn_R_101_C4_3x": Fits(C4, body=R101),
     "detectron2/mask_rcnn_R_50_FPN_1x": Fits(FPN),
     "detectron2/mask_rcnn_R_50_FPN_3x": Fits(FPN),
     "detectron2/mask_rcnn_R_50_FPN_1x_giou": Fits(FPN),
-    "detectron2/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": Fits(FPN, DEFORM),
-    "detectron2/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": Fits(FPN, DEFORM),
-    "detectron2/mask_rcnn_R_101_FPN_3x": Fits(FPN, R101),
-    "detectron2/mask_rcnn_X_101_32x8d_FPN_3x": Fits(FPN, X101),
+    "detectron2/mask_rcnn_R_50_FPN_1x_cls_agnostic": Fits(FPN),
+    "detectron2/mask_rcnn_R_50_FPN_3x_gn": Fits(FPN, body=GROUP_NORMS),
+    "detectron2/mask_rcnn_R_50_FPN_3x_syncbn": Fits(FPN, body=BATCH_NORMS),
+    "detectron2/scratch_mask_rcnn_R_50_FPN_3x_gn": Fits(FPN, body=GROUP_NORMS),
+    "detectron2/scratch_mask_rcnn_R_50_FPN_9x_gn": Fits(FPN, body=GROUP_NORMS),
+    "detectron2/scratch_mask_rcnn_R_50_FPN_9x_syncbn": Fits(FPN, body=BATCH_NORMS),
+    "detectron2/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": Fits(FPN, body=DEFORM),
+    "detectron2/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": Fits(FPN, body=DEFORM),
+    "detectron2/mask_rcnn_R_101_FPN_3x": Fits(FPN, body=R101),
+    "detectron2/mask_rcnn_X_101_32x8d_FPN_3x": Fits(FPN, body=X101),
     "detectron2/cityscapes_mask_rcnn_R_50_FPN": Fits(FPN, classes=8),
     "detectron2/lvis_v0.5_mask_rcnn_R_50_FPN_1x": Fits(FPN, classes=1230),
-    "detectron2/lvis_v0.5_mask_rcnn_R_101_FPN_1x": Fits(FPN, R101, classes=1230),
-    "detectron2/lvis_v0.5_mask_rcnn_X_101_32x8d_FPN_1x": Fits(FPN, X101, classes=1230),
+    "detectron2/lvis_v0.5_mask_rcnn_R_101_FPN_1x": Fits(FPN, body=R101, classes=1230),
+    "detectron2/lvis_v0.5_mask_rcnn_X_101_32x8d_FPN_1x": Fits(FPN, body=X101, classes=1230),
     "mmlab/mask-rcnn_r50_fpn_1x_coco": Fits(FPN),
     "mmlab/mask-rcnn_r50-syncbn_fpn_1x_coco": Fits(FPN),
-    "mmlab/mask-rcnn_r101_fpn_1x_coco": Fits(FPN, R101),
+    "mmlab/mask-rcnn_r101_fpn_1x_coco": Fits(FPN, body=R101),
 }
 
 

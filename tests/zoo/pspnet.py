@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from parity.run_semantic import run_mmsegmentation
 from zoo.segmenter import narrow
 from zoo.systems import Fits, Golden
 
-from cvzoo.parts.semantic.head import DILATED, AuxiliaryConfig
 from cvzoo.zoo.pspnet.model import PSPNetConfig
 
 __all__ = ["GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
@@ -26,11 +24,10 @@ def config_of(case: dict[str, Any]) -> PSPNetConfig:
 
 
 R50, R101 = "pspnet_r50_d8_cityscapes", "pspnet_r101_d8_ade20k"
-R18 = {"backbone": replace(DILATED, depth=18), "channels": 128, "aux": AuxiliaryConfig(channels=64)}
 PARAMETERS = {R50: 48_975_494}  # spec segmentation.md, section 1
 GOLDEN = {"pspnet": Golden("mmsegmentation", partial(run_mmsegmentation, config_of=config_of))}
 MANIFESTS = {
-    "mmlab/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, R18, classes=19),
+    "mmlab/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, body={"depth": 18}, classes=19),
     "mmlab/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, classes=19),
     "mmlab/pspnet_r50-d8_4xb2-80k_cityscapes-769x769": Fits(R50, classes=19),
     "mmlab/pspnet_r50-d8_4xb4-20k_voc12aug-512x512": Fits(R50, classes=21),

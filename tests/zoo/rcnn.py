@@ -11,14 +11,13 @@ from parity.options import Options, must_be
 from parity.run_rcnn_mmdet import run_mask_rcnn
 from zoo.dense import CHANNELS, GROUPS, narrow_body
 
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
 
 FEW = {"pre_nms_train": 100, "post_nms_train": 50, "pre_nms_test": 100, "post_nms_test": 50}
 """Proposals."""
-R101 = {"backbone": ResNetConfig(depth=101)}
-X101 = {"backbone": ResNetConfig(depth=101, groups=32, width=256, stem_channels=64, out_channels=256)}
-"""Options of a row whose own body is R-50."""
+R101 = {"depth": 101}
+X101 = {"depth": 101, "groups": 32, "width": 256, "stem_channels": 64, "out_channels": 256}
+"""In what a file's body differs from R-50."""
 
 
 def narrow(config: Any) -> Any:

@@ -15,7 +15,6 @@ from zoo.dense import narrow
 from zoo.systems import Fits, Golden
 
 from cvzoo.nn.fpn import FPNConfig
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.ops.anchors import anchors_of, per_anchor
 from cvzoo.ops.assigners import IGNORED, targets_of_batch
 from cvzoo.ops.boxes import encode_boxes
@@ -25,15 +24,15 @@ from cvzoo.zoo.retinanet.model import RetinaNet, RetinaNetConfig
 
 __all__ = ["GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
 ROW = "retinanet_r50_fpn_1x"
-R18, R101 = {"backbone": ResNetConfig(depth=18)}, {"backbone": ResNetConfig(depth=101)}
+R18, R101 = {"depth": 18}, {"depth": 101}
 PARAMETERS = {ROW: 37_915_572}  # torchvision's 34,014,999 has P6 from P5 and 91 classes
 MANIFESTS = {
     "detectron2/retinanet_R_50_FPN_1x": Fits(ROW),
     "detectron2/retinanet_R_50_FPN_3x": Fits(ROW),
-    "detectron2/retinanet_R_101_FPN_3x": Fits(ROW, R101),
-    "mmlab/retinanet_r18_fpn_1x_coco": Fits(ROW, R18),
+    "detectron2/retinanet_R_101_FPN_3x": Fits(ROW, body=R101),
+    "mmlab/retinanet_r18_fpn_1x_coco": Fits(ROW, body=R18),
     "mmlab/retinanet_r50_fpn_1x_coco": Fits(ROW),
-    "mmlab/retinanet_r101_fpn_1x_coco": Fits(ROW, R101),
+    "mmlab/retinanet_r101_fpn_1x_coco": Fits(ROW, body=R101),
 }
 
 

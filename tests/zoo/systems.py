@@ -41,7 +41,9 @@ class Fits:
 
     row: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the row's model config that are other ones in the file."""
+    """Fields of the model config that a user has to set."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the body's config in which the file's differs from the row's own."""
     classes: int = 80
     """How many the file's config must have."""
 

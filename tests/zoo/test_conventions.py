@@ -32,7 +32,6 @@ from zoo.tridentnet import detectron2 as tridentnet_of
 
 from cvzoo.loading import build_with_weights
 from cvzoo.recipes.codec import to_json
-from cvzoo.weights.conventions import SIZES
 from cvzoo.weights.stated import stated
 from cvzoo.zoo import ROWS
 from cvzoo.zoo.atss import weights as of_atss
@@ -199,9 +198,14 @@ def test_the_toolboxs_own_config_says_the_same(golden: Path, name: str) -> None:
 
 def sized(config: Any, like: Any) -> Any:
     """The config of a detector, as large as another one."""
+    sizes_of_part = {
+        "fpn": ("channels", "norm_groups"),
+        "box_head": ("fc_channels", "conv_norm_groups"),
+        "mask_head": ("convs", "channels", "conv_norm_groups"),
+    }
     parts = {
         name: replace(getattr(config, name), **{size: getattr(getattr(like, name), size) for size in sizes})
-        for name, sizes in SIZES.items()
+        for name, sizes in sizes_of_part.items()
         if getattr(config, name, None) is not None
     }
     parts |= {name: getattr(like, name) for name in OF_HEAD if hasattr(config, name)}

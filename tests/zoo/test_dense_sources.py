@@ -51,7 +51,7 @@ PUBLISHED = [
     (key, name)
     for key in ROW_OF
     for name, fits in FACTS[key].MANIFESTS.items()
-    if name.startswith("mmlab") and not fits.options
+    if name.startswith("mmlab") and not fits.body
 ]
 """Systems and manifests of files as large as a row."""
 

@@ -19,7 +19,7 @@ PARAMETERS = {FAST: 33_791_644}
 MANIFESTS = {
     "detectron2/tridentnet_fast_R_50_C4_1x": Fits(FAST),
     "detectron2/tridentnet_fast_R_50_C4_3x": Fits(FAST),
-    "detectron2/tridentnet_fast_R_101_C4_3x": Fits(FAST, R101),
+    "detectron2/tridentnet_fast_R_101_C4_3x": Fits(FAST, body=R101),
 }
 
 

@@ -29,9 +29,9 @@ from cvzoo.weights.conventions import (
     LAST_COCO_ID,
     MMDETECTION_BODY,
     TORCHVISION_BODY,
+    as_begun,
     coco_classes,
     fitted,
-    on_resnext,
     torchvision_body,
 )
 from cvzoo.weights.keys import pyramid as pyramid_keys
@@ -119,7 +119,7 @@ def torchvision(v1: Config, v2: Config, state: Mapping[str, Tensor], row: Config
 
 def detectron2(pyramid: Config, c4: Config, state: Mapping[str, Tensor], row: Config) -> Config:
     """The convention for the row's kind of maps."""
-    return fitted(on_resnext(c4 if on_c4(row) else pyramid, row), state, row)
+    return fitted(as_begun(c4 if on_c4(row) else pyramid, state, row), state, row)
 
 
 def on_c4(row: Any) -> bool:

@@ -6,6 +6,7 @@ Shape suffixes: F foreground regions, D detections, K classes, C channels, S sid
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +34,11 @@ class MaskHeadConfig:
     conv_norm: Norm | None = None
     """Norm of the mask head's convolutions (torchvision's v2: batch)."""
     conv_norm_groups: Count = 32
-    """Groups of the group norms of the mask head's convolutions; must divide the channels of the pooled features."""
+    """Groups of the group norms of the mask head's convolutions; must divide their channels."""
     channels: Count = 256
-    """Channels of the mask head's upsampled features."""
+    """Channels of the mask head's convolutions, and of its upsampled features."""
+    class_agnostic: bool = False
+    """One mask per detection instead of one per class."""
     target: MaskTarget = "binary"
     """How true masks are resampled under a box: as in detectron2 (binary), mmdetection (bitmap), torchvision (soft)."""
     loss_weight: NotNegative = 1.0
@@ -48,9 +51,10 @@ class MaskHead(nn.Module):
     def __init__(self, config: MaskHeadConfig, channels: int, num_classes: int) -> None:
         super().__init__()
         self.config = config
-        self.convs = tower(channels, config.convs, config.conv_norm, norm_groups=config.conv_norm_groups)
-        self.upsample = nn.ConvTranspose2d(channels, config.channels, 2, stride=2)
-        self.out = nn.Conv2d(config.channels, num_classes, 1)
+        norm: dict[str, Any] = {"norm": config.conv_norm, "norm_groups": config.conv_norm_groups}
+        self.convs = tower(channels, config.convs, out_channels=config.channels, **norm)
+        self.upsample = nn.ConvTranspose2d(config.channels if config.convs else channels, config.channels, 2, stride=2)
+        self.out = nn.Conv2d(config.channels, 1 if config.class_agnostic else num_classes, 1)
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -64,6 +68,8 @@ class MaskHead(nn.Module):
 
     def forward(self, regions_FCSS: Tensor, labels_F: Tensor) -> Tensor:
         """(F, S, S) logits: of each region the mask of its label only."""
+        if self.config.class_agnostic:
+            labels_F = torch.zeros_like(labels_F)
         hidden_FCSS = self.hidden(regions_FCSS)
         weight_F1C = self.out.weight.flatten(1).index_select(0, labels_F).unsqueeze(1)
         logits_F1P = torch.bmm(weight_F1C, hidden_FCSS.flatten(2))

@@ -1,4 +1,4 @@
-"""The config of a network for semantic segmentation from a file: all is seen in it but the body, which is the row's."""
+"""The config of a network for semantic segmentation from a file: all is seen in it but the kind of body."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from cvzoo.parts.semantic.head import AuxiliaryConfig
 from cvzoo.weights.conventions import fitted_body
-from cvzoo.weights.keys.segmenter import body_in, norm_in
+from cvzoo.weights.keys.segmenter import norm_in
 
 
 def fitted_segmenter(convention: Any, state: Mapping[str, Tensor], row: Any, **seen: Any) -> Any:
-    """The toolbox's convention with the row's body, and the classes, widths and parts that `state` (our keys) has.
+    """The toolbox's convention with the row's kind of body, and the sizes, classes and parts of `state` (our keys).
 
     `seen` are further options that the system has found in the state.
     """
     classes, channels = state["head.classifier.conv.weight"].shape[:2]
-    backbone = body_in(state, fitted_body(convention.backbone, row.backbone))
+    backbone = fitted_body(convention.backbone, row.backbone, state)
     aux = _auxiliary(convention.aux, state)
     norm = norm_in(state, "head.", convention.norm)
     sizes = {"num_classes": classes, "channels": channels, "norm_groups": row.norm_groups}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from torch import Tensor
 
-from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import Norm
-from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.weights.keys import body
 from cvzoo.weights.keys.rename import Rules, State, renamed
 
@@ -37,17 +34,6 @@ def from_mmsegmentation(state: Mapping[str, Tensor], head: Rules = ()) -> State:
         *body.GROUP_NORMS,
     )
     return renamed(state, rules)
-
-
-def body_in(state: Mapping[str, Tensor], backbone: BodyConfig) -> BodyConfig:
-    """The body with the stem and the kind of norm that the state (our keys) has."""
-    if not isinstance(backbone, ResNetConfig):
-        return backbone
-    deep = "backbone.stem.6.weight" in state
-    stem = state.get("backbone.stem.6.weight" if deep else "backbone.conv1.weight")
-    if stem is not None and len(stem) != (backbone.stem_channels or backbone.width):
-        backbone = replace(backbone, stem_channels=len(stem))
-    return replace(backbone, deep_stem=deep, norm=norm_in(state, "backbone.", backbone.norm))
 
 
 def norm_in(state: Mapping[str, Tensor], prefix: str, norm: Norm) -> Norm:

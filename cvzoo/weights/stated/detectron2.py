@@ -167,11 +167,16 @@ def _box_head(config: Any, part: Section, levels: tuple[str, ...] | None) -> Any
 
 def _mask_head(config: Any, part: Section, levels: tuple[str, ...] | None) -> Any:
     """On C4 it has the box head's features of a region."""
-    part.only("CLS_AGNOSTIC_MASK", False)
     norm, head = norm_in(part), config.mask_head
     on_c4 = getattr(config, "fpn", None) is None
     pool = config.box_head.pool if on_c4 else pool_in(head.pool, part, levels)
-    found = with_fields(head, pool=pool, convs=part.take("NUM_CONV"), conv_norm_groups=norm.get("norm_groups"))
+    found = with_fields(
+        head,
+        pool=pool,
+        convs=part.take("NUM_CONV"),
+        conv_norm_groups=norm.get("norm_groups"),
+        class_agnostic=part.take("CLS_AGNOSTIC_MASK"),
+    )
     return replace(found, conv_norm=norm["norm"]) if norm else found
 
 

@@ -91,6 +91,13 @@ SYSTEM = System(
                     box_AP=0.443,
                     mask_AP=0.385,
                 ),
+                detectron2(
+                    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv/18131413/model_0039999_e76410",
+                    name="detectron2_x152",
+                    note="X-152-32x8d of ImageNet-5k, deformable, GN, 640-864",
+                    box_AP=0.502,
+                    mask_AP=0.440,
+                ),
             ),
             references=(
                 original(mem_gb=3.4, inf=0.106, box_AP=0.416, mask_AP=0.360),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from cvzoo.nn.pixels import CAFFE
 from cvzoo.parts.rcnn import conventions as stages
 from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
-from cvzoo.weights.conventions import CAFFE_BODY, MMDETECTION_BODY, fitted, on_resnext
+from cvzoo.weights.conventions import CAFFE_BODY, MMDETECTION_BODY, as_begun, fitted
 from cvzoo.weights.keys import pyramid, rcnn
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Marker, Source, own
@@ -41,7 +41,7 @@ MMDETECTION_MASKS = replace(MMDETECTION, mask_head=stages.MMDETECTION_MASKS, mas
 
 
 def detectron2(state: State, row: CascadeRCNNConfig) -> CascadeRCNNConfig:
-    return fitted(on_resnext(DETECTRON2_MASKS if row.mask_head else DETECTRON2, row), state, row)
+    return fitted(as_begun(DETECTRON2_MASKS if row.mask_head else DETECTRON2, state, row), state, row)
 
 
 def mmdetection(state: State, row: CascadeRCNNConfig) -> CascadeRCNNConfig:

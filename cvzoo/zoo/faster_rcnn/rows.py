@@ -117,9 +117,26 @@ FPN_WEIGHTS = (
         note="3x, 640-800",
         box_AP=0.402,
     ),
+    detectron2(
+        "COCO-Detection/faster_rcnn_R_101_FPN_3x/137851257/model_final_f6e8b1",
+        name="detectron2_r101_3x",
+        note="R-101, 3x, 640-800",
+        box_AP=0.420,
+    ),
+    detectron2(
+        "COCO-Detection/faster_rcnn_X_101_32x8d_FPN_3x/139173657/model_final_68b088",
+        name="detectron2_x101_3x",
+        note="X-101-32x8d, 3x, 640-800",
+        box_AP=0.430,
+    ),
 )
 """The model is the same whether it was trained on one scale or on several."""
-OWN_NOTES = {"detectron2": "", "detectron2_3x": "3x"}
+OWN_NOTES = {
+    "detectron2": "",
+    "detectron2_3x": "3x",
+    "detectron2_r101_3x": "R-101, 3x",
+    "detectron2_x101_3x": "X-101-32x8d, 3x",
+}
 """Of those trained on several scales, in the row that is, too."""
 SYSTEM = System(
     name="Faster R-CNN",
@@ -137,6 +154,12 @@ SYSTEM = System(
                     name="detectron2_3x",
                     note="3x, 640-800",
                     box_AP=0.384,
+                ),
+                detectron2(
+                    "COCO-Detection/faster_rcnn_R_101_C4_3x/138204752/model_final_298dad",
+                    name="detectron2_r101_3x",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.411,
                 ),
             ),
             references=(original(inf=0.122, box_AP=0.357),),

@@ -16,10 +16,10 @@ from cvzoo.ops.points import PointConfig
 from cvzoo.weights.conventions import (
     CAFFE_BODY,
     LAST_COCO_ID,
+    as_begun,
     coco_classes,
     counting_from_one,
     fitted,
-    on_resnext,
     torchvision_body,
 )
 from cvzoo.weights.keys import dense, pyramid
@@ -97,7 +97,7 @@ def torchvision(state: State, row: FCOSConfig) -> FCOSConfig:
 
 
 def detectron2(state: State, row: FCOSConfig) -> FCOSConfig:
-    return fitted(on_resnext(DETECTRON2, row), state, row, SIZES)
+    return fitted(as_begun(DETECTRON2, state, row), state, row, SIZES)
 
 
 def from_mmdetection(state: State) -> State:

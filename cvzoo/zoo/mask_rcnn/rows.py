@@ -65,6 +65,9 @@ def mask_rcnn_r18_fpn_shapes() -> Recipe:
     return settings.shapes("mask_rcnn_r18_fpn_shapes", model, masks=True)
 
 
+FROM_RANDOM = "MODEL: {PIXEL_STD: [57.375, 57.12, 58.395], RESNETS: {STRIDE_IN_1X1: false}}"
+"""Of detectron2's `configs/Misc/scratch_mask_rcnn_R_50_FPN_9x_*`: unlike the others, these have begun from no ImageNet
+weights of others, and divide pixels."""
 SYSTEM = System(
     name="Mask R-CNN",
     papers=("1703.06870",),
@@ -96,6 +99,71 @@ SYSTEM = System(
                     box_AP=0.410,
                     mask_AP=0.372,
                 ),
+                detectron2(
+                    "COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72",
+                    name="detectron2_r101_3x",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.429,
+                    mask_AP=0.386,
+                ),
+                detectron2(
+                    "COCO-InstanceSegmentation/mask_rcnn_X_101_32x8d_FPN_3x/139653917/model_final_2d9806",
+                    name="detectron2_x101_3x",
+                    note="X-101-32x8d, 3x, 640-800",
+                    box_AP=0.443,
+                    mask_AP=0.395,
+                ),
+                detectron2(
+                    "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5/138602867/model_final_65c703",
+                    name="detectron2_dconv",
+                    note="deformable, 640-800",
+                    box_AP=0.415,
+                    mask_AP=0.375,
+                ),
+                detectron2(
+                    "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5/144998336/model_final_821d0b",
+                    name="detectron2_dconv_3x",
+                    note="deformable, 3x, 640-800",
+                    box_AP=0.427,
+                    mask_AP=0.385,
+                ),
+                detectron2(
+                    "Misc/mask_rcnn_R_50_FPN_3x_gn/138602888/model_final_dc5d9e",
+                    name="detectron2_gn_3x",
+                    note="GN, 3x, 640-800",
+                    box_AP=0.426,
+                    mask_AP=0.386,
+                ),
+                detectron2(
+                    "Misc/mask_rcnn_R_50_FPN_3x_syncbn/169527823/model_final_3b3c51",
+                    name="detectron2_syncbn_3x",
+                    note="SyncBN, 3x, 640-800",
+                    box_AP=0.419,
+                    mask_AP=0.378,
+                ),
+                detectron2(
+                    "Misc/scratch_mask_rcnn_R_50_FPN_3x_gn/138602908/model_final_01ca85",
+                    name="detectron2_scratch_gn_3x",
+                    note="GN, from random weights, 3x, 640-800",
+                    box_AP=0.399,
+                    mask_AP=0.366,
+                ),
+                detectron2(
+                    "Misc/scratch_mask_rcnn_R_50_FPN_9x_gn/183808979/model_final_da7b4c",
+                    name="detectron2_scratch_gn_9x",
+                    note="GN, from random weights, 9x, 640-800",
+                    config=FROM_RANDOM,
+                    box_AP=0.437,
+                    mask_AP=0.396,
+                ),
+                detectron2(
+                    "Misc/scratch_mask_rcnn_R_50_FPN_9x_syncbn/184226666/model_final_5ce33e",
+                    name="detectron2_scratch_syncbn_9x",
+                    note="SyncBN, from random weights, 9x, 640-800",
+                    config=FROM_RANDOM,
+                    box_AP=0.436,
+                    mask_AP=0.393,
+                ),
             ),
             references=(
                 original(mem_gb=3.0, inf=0.090, box_AP=0.382, mask_AP=0.348),
@@ -124,6 +192,13 @@ SYSTEM = System(
                     note="3x, 640-800",
                     box_AP=0.398,
                     mask_AP=0.344,
+                ),
+                detectron2(
+                    "COCO-InstanceSegmentation/mask_rcnn_R_101_C4_3x/138363239/model_final_a2914c",
+                    name="detectron2_r101_3x",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.426,
+                    mask_AP=0.367,
                 ),
             ),
         ),

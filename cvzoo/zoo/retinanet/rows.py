@@ -84,6 +84,12 @@ SYSTEM = System(
                     note="3x, 640-800",
                     box_AP=0.387,
                 ),
+                detectron2(
+                    "COCO-Detection/retinanet_R_101_FPN_3x/190397697/model_final_971ab9",
+                    name="detectron2_r101_3x",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.404,
+                ),
                 mmdetection(
                     "retinanet/retinanet_r50_fpn_1x_coco/retinanet_r50_fpn_1x_coco_20200130-c2398f9e", box_AP=0.365
                 ),

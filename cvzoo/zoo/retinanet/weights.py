@@ -19,10 +19,10 @@ from cvzoo.weights.conventions import (
     LAST_COCO_ID,
     MMDETECTION_BODY,
     TORCHVISION_BODY,
+    as_begun,
     coco_classes,
     counting_from_one,
     fitted,
-    on_resnext,
     torchvision_body,
 )
 from cvzoo.weights.keys import dense, pyramid
@@ -83,7 +83,7 @@ def torchvision(state: State, row: RetinaNetConfig) -> RetinaNetConfig:
 
 
 def detectron2(state: State, row: RetinaNetConfig) -> RetinaNetConfig:
-    return fitted(on_resnext(DETECTRON2, row), state, row, ("tower_convs",))
+    return fitted(as_begun(DETECTRON2, state, row), state, row, ("tower_convs",))
 
 
 WHAT = "RetinaNet"

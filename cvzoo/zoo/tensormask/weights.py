@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cvzoo.nn.pixels import CAFFE
-from cvzoo.weights.conventions import CAFFE_BODY, fitted, on_resnext
+from cvzoo.weights.conventions import CAFFE_BODY, as_begun, fitted
 from cvzoo.weights.keys import body, dense, pyramid
 from cvzoo.weights.keys.rename import Rules, State
 from cvzoo.weights.source import Marker, Source, own
@@ -32,7 +32,7 @@ def from_detectron2(state: State) -> State:
 
 def detectron2(state: State, row: TensorMaskConfig) -> TensorMaskConfig:
     """Only a bipyramid fuses levels; only the shape of its weight tells what P6 is made of."""
-    config = fitted(on_resnext(DETECTRON2, row), state, row, ROWS_OWN)
+    config = fitted(as_begun(DETECTRON2, state, row), state, row, ROWS_OWN)
     if "head.mask_fuse.conv.weight" not in state:
         config = replace(config, representation="natural" if row.representation == "natural" else "aligned")
     p6, p5 = state.get("neck.extra.0.conv.weight"), state.get("neck.lateral.3.conv.weight")

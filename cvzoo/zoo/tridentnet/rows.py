@@ -76,6 +76,13 @@ SYSTEM = System(
                     note="3x, 640-800",
                     box_AP=0.406,
                 ),
+                detectron2(
+                    "TridentNet/tridentnet_fast_R_101_C4_3x/148572198/model_final_164568",
+                    name="detectron2_r101_3x",
+                    page="projects/TridentNet/README.md",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.436,
+                ),
             ),
             references=(
                 original(mem_gb=4.8, inf=0.137, box_AP=0.378),

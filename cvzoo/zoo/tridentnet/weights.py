@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cvzoo.parts.rcnn import conventions as stages
-from cvzoo.weights.conventions import CAFFE_BODY, CAFFE_C4, fitted, on_resnext
+from cvzoo.weights.conventions import CAFFE_BODY, CAFFE_C4, as_begun, fitted
 from cvzoo.weights.keys import rcnn
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source, own
@@ -20,7 +20,7 @@ DETECTRON2 = TridentNetConfig(backbone=CAFFE_BODY, pixels=CAFFE_C4)
 
 
 def detectron2(state: State, row: TridentNetConfig) -> TridentNetConfig:
-    return fitted(on_resnext(DETECTRON2, row), state, row)
+    return fitted(as_begun(DETECTRON2, state, row), state, row)
 
 
 def branches(config: TridentNetConfig, record: str) -> TridentNetConfig:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import torch
 from weights.keys.renamed import check
 
-from cvzoo.nn.timm_backbone import TimmConfig
-from cvzoo.parts.semantic.head import DILATED
 from cvzoo.weights.keys import segmenter
 from cvzoo.weights.keys.rename import renamed
 
@@ -40,16 +35,6 @@ def test_torchvisions_auxiliary_head() -> None:
             "aux_classifier.4.bias": "aux_head.classifier.conv.bias",
         },
     )
-
-
-def test_the_stem_is_the_files() -> None:
-    running = {"backbone.layer1.0.bn1.running_mean": torch.zeros(8)}
-    deep = {"backbone.stem.6.weight": torch.zeros(24, 12, 3, 3)} | running
-    plain = {"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)} | running
-    assert segmenter.body_in(deep, DILATED) == replace(DILATED, stem_channels=24)
-    assert segmenter.body_in(plain, DILATED) == replace(DILATED, deep_stem=False)
-    lite0 = TimmConfig(name="tf_efficientnet_lite0")
-    assert segmenter.body_in(plain, lite0) == lite0
 
 
 def test_members_of_a_list_are_counted() -> None:
