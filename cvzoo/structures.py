@@ -236,6 +236,25 @@ class BoxesWithMasks(NamedTuple):
     """(N, D, S, S) float32: the probability of the pixels under each box, S rows of S columns."""
 
 
+class BoxesWithSurfaces(NamedTuple):
+    """`Boxes` with what a dense pose branch says of those V detections that are there, image by image.
+
+    Its maps of K parts and none are too large to keep room for detections that are not.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    coarse: Tensor
+    """(V, coarse parts, Z, Z) float32 logits, the background's first."""
+    parts: Tensor
+    """(V, K, Z, Z) float32 logits, that of no part first."""
+    u: Tensor
+    """(V, K, Z, Z) float32: U, were the cell of that part."""
+    v: Tensor
+    """(V, K, Z, Z) float32."""
+
+
 class LabelMaps(NamedTuple):
     """The label maps of a batch."""
 

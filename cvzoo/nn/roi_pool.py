@@ -44,13 +44,17 @@ def roi_levels(boxes_R4: Tensor, config: RoIPoolConfig) -> Tensor:
 
 def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig) -> Tensor:
     """(R, C, size, size): the features under the boxes of all images, image by image in the order given."""
+    boxes_R4 = torch.cat(boxes)
+    return pool_regions(features, boxes_R4, numbered([len(own) for own in boxes], boxes_R4.device), config)
+
+
+def pool_regions(features: list[Tensor], boxes_R4: Tensor, image_R: Tensor, config: RoIPoolConfig) -> Tensor:
+    """(R, C, size, size): the features under boxes of those images."""
     maps = features[: len(config.strides)]
     assert len(maps) == len(config.strides)
-    boxes_R4 = torch.cat(boxes)
-    device = boxes_R4.device
-    image_R = numbered([len(own) for own in boxes], device)
     level_R = roi_levels(boxes_R4, config)
-    pool = _pool_bags if device.type == "cpu" else _pool_levels
+    in_bags = boxes_R4.device.type == "cpu" and not torch.compiler.is_exporting()
+    pool = _pool_bags if in_bags else _pool_levels
     return pool(maps, boxes_R4, image_R, level_R, config)
 
 
@@ -63,7 +67,10 @@ def _pool_levels(
     for x, stride, rows in zip(maps, config.strides, index):
         # in float32: a bfloat16 coordinate is off by pixels
         pooled.append(roi_align(x.float(), rois_R5[rows], config.size, 1 / stride, config.sampling, config.aligned))
-    return torch.cat(pooled).to(maps[0].dtype).index_select(0, torch.cat(index).argsort())
+    on_level_LR = level_R == torch.arange(len(maps), device=level_R.device)[:, None]
+    count_LR = on_level_LR.flatten().cumsum(0).view_as(on_level_LR)
+    row_R = count_LR.gather(0, level_R[None])[0] - 1  # where the regions have come to lie, level by level
+    return torch.cat(pooled).to(maps[0].dtype).index_select(0, row_R)
 
 
 def _pool_bags(maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, level_R: Tensor, config: RoIPoolConfig) -> Tensor:

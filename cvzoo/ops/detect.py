@@ -109,7 +109,7 @@ def suppress_batch(
     valid_NP = scores_NP > 0
     if config.drop_first:
         valid_NP &= _large(boxes_NP4, config)
-    kept_NP = _kept(Boxes(boxes_NP4, scores_NP, labels_NP), valid_NP, config.nms_threshold)
+    kept_NP = kept_of_batch(Boxes(boxes_NP4, scores_NP, labels_NP), valid_NP, config.nms_threshold)
     scores_NP = F.pad(scores_NP * kept_NP, (0, config.detections))  # there may be fewer candidates
     scores_ND, row_ND = scores_NP.topk(config.detections)
     row_ND = row_ND.clamp(max=labels_NP.shape[1] - 1)
@@ -126,7 +126,7 @@ def suppress_batch(
     return Boxes(boxes_ND4 * found_ND[..., None], scores_ND, labels_ND * found_ND), row_ND
 
 
-def _kept(candidates: Boxes, valid_NP: Tensor, threshold: float) -> Tensor:
+def kept_of_batch(candidates: Boxes, valid_NP: Tensor, threshold: float) -> Tensor:
     """(N, P) bool: what NMS leaves of each class of each image; all at once, in places where they do not meet."""
     boxes_NP4, scores_NP, labels_NP = candidates
     row_V = torch.where(valid_NP.flatten())[0]

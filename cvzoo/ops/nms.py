@@ -12,6 +12,8 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from cvzoo.ops.boxes import pairwise_iou
+from cvzoo.ops.detect import kept_of_batch
+from cvzoo.structures import Boxes
 
 ROUNDS_AT_ONCE = 8
 """Rounds between two looks at whether anything still changes; chains of boxes that depend on each other are short."""
@@ -23,6 +25,8 @@ def suppress_levels(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold:
     Of two boxes of an image and level with a higher IoU than `threshold` the later goes. Boxes that are not `valid`
     take no part. On a CPU box after box; elsewhere all at once, and the program waits once in a few rounds.
     """
+    if torch.compiler.is_exporting():
+        return [_in_graph(*level, threshold) for level in zip(boxes, valid)]
     if boxes[0].device.type == "cpu":
         return [_one_by_one(*level, threshold) for level in zip(boxes, valid)]
     return _at_once(boxes, valid, threshold)
@@ -35,6 +39,12 @@ def _one_by_one(boxes_NP4: Tensor, valid_NP: Tensor, threshold: float) -> Tensor
         falling = torch.arange(len(rows), 0, -1, dtype=boxes_P4.dtype)
         kept_P[rows[nms(boxes_P4[rows], falling, threshold)]] = True
     return kept_NP
+
+
+def _in_graph(boxes_NP4: Tensor, valid_NP: Tensor, threshold: float) -> Tensor:
+    falling_NP = torch.arange(valid_NP.shape[1], 0, -1, device=boxes_NP4.device).expand_as(valid_NP)
+    candidates = Boxes(boxes_NP4, falling_NP.to(boxes_NP4.dtype), torch.zeros_like(falling_NP))
+    return kept_of_batch(candidates, valid_NP, threshold)
 
 
 def _at_once(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold: float) -> list[Tensor]:

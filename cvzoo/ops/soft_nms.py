@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cvzoo.fields import NotNegative, Positive, Share
 from cvzoo.ops.boxes import pairwise_iou
+from cvzoo.ops.transfer import on_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,9 @@ class Kept(NamedTuple):
     """Boxes that stay, by falling score."""
 
     scores: Tensor
-    """(D,): what soft-NMS has left of them."""
+    """(D,) or, of several images, (N, D): what soft-NMS has left of them."""
     rows: Tensor
-    """(D,): which ones they are."""
+    """Which ones they are."""
 
 
 def soft_nms(
@@ -43,36 +44,48 @@ def soft_nms(
 ) -> Kept:
     """At most `count` boxes that stay.
 
-    With labels, boxes of different classes do not touch each other. Nothing here waits on a GPU but the last line.
+    With labels, boxes of different classes do not touch each other. The program waits once, for how many there are.
     """
-    count = min(count, len(scores_P))
-    if not count:
+    if not len(scores_P):
         return Kept(scores_P, torch.arange(0, device=scores_P.device))
-    keep_PP = 1 - _lost(boxes_P4, config)
-    if labels_P is not None:
-        keep_PP = torch.where(labels_P[:, None] == labels_P, keep_PP, 1.0)
-    left_P = scores_P.float()
+    of_labels = None if labels_P is None else labels_P[None]
+    scores_1D, rows_1D = soft_nms_batch(boxes_P4[None], scores_P[None], config, min(count, len(scores_P)), of_labels)
+    stays = torch.where(scores_1D[0] >= 0)[0]
+    return Kept(scores_1D[0, stays], rows_1D[0, stays])
+
+
+def soft_nms_batch(
+    boxes_NP4: Tensor, scores_NP: Tensor, config: SoftNMSConfig, count: int, labels_NP: Tensor | None = None
+) -> Kept:
+    """`count` boxes (N, count) of each of several images; their scores are -1 from where no more stay.
+
+    Boxes whose score is negative take no part.
+    """
+    keep_NPP = 1 - _lost(boxes_NP4, config)
+    if labels_NP is not None:
+        keep_NPP = torch.where(labels_NP[:, :, None] == labels_NP[:, None], keep_NPP, 1.0)
+    left_NP = scores_NP.float()
     picked: list[tuple[Tensor, Tensor]] = []
     for _ in range(count):
-        score, index = left_P.max(dim=0)
-        picked.append((score, index))
-        lower_P = left_P * keep_PP[index]
-        gone_P = (left_P < 0) | (lower_P < config.min_score)
-        left_P = lower_P.masked_fill(gone_P, -1.0).scatter(0, index[None], -1.0)
-    scores, indices = (torch.stack(values) for values in zip(*picked))
-    stays = torch.where(scores >= 0)[0]
-    return Kept(scores[stays], indices[stays])
+        score_N, row_N = left_NP.max(dim=1)
+        picked.append((score_N, row_N))
+        row_N1 = row_N[:, None]
+        lower_NP = left_NP * keep_NPP.gather(1, row_N1[..., None].expand(-1, -1, keep_NPP.shape[2])).squeeze(1)
+        gone_NP = (left_NP < 0) | (lower_NP < config.min_score)
+        left_NP = lower_NP.masked_fill(gone_NP, -1.0).scatter(1, row_N1, -1.0)
+    scores, rows = (torch.stack(values, dim=1) for values in zip(*picked))
+    return Kept(scores, rows)
 
 
-def _lost(boxes_P4: Tensor, config: SoftNMSConfig) -> Tensor:
-    """(P, P): the share of its score that a box loses to another one."""
-    wide_P4 = boxes_P4.float() + boxes_P4.new_tensor([0.0, 0.0, config.extent, config.extent])
-    iou_PP = pairwise_iou(wide_P4, wide_P4).nan_to_num_(0.0)  # of two boxes without area
+def _lost(boxes_NP4: Tensor, config: SoftNMSConfig) -> Tensor:
+    """(N, P, P): the share of its score that a box loses to another one."""
+    wide_NP4 = boxes_NP4.float() + on_device([0.0, 0.0, config.extent, config.extent], boxes_NP4.device)
+    iou_NPP = pairwise_iou(wide_NP4, wide_NP4).nan_to_num_(0.0)  # of two boxes without area
     match config.method:
         case "gaussian":
-            return 1 - torch.exp(-iou_PP.square() / config.sigma)
+            return 1 - torch.exp(-iou_NPP.square() / config.sigma)
         case "linear":
-            return torch.where(iou_PP >= config.iou_threshold, iou_PP, 0.0)
+            return torch.where(iou_NPP >= config.iou_threshold, iou_NPP, 0.0)
         case "hard":
-            return (iou_PP >= config.iou_threshold).float()
+            return (iou_NPP >= config.iou_threshold).float()
     assert_never(config.method)

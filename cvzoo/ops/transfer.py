@@ -28,5 +28,7 @@ def rows_where(masks: Sequence[Tensor]) -> list[Tensor]:
     """Of each mask (M,) the rows (R,) where it is true, rising. The program waits once, for all masks."""
     if not masks:
         return []
+    if torch.compiler.is_exporting():
+        return [torch.where(mask)[0] for mask in masks]
     counts = torch.stack([mask.count_nonzero() for mask in masks]).tolist()
     return [torch.nonzero_static(mask, size=count).squeeze(1) for mask, count in zip(masks, counts)]

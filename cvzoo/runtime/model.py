@@ -12,10 +12,22 @@ from torch import Tensor
 from cvzoo.nn.model import Model
 from cvzoo.ops.boxes import scale_boxes
 from cvzoo.ops.masks import paste_masks
+from cvzoo.ops.surfaces import surfaces_of
 from cvzoo.runtime.formats import open_exported
-from cvzoo.structures import Answer, Batch, Boxes, BoxesWithMasks, LabelMaps, Prediction, Segmentation, Size, size_of
+from cvzoo.structures import (
+    Answer,
+    Batch,
+    Boxes,
+    BoxesWithMasks,
+    BoxesWithSurfaces,
+    LabelMaps,
+    Prediction,
+    Segmentation,
+    Size,
+    size_of,
+)
 
-KINDS = (Boxes, BoxesWithMasks, LabelMaps)
+KINDS = (Boxes, BoxesWithMasks, BoxesWithSurfaces, LabelMaps)
 
 
 class Exported(Model):
@@ -42,7 +54,7 @@ class Exported(Model):
     def for_inference(self) -> Self:
         return self
 
-    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks | LabelMaps:
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks | BoxesWithSurfaces | LabelMaps:
         found = self._run(images_N3HW, sizes_N2)
         kind = next(kind for kind in KINDS if set(kind._fields) == set(found))
         return kind(**found)
@@ -56,7 +68,12 @@ class Exported(Model):
             return [_label_map(own, *place) for own, place in zip(found.labels, places)]
         masks = found.masks if isinstance(found, BoxesWithMasks) else [None] * len(batch)
         parts = zip(found.boxes, found.scores, found.labels, masks, places)
-        return [_detections(boxes, scores, labels, own, *place) for boxes, scores, labels, own, place in parts]
+        answers = [_detections(boxes, scores, labels, own, *place) for boxes, scores, labels, own, place in parts]
+        if isinstance(found, BoxesWithSurfaces):
+            rows = torch.arange(len(found.coarse)).split([len(answer) for answer in answers])
+            for answer, row_D in zip(answers, rows):
+                answer.surfaces = surfaces_of(found, row_D, answer.boxes)
+        return list[Answer](answers)
 
     def _on_canvas(self, images_N3HW: Tensor) -> Tensor:
         """Filled up with 0 to a size that the graph takes. ValueError where the images are larger."""

@@ -13,12 +13,12 @@ from zoo.people import people, surface_in
 from zoo.systems import narrow, overfits, same_detections, total
 from zoo.test_waits import Waits
 
+from cvzoo.ops.surfaces import surfaces_of
 from cvzoo.structures import Surface, Target, View
 from cvzoo.zoo import ROWS
 from cvzoo.zoo.densepose.head import SurfaceHeadConfig, SurfaceOutput, outputs_of
 from cvzoo.zoo.densepose.loss import at_places, surface_losses, uncertain_loss
 from cvzoo.zoo.densepose.model import DensePose, DensePoseConfig
-from cvzoo.zoo.densepose.surfaces import surfaces_of
 from cvzoo.zoo.densepose.targets import Matched, coarse_targets, match_surfaces
 from cvzoo.zoo.densepose.weights import DETECTRON2, Variant, detectron2, from_detectron2
 

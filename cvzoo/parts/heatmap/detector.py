@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from cvzoo.nn.model import Model
-from cvzoo.parts.heatmap.frame import Corner, framed
+from cvzoo.ops.boxes import scale_boxes
+from cvzoo.ops.class_ids import classes_of
+from cvzoo.ops.detect import gather_rows
+from cvzoo.parts.heatmap.frame import Corner, framed, framed_in_graph
 from cvzoo.parts.heatmap.heat import Heat, Point, hottest, on_original
-from cvzoo.structures import Batch, Prediction, Size, Target, View, size_of
+from cvzoo.structures import Batch, Boxes, Prediction, Size, Target, View, size_of
 
 Raw = TypeVar("Raw")
 
@@ -45,6 +48,25 @@ class HeatmapDetector(Model, Generic[Raw]):
         images, corners = framed(batch.images, batch.sizes, frame.mask, frame.extra)
         return pixels(images, [size_of(images)] * len(batch)), corners
 
+    @torch.no_grad()
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes:
+        images_N3HW, begins_N2 = self._placed_in_graph(images_N3HW, sizes_N2)
+        candidates = self.boxes(self.raw(images_N3HW), sizes_N2, size_of(images_N3HW), begins_N2)
+        boxes_ND4, scores_ND, labels_ND = self.suppressed_batch(candidates)
+        labels_ND = classes_of(labels_ND, self.config.class_ids)
+        scores_ND, order_ND = (scores_ND * ((labels_ND >= 0) & (scores_ND > 0))).topk(scores_ND.shape[1])
+        return Boxes(gather_rows(boxes_ND4, order_ND), scores_ND, labels_ND.gather(1, order_ND).clamp(min=0))
+
+    def _placed_in_graph(self, images_N3HW: Tensor, sizes_N2: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, frame = self.config.pixels, self.config.frame
+        if frame is None:
+            return pixels.in_graph(images_N3HW, sizes_N2), torch.zeros_like(sizes_N2)
+        if frame.around == "mean":
+            return framed_in_graph(pixels.in_graph(images_N3HW, sizes_N2), sizes_N2, frame.mask, frame.extra)
+        images_N3HW, begins_N2 = framed_in_graph(images_N3HW, sizes_N2, frame.mask, frame.extra)
+        everywhere_N2 = torch.full_like(sizes_N2, 1 << 30)
+        return pixels.in_graph(images_N3HW, everywhere_N2), begins_N2
+
     @abstractmethod
     def losses(self, raw: Raw, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
         """The named losses of raw outputs for images of `sizes` on a canvas."""
@@ -60,7 +82,6 @@ class HeatmapDetector(Model, Generic[Raw]):
         """Detections of each image in original pixels; `corners` are where the images begin, if not at the canvas'."""
         return [self.suppressed(found) for found in self.candidates(raw, sizes, original_sizes, canvas, corners)]
 
-    @abstractmethod
     def candidates(
         self,
         raw: Raw,
@@ -70,10 +91,26 @@ class HeatmapDetector(Model, Generic[Raw]):
         corners: list[Corner] | None = None,
     ) -> list[Prediction]:
         """What may become detections, in original pixels, labelled by output."""
+        begins_N2, sizes_N2 = torch.tensor([corners or [(0, 0)] * len(sizes), sizes])
+        device = next(self.parameters()).device
+        found = self.boxes(raw, sizes_N2.to(device), canvas, begins_N2.to(device))
+        parts = zip(*found, sizes, original_sizes)
+        return [Prediction(scale_boxes(boxes, *of_image), scores, labels) for boxes, scores, labels, *of_image in parts]
+
+    @abstractmethod
+    def boxes(self, raw: Raw, sizes_N2: Tensor, canvas: Size, begins_N2: Tensor) -> Boxes:
+        """`candidates` in network pixels of images of these sizes, which begin there on the canvas.
+
+        A score under 0 is none.
+        """
 
     @abstractmethod
     def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
         """The detections among the candidates of an image, which was seen at so many scales."""
+
+    @abstractmethod
+    def suppressed_batch(self, candidates: Boxes) -> Boxes:
+        """`suppressed` of several images, labelled by output."""
 
     @torch.no_grad()
     def heatmaps(self, batch: Batch) -> list[list[Heat]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -44,7 +44,32 @@ def framed(images_N3HW: Tensor, sizes: list[Size], mask: int, extra: int) -> tup
     return framed_N3HW, corners
 
 
-def begun_at(boxes_D4: Tensor, corner: Corner) -> Tensor:
-    """Boxes on a canvas in the pixels of the image that begins at a corner of it."""
-    top, left = corner
-    return boxes_D4 - torch.tensor([left, top], dtype=boxes_D4.dtype, device=boxes_D4.device).repeat(2)
+def framed_in_graph(images_N3HW: Tensor, sizes_N2: Tensor, mask: int, extra: int) -> tuple[Tensor, Tensor]:
+    """The same of sizes that are a tensor; and where (N, 2) the images begin."""
+    index = []
+    for dim, sides_N in enumerate(sizes_N2.unbind(1)):
+        canvas = _filled(images_N3HW.shape[2 + dim], mask) + extra
+        start_N = (_filled(sides_N, mask) + extra) // 2 - sides_N // 2
+        index.append((start_N, torch.arange(canvas, device=images_N3HW.device) - start_N[:, None]))
+    (top_N, row_NH), (left_N, column_NW) = index
+    lines = _taken(images_N3HW, row_NH[:, None, :, None], sizes_N2[:, 0], 2)
+    framed_N3HW = _taken(lines, column_NW[:, None, None], sizes_N2[:, 1], 3)
+    return framed_N3HW, torch.stack([top_N, left_N], dim=1)
+
+
+def _filled(side: Any, mask: int) -> Any:
+    """`side | mask`, for a mask whose bits are the lowest ones."""
+    return side // (mask + 1) * (mask + 1) + mask
+
+
+def _taken(x_N3HW: Tensor, place: Tensor, sides_N: Tensor, dim: int) -> Tensor:
+    """The rows (dim 2) or columns (3) at these places, 0 where they lie outside an image's own."""
+    inside = (place >= 0) & (place < sides_N[:, None, None, None])
+    shape = list(x_N3HW.shape)
+    shape[dim] = place.shape[dim]
+    return x_N3HW.gather(dim, place.clamp(0, x_N3HW.shape[dim] - 1).expand(shape)) * inside
+
+
+def begun_at(boxes_NP4: Tensor, begins_N2: Tensor) -> Tensor:
+    """Boxes on a canvas in the pixels of the images that begin at those corners (top, left) of it."""
+    return boxes_NP4 - begins_N2.flip(1).repeat(1, 2)[:, None].to(boxes_NP4.dtype)

@@ -18,14 +18,14 @@ from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
 from cvzoo.ops.assigners import Match, match_boxes
-from cvzoo.ops.boxes import Weights, clip_boxes, decode_boxes
+from cvzoo.ops.boxes import Weights, decode_boxes
 from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.detect import DetectConfig, suppress
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.sampling import sample_balanced
 from cvzoo.ops.transfer import rows_where
-from cvzoo.structures import Batch, Prediction, Size, Target
+from cvzoo.structures import Batch, Boxes, Prediction, Size, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,14 +216,28 @@ class BoxHead(nn.Module):
         return per_class[torch.arange(len(labels), device=labels.device), labels]
 
     @torch.no_grad()
-    def refine(self, deltas_R4: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Tensor]:
-        """The boxes of a class-agnostic head, clipped to their image: what the next stage of a cascade starts from."""
+    def refine(self, deltas_R4: Tensor, boxes_R4: Tensor, limits_R4: Tensor) -> Tensor:
+        """(R, 4): the boxes of a class-agnostic head, within the limits of their images.
+
+        It is what the next stage of a cascade starts from.
+        """
         assert self.config.class_agnostic
-        moved = []
-        for deltas, boxes, size in zip(deltas_R4.split([len(p) for p in proposals]), proposals, sizes):
-            decoded = decode_boxes(deltas, boxes, self.config.box_weights, self.config.clamp_shrinking)
-            moved.append(clip_boxes(decoded, size))
-        return moved
+        decoded_R4 = decode_boxes(deltas_R4, boxes_R4, self.config.box_weights, self.config.clamp_shrinking)
+        return decoded_R4.clamp(min=0).minimum(limits_R4)
+
+    def candidates(self, scores_RK: Tensor, deltas: Tensor, boxes_NP4: Tensor) -> Boxes:
+        """All pairs of a proposal and a class (N, P * K) of a batch, in network pixels, labelled by network output.
+
+        The score of those that are under the threshold is 0: none.
+        """
+        c, (images, proposals) = self.config, boxes_NP4.shape[:2]
+        scores_RK = scores_RK * (scores_RK > c.detect.score_threshold)
+        deltas_NPK4 = deltas.view(images, proposals, -1, 4)
+        boxes_NPK4 = decode_boxes(deltas_NPK4, boxes_NP4.unsqueeze(2), c.box_weights, c.clamp_shrinking)
+        boxes_NPK4 = boxes_NPK4.expand(-1, -1, self.num_classes, -1)
+        labels_K = torch.arange(self.num_classes, device=deltas.device)
+        labels_NM = labels_K.repeat(images, proposals)
+        return Boxes(boxes_NPK4.flatten(1, 2), scores_RK.view(images, -1), labels_NM)
 
     def decode(self, scores_RK: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Prediction]:
         """The detections of each image in network pixels, labelled by network output."""

@@ -15,12 +15,13 @@ from cvzoo.nn.fpn import FPN
 from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNet
-from cvzoo.nn.roi_pool import RoIPoolConfig, roi_pool
+from cvzoo.nn.roi_pool import RoIPoolConfig, pool_regions
 from cvzoo.ops.boxes import flip_boxes, scale_boxes
-from cvzoo.ops.detect import suppress, to_original
+from cvzoo.ops.detect import suppress, suppress_batch, to_original
+from cvzoo.ops.transfer import numbered
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
 from cvzoo.parts.rcnn.rpn import RPN, RPNConfig, RPNOutput
-from cvzoo.structures import Batch, Prediction, View, size_of
+from cvzoo.structures import Batch, Boxes, BoxesWithMasks, BoxesWithSurfaces, Prediction, Size, View, size_of
 
 
 class TwoStageConfig(Protocol):
@@ -68,7 +69,11 @@ class TwoStage(Model, Generic[Config]):
 
     def regions(self, maps: list[Tensor], boxes: list[Tensor], pool: RoIPoolConfig) -> Tensor:
         """(R, C, S, S): the features under the boxes of each image."""
-        pooled_RCSS = roi_pool(maps, boxes, pool)
+        return self.regions_at(maps, *flat(boxes), pool)
+
+    def regions_at(self, maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, pool: RoIPoolConfig) -> Tensor:
+        """(R, C, S, S): the features under boxes of those images."""
+        pooled_RCSS = pool_regions(maps, boxes_R4, image_R, pool)
         if self.neck is not None:
             return pooled_RCSS
         assert isinstance(self.backbone, ResNet)
@@ -83,9 +88,44 @@ class TwoStage(Model, Generic[Config]):
         outputs = self.box_head(self.regions(maps, proposals, self.config.box_head.pool))
         return self.box_head.decode(outputs.scores(), outputs.deltas, proposals, batch.sizes), maps
 
+    @torch.no_grad()
     def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor] | None:
         """Per image (D, S, S): the probability of the pixels under each box (network pixels); None without masks."""
-        return None
+        if not self.predicts_masks:
+            return None
+        labels_D = torch.cat([f.labels for f in found])
+        return list(self.masks_at(maps, *flat([f.boxes for f in found]), labels_D).split([len(f) for f in found]))
+
+    def masks_at(self, maps: list[Tensor], boxes_D4: Tensor, image_D: Tensor, labels_D: Tensor) -> Tensor:
+        """(D, S, S): the probability of the pixels under each box of those images; labels are network outputs."""
+        raise NotImplementedError
+
+    def scored(self, maps: list[Tensor], boxes_NP4: Tensor, limits_N14: Tensor) -> Boxes:
+        """What the second stage makes of the proposals of a batch; see `BoxHead.candidates`."""
+        outputs = self.box_head(self.regions_at(maps, *flat(boxes_NP4), self.config.box_head.pool))
+        return self.box_head.candidates(outputs.scores(), outputs.deltas, boxes_NP4)
+
+    @torch.no_grad()
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks | BoxesWithSurfaces:
+        maps, canvas = self.maps(self.config.pixels.in_graph(images_N3HW, sizes_N2)), size_of(images_N3HW)
+        found, pair_ND = self.found(maps, sizes_N2, canvas, self.config.class_ids)
+        if not self.predicts_masks:
+            return found
+        row_V, boxes_V4, image_V = there(found)
+        masks_VSS = self.masks_at(maps, boxes_V4, image_V, pair_ND.flatten()[row_V] % self.config.num_classes)
+        masks_MSS = masks_VSS.new_zeros(pair_ND.shape[0] * pair_ND.shape[1], *masks_VSS.shape[1:])
+        return BoxesWithMasks(*found, masks_MSS.index_copy(0, row_V, masks_VSS).unflatten(0, pair_ND.shape))
+
+    def found(
+        self, maps: list[Tensor], sizes_N2: Tensor, canvas: Size, class_ids: tuple[int, ...]
+    ) -> tuple[Boxes, Tensor]:
+        """The detections of `infer`, and of which pairs (N, D) of proposal and class they are made."""
+        limits_N14 = sizes_N2.flip(1).repeat(1, 2)[:, None].float()
+        boxes_NP4, logits_NP = self.rpn.best(self.rpn(maps), limits_N14, canvas)
+        candidates = self.scored(maps, boxes_NP4, limits_N14)
+        real_NP1 = (logits_NP != -torch.inf)[..., None]  # an image may have fewer proposals
+        scores_NM = (candidates.scores.unflatten(1, (-1, self.config.num_classes)) * real_NP1).flatten(1)
+        return suppress_batch(candidates._replace(scores=scores_NM), self.config.box_head.detect, sizes_N2, class_ids)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:
@@ -123,6 +163,22 @@ class TwoStage(Model, Generic[Config]):
         """One (D, S, S): what a view makes of the masks of the merged boxes; none from a model without masks."""
         masks = self.masks(maps, [Prediction(in_view(merged.boxes, view), merged.scores, merged.labels)]) or []
         return [mask_DSS.flip(-1) if view.flipped else mask_DSS for mask_DSS in masks]
+
+
+def flat(boxes: list[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (R, 4) of several images, given image by image or as (N, P, 4), and whose (R,) they are."""
+    if isinstance(boxes, Tensor):
+        image_N1 = torch.arange(boxes.shape[0], device=boxes.device)[:, None]
+        return boxes.flatten(0, 1), image_N1.expand(boxes.shape[:2]).flatten()
+    boxes_R4 = torch.cat(boxes)
+    return boxes_R4, numbered([len(own) for own in boxes], boxes_R4.device)
+
+
+def there(found: Boxes) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a batch's detections that are there: which (V,) of N * D they are, their boxes (V, 4), and their images."""
+    row_V = torch.where(found.scores.flatten() > 0)[0]
+    boxes_M4, image_M = flat(found.boxes)
+    return row_V, boxes_M4[row_V], image_M[row_V]
 
 
 def in_view(boxes_D4: Tensor, view: View) -> Tensor:

@@ -20,7 +20,7 @@ from cvzoo.nn.towers import tower
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.masks import MaskTarget, mask_targets
 from cvzoo.parts.rcnn.box_head import Sampled
-from cvzoo.structures import Batch, Prediction, Size
+from cvzoo.structures import Batch, Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,6 @@ class MaskHead(nn.Module):
         return mask_targets(masks, sizes, *where, side, device, self.config.target, canvas)
 
     @torch.no_grad()
-    def probabilities(self, regions_DCSS: Tensor, found: list[Prediction]) -> list[Tensor]:
-        """Per image (D, S, S): of each detection the mask of its class."""
-        logits_DSS = self(regions_DCSS, torch.cat([prediction.labels for prediction in found]))
-        return list(logits_DSS.float().sigmoid().split([len(prediction) for prediction in found]))
+    def probabilities(self, regions_DCSS: Tensor, labels_D: Tensor) -> Tensor:
+        """(D, S, S): of each detection the mask of its class."""
+        return self(regions_DCSS, labels_D).float().sigmoid()

@@ -18,6 +18,7 @@ from cvzoo.nn.windows import tower_at
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.assigners import Match, match_boxes
 from cvzoo.ops.boxes import Weights, decode_boxes, limits_of, longer_than
+from cvzoo.ops.detect import gather_rows
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.nms import suppress_levels
@@ -199,28 +200,31 @@ class RPN(nn.Module):
 
         The program waits for the NMS, and for how many boxes there are.
         """
-        c = self.config
-        boxes, logits = self._best(raw, sizes, canvas)
-        valid = [longer_than(boxes_NP4, c.min_side) & boxes_NP4.isfinite().all(dim=-1) for boxes_NP4 in boxes]
-        kept_NM = torch.cat(suppress_levels(boxes, valid, c.nms_threshold), dim=1)
-        most = min(c.post_nms_train if self.training else c.post_nms_test, kept_NM.shape[1])
-        logits_NM = torch.cat(logits, dim=1).masked_fill(~kept_NM, -torch.inf)
-        logits_NP, index_NP = logits_NM.topk(most, dim=1)
-        boxes_NP4 = torch.cat(boxes, dim=1).gather(1, index_NP.unsqueeze(-1).expand(-1, -1, 4))
-        counts = kept_NM.sum(dim=1).clamp(max=most).tolist()
+        boxes_NP4, logits_NP = self.best(raw, limits_of(sizes, raw.logits[0].device), canvas)
+        counts = (logits_NP != -torch.inf).sum(dim=1).tolist()
         return [Proposals(b[:count], x[:count]) for b, x, count in zip(boxes_NP4, logits_NP, counts)]
 
-    def _best(self, raw: RPNOutput, sizes: list[Size], canvas: Size) -> tuple[list[Tensor], list[Tensor]]:
+    @torch.no_grad()
+    def best(self, raw: RPNOutput, limits_N14: Tensor, canvas: Size) -> tuple[Tensor, Tensor]:
+        """The boxes (N, P, 4) of `propose` and their logits (N, P), -inf where an image has fewer."""
+        c = self.config
+        boxes, logits = self._before_nms(raw, limits_N14, canvas)
+        valid = [longer_than(boxes_NP4, c.min_side) & boxes_NP4.isfinite().all(dim=-1) for boxes_NP4 in boxes]
+        kept_NM = torch.cat(suppress_levels(boxes, valid, c.nms_threshold), dim=1)
+        most = torch.sym_min(c.post_nms_train if self.training else c.post_nms_test, kept_NM.shape[1])
+        logits_NM = torch.cat(logits, dim=1).masked_fill(~kept_NM, -torch.inf)
+        logits_NP, index_NP = logits_NM.topk(most, dim=1)
+        return gather_rows(torch.cat(boxes, dim=1), index_NP), logits_NP
+
+    def _before_nms(self, raw: RPNOutput, limits_N14: Tensor, canvas: Size) -> tuple[list[Tensor], list[Tensor]]:
         """Per level the best boxes (N, P, 4), clipped to their images, and logits (N, P), before NMS, best first."""
         c = self.config
-        limits_N14 = limits_of(sizes, raw.logits[0].device)
         count = c.pre_nms_train if self.training else c.pre_nms_test
         boxes, logits = [], []
         for level, anchors_M4 in enumerate(anchors_of(c.anchors, raw.logits, canvas)):
             logits_NM = per_anchor(raw.logits[level], 1).squeeze(-1).float()
-            best_NP, index_NP = logits_NM.topk(min(count, logits_NM.shape[1]), dim=1)
-            deltas_NM4 = per_anchor(raw.deltas[level], 4)
-            deltas_NP4 = deltas_NM4.gather(1, index_NP.unsqueeze(-1).expand(-1, -1, 4))
+            best_NP, index_NP = logits_NM.topk(torch.sym_min(count, logits_NM.shape[1]), dim=1)
+            deltas_NP4 = gather_rows(per_anchor(raw.deltas[level], 4), index_NP)
             decoded_NP4 = decode_boxes(deltas_NP4, anchors_M4[index_NP], c.box_weights, c.clamp_shrinking)
             boxes.append(decoded_NP4.clamp(min=0).minimum(limits_N14))
             logits.append(best_NP)

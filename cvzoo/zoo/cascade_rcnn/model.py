@@ -18,13 +18,13 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.ops.boxes import Weights, longer_than
+from cvzoo.ops.boxes import Weights, limits_of, longer_than
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled, class_probabilities
-from cvzoo.parts.rcnn.detector import TwoStage
+from cvzoo.parts.rcnn.detector import TwoStage, flat
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
 from cvzoo.parts.rcnn.regions import build_body
 from cvzoo.parts.rcnn.rpn import RPNConfig
-from cvzoo.structures import AnswerKind, Batch, Prediction, Size, size_of
+from cvzoo.structures import AnswerKind, Batch, Boxes, Prediction, Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,10 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
     @torch.no_grad()
     def refined(self, k: int, outputs: BoxOutput, sampled: list[Sampled], batch: Batch) -> list[Tensor]:
         """What stage k makes of its boxes; NaN for empty ones, or for the truth if the next stage adds it anew."""
-        refined = self.box_heads[k].refine(outputs.deltas, [s.boxes_R4 for s in sampled], batch.sizes)
+        boxes_R4, image_R = flat([s.boxes_R4 for s in sampled])
+        limits_R4 = limits_of(batch.sizes, boxes_R4.device)[image_R, 0]
+        refined_R4 = self.box_heads[k].refine(outputs.deltas, boxes_R4, limits_R4)
+        refined = refined_R4.split([len(s.boxes_R4) for s in sampled])
         if self.config.resample:
             goes = [s.is_truth_R for s in sampled]
         else:
@@ -153,12 +156,27 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
 
     def cascade(self, maps: list[Tensor], boxes: list[Tensor], batch: Batch) -> tuple[list[BoxOutput], list[Tensor]]:
         """The outputs of every stage, each on what the stage before made of the boxes; and the last one's boxes."""
+        boxes_R4, image_R = flat(boxes)
+        limits_R4 = limits_of(batch.sizes, boxes_R4.device)[image_R, 0]
+        outputs, boxes_R4 = self.cascade_at(maps, boxes_R4, image_R, limits_R4)
+        return outputs, list(boxes_R4.split([len(own) for own in boxes]))
+
+    def cascade_at(
+        self, maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, limits_R4: Tensor
+    ) -> tuple[list[BoxOutput], Tensor]:
+        """`cascade` of boxes of those images, which reach to these limits."""
         outputs: list[BoxOutput] = []
         for k, head in enumerate(self.box_heads):
             if k > 0:
-                boxes = self.box_heads[k - 1].refine(outputs[-1].deltas, boxes, batch.sizes)
-            outputs.append(head(self.regions(maps, boxes, self.config.box_head.pool)))
-        return outputs, boxes
+                boxes_R4 = self.box_heads[k - 1].refine(outputs[-1].deltas, boxes_R4, limits_R4)
+            outputs.append(head(self.regions_at(maps, boxes_R4, image_R, self.config.box_head.pool)))
+        return outputs, boxes_R4
+
+    def scores(self, outputs: list[BoxOutput]) -> Tensor:
+        """(R, K) probabilities of the classes, from the outputs of all stages."""
+        if self.config.average == "logits":
+            return class_probabilities(torch.stack([o.logits.float() for o in outputs]).mean(dim=0))
+        return torch.stack([o.scores() for o in outputs]).mean(dim=0)
 
     @torch.no_grad()
     def detections(self, batch: Batch) -> tuple[list[Prediction], list[Tensor]]:
@@ -167,17 +185,17 @@ class CascadeRCNN(TwoStage[CascadeRCNNConfig]):
         maps = self.maps(images)
         proposals = self.rpn.proposals(maps, batch.sizes, size_of(images))
         outputs, boxes = self.cascade(maps, proposals, batch)
-        if self.config.average == "logits":
-            scores = class_probabilities(torch.stack([o.logits.float() for o in outputs]).mean(dim=0))
-        else:
-            scores = torch.stack([o.scores() for o in outputs]).mean(dim=0)
-        return self.box_heads[-1].decode(scores, outputs[-1].deltas, boxes, batch.sizes), maps
+        return self.box_heads[-1].decode(self.scores(outputs), outputs[-1].deltas, boxes, batch.sizes), maps
 
-    @torch.no_grad()
-    def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor] | None:
+    def scored(self, maps: list[Tensor], boxes_NP4: Tensor, limits_N14: Tensor) -> Boxes:
+        boxes_R4, image_R = flat(boxes_NP4)
+        outputs, boxes_R4 = self.cascade_at(maps, boxes_R4, image_R, limits_N14[image_R, 0])
+        return self.box_heads[-1].candidates(self.scores(outputs), outputs[-1].deltas, boxes_R4.view_as(boxes_NP4))
+
+    def masks_at(self, maps: list[Tensor], boxes_D4: Tensor, image_D: Tensor, labels_D: Tensor) -> Tensor:
         """The mean of all mask branches."""
-        if not len(self.mask_heads):
-            return None
-        boxes = [f.boxes for f in found]
-        of_heads = [head.probabilities(self.regions(maps, boxes, head.config.pool), found) for head in self.mask_heads]
-        return [torch.stack(of_image).mean(dim=0) for of_image in zip(*of_heads)]
+        found = [
+            head.probabilities(self.regions_at(maps, boxes_D4, image_D, head.config.pool), labels_D)
+            for head in self.mask_heads
+        ]
+        return torch.stack(found).mean(dim=0)

@@ -22,18 +22,18 @@ from cvzoo.nn.dla_up import DLAUpConfig
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.ops.boxes import clip_boxes, scale_boxes
 from cvzoo.ops.class_ids import classes_of
+from cvzoo.ops.detect import gather_rows
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
+from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms, soft_nms_batch
 from cvzoo.parts.heatmap.detector import HeatmapDetector
-from cvzoo.parts.heatmap.frame import Corner, Frame, begun_at
+from cvzoo.parts.heatmap.frame import Frame, begun_at
 from cvzoo.parts.heatmap.head import Branch
 from cvzoo.parts.heatmap.heat import Point
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
-from cvzoo.parts.heatmap.peaks import peaks
+from cvzoo.parts.heatmap.peaks import at_peaks, peaks
 from cvzoo.parts.heatmap.targets import GaussianConfig, at_cells, cells_of, draw, last_in_cell, objects_of
-from cvzoo.structures import AnswerKind, Batch, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Batch, Boxes, Prediction, Size, Target, size_of
 
 AMONG_SCALES = SoftNMSConfig(extent=1.0)
 """What the authors merge several test scales by."""
@@ -231,30 +231,26 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
         (found,) = self.candidates(raw, batch.sizes, batch.original_sizes, size_of(images), corners)
         return found
 
-    def candidates(
-        self,
-        raw: CenterNetOutput,
-        sizes: list[Size],
-        original_sizes: list[Size],
-        canvas: Size,
-        corners: list[Corner] | None = None,
-    ) -> list[Prediction]:
+    def boxes(self, raw: CenterNetOutput, sizes_N2: Tensor, canvas: Size, begins_N2: Tensor) -> Boxes:
         """The best peaks of each image."""
         c = self.config
-        rows, columns = size_of(raw.logits)
-        stride_2 = raw.sizes.new_tensor([canvas[1] / columns, canvas[0] / rows], dtype=torch.float32)
+        (rows, columns), (height, width) = size_of(raw.logits), canvas
+        stride_2 = torch.stack([torch.full((), width / columns), torch.full((), height / rows)]).to(raw.sizes.device)
         found = peaks(raw.logits, c.detections, c.peak_window)
-        predictions = []
-        for n, corner in enumerate(corners or [(0, 0)] * len(sizes)):
-            cells_P2, image_P = found.cells_NP2[n], torch.full_like(found.labels_NP[n], n)
-            centres_P2 = cells_P2 + at_cells(raw.offsets, image_P, cells_P2)
-            half_P2 = at_cells(raw.sizes, image_P, cells_P2) / 2
-            boxes_P4 = torch.cat([(centres_P2 - half_P2) * stride_2, (centres_P2 + half_P2) * stride_2], dim=1)
-            boxes_P4 = begun_at(boxes_P4, corner)
-            boxes_P4 = clip_boxes(boxes_P4, sizes[n]) if c.clip else boxes_P4
-            boxes_P4 = scale_boxes(boxes_P4, sizes[n], original_sizes[n])
-            predictions.append(Prediction(boxes_P4, found.scores_NP[n], found.labels_NP[n]))
-        return predictions
+        centres_NP2 = found.cells_NP2 + at_peaks(raw.offsets, found)
+        half_NP2 = at_peaks(raw.sizes, found) / 2
+        boxes_NP4 = torch.cat([(centres_NP2 - half_NP2) * stride_2, (centres_NP2 + half_NP2) * stride_2], dim=2)
+        boxes_NP4 = begun_at(boxes_NP4, begins_N2)
+        if c.clip:
+            boxes_NP4 = boxes_NP4.clamp(min=0).minimum(sizes_N2.flip(1).repeat(1, 2)[:, None].to(boxes_NP4.dtype))
+        return Boxes(boxes_NP4, found.scores_NP, found.labels_NP)
+
+    def suppressed_batch(self, candidates: Boxes) -> Boxes:
+        nms = self.config.nms
+        if nms is None:
+            return candidates
+        scores_ND, row_ND = soft_nms_batch(*candidates[:2], nms, candidates.scores.shape[1], candidates.labels)
+        return Boxes(gather_rows(candidates.boxes, row_ND), scores_ND, candidates.labels.gather(1, row_ND))
 
     def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
         """A peak has no rival but those at other scales."""

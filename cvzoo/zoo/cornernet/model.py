@@ -19,16 +19,17 @@ from cvzoo.fields import ClassId, Count, Fraction, NotNegative
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
-from cvzoo.ops.boxes import flip_boxes, scale_boxes
+from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.class_ids import classes_of
+from cvzoo.ops.detect import gather_rows
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
+from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms, soft_nms_batch
 from cvzoo.parts.heatmap.detector import HeatmapDetector, joined
-from cvzoo.parts.heatmap.frame import Corner, Frame
+from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.parts.heatmap.heat import Point
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
 from cvzoo.parts.heatmap.targets import GaussianConfig, Objects, at_cells, cells_of, draw, last_in_cell, objects_of
-from cvzoo.structures import AnswerKind, Batch, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Batch, Boxes, Prediction, Size, Target, size_of
 from cvzoo.zoo.cornernet.head import CornerOutput, PairHead, PairOutput
 from cvzoo.zoo.cornernet.pairs import boxes_between, corners_in
 from cvzoo.zoo.cornernet.tags import TagLoss, tag_losses
@@ -186,26 +187,21 @@ class CornerNet(HeatmapDetector[PairOutput]):
             found.append(replace(other, boxes=flip_boxes(other.boxes, batch.original_sizes[0][1])))
         return joined(found)
 
-    def candidates(
-        self,
-        raw: PairOutput,
-        sizes: list[Size],
-        original_sizes: list[Size],
-        canvas: Size,
-        corners: list[Corner] | None = None,
-    ) -> list[Prediction]:
+    def boxes(self, raw: PairOutput, sizes_N2: Tensor, canvas: Size, begins_N2: Tensor) -> Boxes:
         """The best pairs of corners of each image."""
         c = self.config
         one, other = (corners_in(maps, c.corners, c.peak_kernel, canvas) for maps in raw)
-        found = []
-        for n, corner in enumerate(corners or [(0, 0)] * len(sizes)):
-            clip = sizes[n] if c.clip == "all" else None
-            pairs = boxes_between(one.of(n), other.of(n), corner, clip, c.tag_distance, c.pairs)
-            found.append(replace(pairs, boxes=scale_boxes(pairs.boxes, sizes[n], original_sizes[n])))
-        return found
+        limits_N2 = sizes_N2.flip(1) if c.clip == "all" else None
+        return boxes_between(one, other, begins_N2, limits_N2, c.tag_distance, c.pairs)
+
+    def suppressed_batch(self, candidates: Boxes) -> Boxes:
+        c = self.config
+        scores_ND, row_ND = soft_nms_batch(*candidates[:2], c.nms, c.detections, candidates.labels)
+        return Boxes(gather_rows(candidates.boxes, row_ND), scores_ND, candidates.labels.gather(1, row_ND))
 
     def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
         c = self.config
+        candidates = candidates[torch.where(candidates.scores >= 0)[0]]
         kept = soft_nms(candidates.boxes, candidates.scores, c.nms, c.detections, candidates.labels)
         labels = classes_of(candidates.labels[kept.rows], c.class_ids)
         found = Prediction(candidates.boxes[kept.rows], kept.scores, labels)

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cvzoo.parts.heatmap.peaks import peaks
-from cvzoo.parts.heatmap.targets import at_cells
-from cvzoo.structures import Prediction, Size, size_of
+from cvzoo.ops.detect import gather_rows
+from cvzoo.parts.heatmap.peaks import at_peaks, peaks
+from cvzoo.structures import Boxes, Size, size_of
 from cvzoo.zoo.cornernet.head import CornerOutput
 
 
 class Corners(NamedTuple):
-    """The best corners of one kind in each image; of one image without the suffix N."""
+    """The best corners of one kind in each image."""
 
     scores_NC: Tensor
     labels_NC: Tensor
@@ -25,40 +25,37 @@ class Corners(NamedTuple):
     """x and y in pixels of the canvas."""
     tags_NC: Tensor
 
-    def of(self, image: int) -> Corners:
-        return Corners(*(values[image] for values in self))
-
 
 def corners_in(maps: CornerOutput, count: int, kernel: int, canvas: Size) -> Corners:
     """At most `count` corners of each image, from the last hourglass' maps."""
     heat = maps.heat[-1]
     found = peaks(heat, count, kernel)
-    images, corners = found.scores_NP.shape
-    image = torch.arange(images, device=heat.device).repeat_interleave(corners)
-    cells = found.cells_NP2.flatten(0, 1)
-    offset, tag = (at_cells(x[-1], image, cells).view(images, corners, -1) for x in (maps.offset, maps.tag))
+    offset, tag = (at_peaks(x[-1], found) for x in (maps.offset, maps.tag))
     (rows, columns), (height, width) = size_of(heat), canvas
-    scale = offset.new_tensor([width / columns, height / rows])
-    return Corners(found.scores_NP, found.labels_NP, (found.cells_NP2 + offset) * scale, tag.squeeze(2))
+    scale_2 = torch.stack([torch.full((), width / columns), torch.full((), height / rows)]).to(heat.device)
+    return Corners(found.scores_NP, found.labels_NP, (found.cells_NP2 + offset) * scale_2, tag.squeeze(2))
 
 
 def boxes_between(
-    one: Corners, other: Corners, begin: Size, clip: Size | None, distance: float, count: int
-) -> Prediction:
-    """The `count` best boxes of an image that begins at `begin`, in its own pixels, clipped at the
-    left and top, and to the size `clip` if any.
+    one: Corners, other: Corners, begins_N2: Tensor, limits_N2: Tensor | None, distance: float, count: int
+) -> Boxes:
+    """The `count` best boxes of images that begin there, in their own pixels, clipped at the left and top, and to the
+    limits (x, y) if any.
 
     A box has a top-left and a bottom-right corner of the same class, with tags at most `distance` apart; its score is
-    the mean of theirs.
+    the mean of theirs, or -1 where there is no such pair.
     """
-    start, limit = (one.points_NC2.new_tensor(size).flip(0) for size in (begin, clip or (torch.inf, torch.inf)))
-    low_C2, high_C2 = ((x.points_NC2 - start).clamp(min=0).minimum(limit) for x in (one, other))
-    fits_CC = (low_C2[:, None] < high_C2).all(dim=2)
-    fits_CC &= one.labels_NC[:, None] == other.labels_NC
-    fits_CC &= (one.tags_NC[:, None] - other.tags_NC).abs() <= distance
-    score_CC = (one.scores_NC[:, None] + other.scores_NC) / 2
-    scores = torch.where(fits_CC, score_CC, -1.0).flatten()
-    best_P, pair_P = scores.topk(min(count, len(scores)))
-    row_P, column_P = pair_P // fits_CC.shape[1], pair_P % fits_CC.shape[1]
-    boxes_P4 = torch.cat([low_C2[row_P], high_C2[column_P]], dim=1)
-    return Prediction(boxes_P4, best_P, one.labels_NC[row_P])[torch.where(best_P >= 0)[0]]
+    start_N12 = begins_N2.flip(1)[:, None].to(one.points_NC2.dtype)
+    low_NC2, high_NC2 = ((x.points_NC2 - start_N12).clamp(min=0) for x in (one, other))
+    if limits_N2 is not None:
+        low_NC2, high_NC2 = (x.minimum(limits_N2[:, None].to(x.dtype)) for x in (low_NC2, high_NC2))
+    fits_NCC = (low_NC2[:, :, None] < high_NC2[:, None]).all(dim=3)
+    fits_NCC &= one.labels_NC[:, :, None] == other.labels_NC[:, None]
+    fits_NCC &= (one.tags_NC[:, :, None] - other.tags_NC[:, None]).abs() <= distance
+    score_NCC = (one.scores_NC[:, :, None] + other.scores_NC[:, None]) / 2
+    corners = other.scores_NC.shape[1]
+    scores_NM = torch.where(fits_NCC, score_NCC, -1.0).flatten(1)
+    best_NP, pair_NP = scores_NM.topk(torch.sym_min(count, corners * corners), dim=1)
+    row_NP, column_NP = pair_NP // corners, pair_NP % corners
+    boxes_NP4 = torch.cat([gather_rows(low_NC2, row_NP), gather_rows(high_NC2, column_NP)], dim=2)
+    return Boxes(boxes_NP4, best_NP, one.labels_NC.gather(1, row_NP))

@@ -21,14 +21,14 @@ from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.detect import boxes_to_original
+from cvzoo.ops.surfaces import surfaces_of
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
-from cvzoo.parts.rcnn.detector import TwoStage, in_view
+from cvzoo.parts.rcnn.detector import TwoStage, flat, in_view, there
 from cvzoo.parts.rcnn.regions import build_body
 from cvzoo.parts.rcnn.rpn import RPNConfig
-from cvzoo.structures import AnswerKind, Batch, Prediction, View, size_of
+from cvzoo.structures import AnswerKind, Batch, BoxesWithSurfaces, Prediction, View, size_of
 from cvzoo.zoo.densepose.head import SurfaceHead, SurfaceHeadConfig, SurfaceOutput
 from cvzoo.zoo.densepose.loss import surface_losses
-from cvzoo.zoo.densepose.surfaces import surfaces_of
 from cvzoo.zoo.densepose.targets import match_surfaces
 
 
@@ -94,9 +94,22 @@ class DensePose(TwoStage[DensePoseConfig]):
 
     def surface_regions(self, maps: list[Tensor], boxes: list[Tensor]) -> Tensor:
         """(R, C, S, S): what the dense pose branch sees of the boxes of each image."""
+        return self.surface_regions_at(maps, *flat(boxes))
+
+    def surface_regions_at(self, maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor) -> Tensor:
+        """(R, C, S, S): what the dense pose branch sees of boxes of those images."""
         if self.decoder is not None:
             maps = [self.decoder(maps[: len(self.decoder.doublings)])]
-        return self.regions(maps, boxes, self.config.surface_head.pool)
+        return self.regions_at(maps, boxes_R4, image_R, self.config.surface_head.pool)
+
+    @torch.no_grad()
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> BoxesWithSurfaces:
+        """A box's pixels are made of its maps where the answer is read, by `surfaces_of`: they fill no tensor."""
+        maps, canvas = self.maps(self.config.pixels.in_graph(images_N3HW, sizes_N2)), size_of(images_N3HW)
+        found, _ = self.found(maps, sizes_N2, canvas, self.config.class_ids)
+        _, boxes_V4, image_V = there(found)
+        raw = self.surface_head(self.surface_regions_at(maps, boxes_V4, image_V))
+        return BoxesWithSurfaces(*found, raw.coarse, raw.parts, raw.u, raw.v)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Prediction]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from cvzoo.fields import ClassId, Count
@@ -22,7 +21,7 @@ from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
 from cvzoo.parts.rcnn.regions import build_body, check_body
 from cvzoo.parts.rcnn.rpn import RPNConfig
-from cvzoo.structures import AnswerKind, Batch, Prediction, size_of
+from cvzoo.structures import AnswerKind, Batch, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,6 @@ class MaskRCNN(TwoStage[MaskRCNNConfig]):
         losses = self.rpn.losses(maps, batch, canvas) | self.box_head.losses(self.box_head(regions), sampled)
         return losses | self.mask_head.losses(of_masks, sampled, batch, canvas)
 
-    @torch.no_grad()
-    def masks(self, maps: list[Tensor], found: list[Prediction]) -> list[Tensor]:
-        regions = self.regions(maps, [f.boxes for f in found], self.config.mask_head.pool)
-        return self.mask_head.probabilities(regions, found)
+    def masks_at(self, maps: list[Tensor], boxes_D4: Tensor, image_D: Tensor, labels_D: Tensor) -> Tensor:
+        regions = self.regions_at(maps, boxes_D4, image_D, self.config.mask_head.pool)
+        return self.mask_head.probabilities(regions, labels_D)

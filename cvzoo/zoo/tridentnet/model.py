@@ -16,12 +16,12 @@ from torch import Tensor
 from cvzoo.fields import ClassId, Count
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNet, ResNetConfig
-from cvzoo.ops.detect import suppress
+from cvzoo.ops.detect import suppress, suppress_batch
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
 from cvzoo.parts.rcnn.c4 import C4_BOX_HEAD, C4_PIXELS, C4_RPN
 from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.rpn import RPNConfig
-from cvzoo.structures import AnswerKind, Batch, Prediction, size_of
+from cvzoo.structures import AnswerKind, Batch, Boxes, Prediction, Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,16 @@ class TridentNet(TwoStage[TridentNetConfig]):
         of_images = [found[n :: len(batch)] for n in range(len(batch))]
         detect = self.config.box_head.detect
         return [suppress(_joined(f), detect, size) for f, size in zip(of_images, batch.sizes)], maps
+
+    def found(
+        self, maps: list[Tensor], sizes_N2: Tensor, canvas: Size, class_ids: tuple[int, ...]
+    ) -> tuple[Boxes, Tensor]:
+        branches = len(self.dilations())
+        if branches == 1:
+            return super().found(maps, sizes_N2, canvas, class_ids)
+        found, _ = super().found(maps, sizes_N2.repeat(branches, 1), canvas, ())
+        of_images = Boxes(*(x.unflatten(0, (branches, -1)).transpose(0, 1).flatten(1, 2) for x in found))
+        return suppress_batch(of_images, self.config.box_head.detect, sizes_N2, class_ids)
 
 
 def _repeated(batch: Batch, branches: int) -> Batch:

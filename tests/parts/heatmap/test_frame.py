@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cvzoo.parts.heatmap.frame import begun_at, framed
+from cvzoo.parts.heatmap.frame import begun_at, framed, framed_in_graph
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ def test_canvas_and_middle(mask: int, extra: int, side: int, canvas: int) -> Non
     assert top == canvas // 2 - side // 2
     assert torch.equal(found[:, :, top : top + side, left : left + 40], images)
     assert int(found.count_nonzero()) == images.numel()
-    boxes = begun_at(torch.tensor([[left, top, left + 40, top + side]]).float(), (top, left))
-    assert boxes.tolist() == [[0, 0, 40, side]]
+    boxes = begun_at(torch.tensor([[[left, top, left + 40, top + side]]]).float(), torch.tensor([[top, left]]))
+    assert boxes.tolist() == [[[0, 0, 40, side]]]
 
 
 def test_each_image_lies_where_it_would_lie_alone() -> None:
@@ -28,3 +28,12 @@ def test_each_image_lies_where_it_would_lie_alone() -> None:
     alone, ((top, left),) = framed(images[1:, :, :40, :33], [(40, 33)], 31, 1)
     assert corners[1] == (top, left)
     assert torch.equal(found[1, :, : alone.shape[2], : alone.shape[3]], alone[0])
+
+
+@pytest.mark.parametrize(("mask", "extra"), [(31, 1), (127, 0)])
+def test_a_graph_places_images_as_the_program_does(mask: int, extra: int) -> None:
+    images, sizes = torch.randint(1, 256, (3, 3, 70, 90), dtype=torch.uint8), [(70, 90), (40, 33), (69, 32)]
+    expected, corners = framed(images, sizes, mask, extra)
+    found, begins = framed_in_graph(images, torch.tensor(sizes), mask, extra)
+    assert torch.equal(found, expected)
+    assert begins.tolist() == [list(corner) for corner in corners]

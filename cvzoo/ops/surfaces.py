@@ -5,15 +5,29 @@ Shape suffixes: D detections, K parts and none, Z cells per side of a box's maps
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from cvzoo.ops.resize import resize
 from cvzoo.structures import Size
-from cvzoo.zoo.densepose.head import SurfaceOutput
 
 
-def surfaces_of(raw: SurfaceOutput, row_D: Tensor, boxes_D4: Tensor) -> list[Tensor]:
+class SurfaceMaps(Protocol):
+    """What a dense pose branch says of the cells of each region; see `structures.BoxesWithSurfaces`."""
+
+    @property
+    def coarse(self) -> Tensor: ...
+    @property
+    def parts(self) -> Tensor: ...
+    @property
+    def u(self) -> Tensor: ...
+    @property
+    def v(self) -> Tensor: ...
+
+
+def surfaces_of(raw: SurfaceMaps, row_D: Tensor, boxes_D4: Tensor) -> list[Tensor]:
     """Of each box (3, H, W) uint8: part, 255 U and 255 V of its pixels, as `Prediction.surfaces` has them.
 
     `row_D` says which regions of `raw` the boxes are.
@@ -23,7 +37,7 @@ def surfaces_of(raw: SurfaceOutput, row_D: Tensor, boxes_D4: Tensor) -> list[Ten
     return [_surface(raw, row, (height, width)) for row, (width, height) in pairs]
 
 
-def _surface(raw: SurfaceOutput, row: int, size: Size) -> Tensor:
+def _surface(raw: SurfaceMaps, row: int, size: Size) -> Tensor:
     """A pixel has the best part, where the coarse segmentation sees a person; and U and V as that part has them."""
     coarse_HW, part_HW = (
         resize(maps[row : row + 1], size)[0].max(dim=0).indices  # several times faster than argmax on a CPU

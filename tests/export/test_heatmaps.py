@@ -1,0 +1,45 @@
+"""Exported files answer as their models do: detectors of key points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from export.test_export import drawn, exported
+from zoo.systems import narrow, same_detections
+
+from cvzoo.nn.model import Model
+from cvzoo.structures import Batch
+
+pytest.importorskip("onnxruntime")
+SIZES = [(128, 128), (100, 128), (120, 90)]
+
+
+def same_real_answers(model: Model, file: Any, batch: Batch) -> None:
+    """Where a map has fewer peaks than there may be detections, `predict` fills up with boxes that score 0."""
+    for ours, theirs in zip(file.predict(batch), model.predict(batch), strict=True):
+        same_detections(ours, theirs[theirs.scores > 0])
+
+
+@pytest.mark.parametrize("row", ["centernet_r18_shapes", "cornernet_hourglass_shapes"])
+def test_a_file_answers_as_its_model_does(row: str, tmp_path: Path) -> None:
+    model, file = exported(row, tmp_path)
+    same_real_answers(model, file, drawn(model, SIZES))
+
+
+@pytest.mark.parametrize("row", ["centernet_dla34_512", "centernet_r18_512", "cornernet_hourglass104_511"])
+def test_the_graph_finds_what_predict_finds(row: str) -> None:
+    torch.manual_seed(0)
+    model: Any = narrow(row).model.build().eval()
+    batch = drawn(model, SIZES)
+    batch.original_sizes = batch.sizes
+    found = model.infer(batch.images, torch.tensor(batch.sizes))
+    for n, expected in enumerate(model.predict(batch)):
+        expected = expected[expected.scores > 0]
+        count = int((found.scores[n] > 0).sum())
+        assert count == len(expected) > 0
+        assert torch.equal(found.labels[n, :count], expected.labels)
+        torch.testing.assert_close(found.boxes[n, :count], expected.boxes)
+        torch.testing.assert_close(found.scores[n, :count], expected.scores)

@@ -1,0 +1,43 @@
+"""Exported files answer as their models do: R-CNNs, with masks and dense pose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from export.test_export import drawn, exported, same_answers
+from zoo.systems import narrow
+
+pytest.importorskip("onnxruntime")
+SIZES = [(128, 128), (100, 128), (120, 90)]
+ROWS = [
+    "faster_rcnn_r50_c4_shapes",
+    "mask_rcnn_r18_fpn_shapes",
+    "cascade_mask_rcnn_r18_fpn_shapes",
+    "densepose_r18_fpn_shapes",
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_file_answers_as_its_model_does(row: str, tmp_path: Path) -> None:
+    model, file = exported(row, tmp_path)
+    same_answers(model, file, drawn(model, SIZES))
+
+
+@pytest.mark.parametrize(
+    "row", [*ROWS, "tridentnet_r50_c4_shapes", "mask_rcnn_r50_fpn_gcb_shapes", "cascade_rcnn_r50_fpn_1x"]
+)
+def test_the_graph_finds_what_predict_finds(row: str) -> None:
+    torch.manual_seed(0)
+    model: Any = narrow(row).model.build().eval()
+    batch = drawn(model, SIZES)
+    found = model.infer(batch.images, torch.tensor(batch.sizes))
+    batch.original_sizes = batch.sizes
+    for n, expected in enumerate(model.predict(batch)):
+        count = int((found.scores[n] > 0).sum())
+        assert count == len(expected) > 0
+        assert torch.equal(found.labels[n, :count], expected.labels)
+        torch.testing.assert_close(found.boxes[n, :count], expected.boxes)
+        torch.testing.assert_close(found.scores[n, :count], expected.scores)
