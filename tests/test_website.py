@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from report.browser import needs_browser, opened
 
 from cvzoo.report.lines import number, zoo_lines
@@ -104,10 +103,26 @@ def test_the_page_holds_its_data_and_nothing_ends_the_script_early() -> None:
     assert held["ours"][0]["machine"] == "</script>"
 
 
-@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.key)
-def test_every_system_has_a_page(system: Any) -> None:
-    modules = re.findall(r"^::: (\S+)", build.system_page(system), re.MULTILINE)
-    assert all((ROOT / f"{module.replace('.', '/')}.py").exists() for module in modules)
+def documented() -> Iterator[tuple[str, str]]:
+    """The source of each module of the API pages, and the options that stand with it."""
+    pages = [path.read_text() for path in (ROOT / "website" / "api").glob("*.md")] + list(
+        map(build.system_page, SYSTEMS)
+    )
+    for module, options in re.findall(r"^::: (\S+)\n((?: .*\n)*)", "".join(pages), re.MULTILINE):
+        path = ROOT / module.replace(".", "/")
+        yield (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(), options
+
+
+def test_the_api_names_what_exists() -> None:
+    for source, options in documented():
+        for members in re.findall(r" members: \[(.*)\]", options):
+            assert all(re.search(rf"^(def|class) {name}\b", source, re.MULTILINE) for name in members.split(", "))
+
+
+def test_the_api_has_docstrings_that_the_site_can_read() -> None:
+    """What follows `Raises:` in its line goes on in no other, or the site loses a part of it."""
+    cut = re.compile(r"^ +(?:Raises|Returns|Yields): \S.*\n +(?!Raises|Returns|Yields|\"\"\")\S.*$", re.MULTILINE)
+    assert [found for source, _ in documented() for found in cut.findall(source)] == []
 
 
 def test_every_benchmark_is_explained() -> None:

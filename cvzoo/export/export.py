@@ -42,8 +42,9 @@ def export(recipe: Recipe[Any], format: Format, path: Path | None = None) -> tup
 
     `path` is by default the row's name in the current folder, with the format's suffix.
 
-    Raises: ValueError for weights that are missing, a precision that the runtime has not, a model or an operation that
-        has no place in a graph, and an fp32 file that answers otherwise than its model; that file is left as it is.
+    Raises:
+        ValueError: weights are missing, the runtime has not that precision, a model or an operation has no place in a
+            graph, or an fp32 file answers otherwise than its model; that file is left as it is.
     """
     path = path or Path(f"{recipe.row}{SUFFIXES[format]}")
     _check(recipe.run.precision, format, path)
