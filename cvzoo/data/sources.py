@@ -78,7 +78,8 @@ def read_video(path: Path) -> Iterator[Frame | ValueError]:
     ValueError where PyAV is not installed.
     """
     try:
-        import av  # pyright: ignore[reportMissingImports]
+        import av
+        from av.error import FFmpegError
     except ImportError as error:
         raise ValueError(f"{path} is a video, which needs a package: pip install 'cvzoo[video]'") from error
     try:
@@ -89,7 +90,7 @@ def read_video(path: Path) -> Iterator[Frame | ValueError]:
                 pixels = torch.from_numpy(turned.copy()).permute(2, 0, 1)
                 yield Frame(pixels, path, number, time.perf_counter() - start)
                 start = time.perf_counter()
-    except (av.error.FFmpegError, IndexError) as error:  # IndexError: it has sound alone
+    except (FFmpegError, IndexError) as error:  # IndexError: it has sound alone
         yield DataError([Problem(path, f"is no video that can be decoded ({error})", "replace or remove it")])
 
 
