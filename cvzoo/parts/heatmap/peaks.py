@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvzoo.ops.detect import gather_rows
 from cvzoo.parts.heatmap.targets import at_cells
 
 
@@ -30,7 +31,7 @@ def peaks(logits_NKHW: Tensor, count: int, kernel: int = 3) -> Peaks:
     kept_NCK = logits_NKHW.masked_fill(logits_NKHW < highest, -torch.inf).permute(0, 2, 3, 1).flatten(1, 2)
     # the best peaks lie in the best cells: two small searches instead of a large one
     cell_NC = kept_NCK.amax(dim=2).topk(torch.sym_min(count, kept_NCK.shape[1]), dim=1).indices
-    kept_NCK = kept_NCK.take_along_dim(cell_NC[:, :, None], dim=1)
+    kept_NCK = gather_rows(kept_NCK, cell_NC)
     logits_NP, index_NP = kept_NCK.flatten(1).topk(torch.sym_min(count, kept_NCK.shape[1] * kept_NCK.shape[2]), dim=1)
     cell_NP = cell_NC.gather(1, index_NP // kept_NCK.shape[2])
     cells_NP2 = torch.stack([cell_NP % width, cell_NP // width], dim=-1)
@@ -40,5 +41,6 @@ def peaks(logits_NKHW: Tensor, count: int, kernel: int = 3) -> Peaks:
 def at_peaks(maps_NCHW: Tensor, found: Peaks) -> Tensor:
     """(N, P, C) float32: the values of maps at the peaks of each image."""
     images, count = found.scores_NP.shape
-    image_P = torch.arange(images, device=maps_NCHW.device).repeat_interleave(count)
-    return at_cells(maps_NCHW, image_P, found.cells_NP2.flatten(0, 1)).unflatten(0, (images, count))
+    image_N1 = torch.arange(images, device=maps_NCHW.device)[:, None]
+    values = at_cells(maps_NCHW, image_N1.expand(-1, count).flatten(), found.cells_NP2.flatten(0, 1))
+    return values.unflatten(0, (-1, count))

@@ -53,9 +53,9 @@ def boxes_between(
     fits_NCC &= one.labels_NC[:, :, None] == other.labels_NC[:, None]
     fits_NCC &= (one.tags_NC[:, :, None] - other.tags_NC[:, None]).abs() <= distance
     score_NCC = (one.scores_NC[:, :, None] + other.scores_NC[:, None]) / 2
-    corners = other.scores_NC.shape[1]
+    others = other.scores_NC.shape[1]
     scores_NM = torch.where(fits_NCC, score_NCC, -1.0).flatten(1)
-    best_NP, pair_NP = scores_NM.topk(torch.sym_min(count, corners * corners), dim=1)
-    row_NP, column_NP = pair_NP // corners, pair_NP % corners
+    best_NP, pair_NP = scores_NM.topk(torch.sym_min(count, scores_NM.shape[1]), dim=1)
+    row_NP, column_NP = pair_NP // others, pair_NP % others
     boxes_NP4 = torch.cat([gather_rows(low_NC2, row_NP), gather_rows(high_NC2, column_NP)], dim=2)
     return Boxes(boxes_NP4, best_NP, one.labels_NC.gather(1, row_NP))
