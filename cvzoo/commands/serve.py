@@ -66,9 +66,9 @@ def serve(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it tells of every damaged form
     with _bound(options.host, options.port) as listener:
+        torch.set_num_threads(max(1, torch.get_num_threads() // options.workers))
         chosen = [Chosen(one.row, weights) for one in named for weights in one.weights or [None]]
         models = load(chosen, options.device, options.precision)
-        torch.set_num_threads(max(1, torch.get_num_threads() // options.workers))
         app = create_app(models, options, token)
         patience = options.queue_seconds + options.upload_seconds + STOPPING
         config = uvicorn.Config(

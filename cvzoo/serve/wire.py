@@ -32,21 +32,23 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, description="A name from /models; the first of them if left out.")
+    model: str | None = Field(default=None, description="A name from /models; the first of them if left out.")
     format: Literal["json", "coco", "png"] = Field(
-        "json", description="The answer in JSON, in COCO's results format, or drawn on the image."
+        default="json", description="The answer in JSON, in COCO's results format, or drawn on the image."
     )
     min_score: float | None = Field(
-        None, ge=0, le=1, description=f"Detections of at least this score; {MIN_SCORE} if left out."
+        default=None, ge=0, le=1, description=f"Detections of at least this score; {MIN_SCORE} if left out."
     )
     iou: float | None = Field(
-        None, ge=0, le=1, description="Of two boxes of a class with a higher IoU the lower-scored goes."
+        default=None, ge=0, le=1, description="Of two boxes of a class with a higher IoU the lower-scored goes."
     )
-    max_detections: int | None = Field(None, ge=1, le=MOST_DETECTIONS, description="At most so many, the best ones.")
+    max_detections: int | None = Field(
+        default=None, ge=1, le=MOST_DETECTIONS, description="At most so many, the best ones."
+    )
     masks: Literal["rle", "polygons"] = Field(
-        "rle", description="Masks as COCO's compressed run-length codes, or as polygons."
+        default="rle", description="Masks as COCO's compressed run-length codes, or as polygons."
     )
-    image_id: int = Field(1, description="The number of the image in COCO's results.")
+    image_id: int = Field(default=1, description="The number of the image in COCO's results.")
 
 
 class AskedInJson(Asked):
@@ -97,7 +99,8 @@ class Found(BaseModel):
     name: str = Field(alias="class")
     mask: Rle | None = None
     polygons: list[list[list[tuple[float, float]]]] | None = Field(
-        None, description="Of the mask: polygons, each an outer ring and those of its holes, closed, of x and y."
+        default=None,
+        description="Of the mask: polygons, each an outer ring and those of its holes, closed, of x and y.",
     )
     surface: Surface | None = None
 
@@ -121,11 +124,11 @@ class Answer(BaseModel):
     width: int
     height: int
     seconds: dict[str, float] = Field(description="How long it waited in the queue, was decoded, resized, looked at.")
-    detections: list[Found] | None = Field(None, description="By falling score.")
+    detections: list[Found] | None = Field(default=None, description="By falling score.")
     label_map: str | None = Field(
-        None, description="A PNG in base 64 whose pixels are labels, with the classes' colours as its palette."
+        default=None, description="A PNG in base 64 whose pixels are labels, with the classes' colours as its palette."
     )
-    classes: list[Share] | None = Field(None, description="Those that occur, the largest first.")
+    classes: list[Share] | None = Field(default=None, description="Those that occur, the largest first.")
 
 
 class About(BaseModel):
