@@ -15,9 +15,10 @@ import pytest
 from chrome import Page, browser
 from PIL import Image
 from report.browser import needs_browser
-from serve.serving import Client, a_run, encoded, pixels, running, served
+from serve.serving import Client, Hold, a_run, encoded, pixels, running, served
 
 from cvzoo.serve.models import Served
+from cvzoo.serve.settings import Settings
 from cvzoo.tasks.draw_boxes import colour_of
 
 pytestmark = needs_browser
@@ -211,7 +212,7 @@ def test_what_goes_wrong_is_said_in_words(page: Page, models: dict[str, Served],
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     model = models[BOXES]
-    with running([model], max_queue=1, workers=1, max_batch=1, max_bytes=600_000) as client:
+    with running([model], Settings(max_bytes=600_000)) as client:
         opened(page, client, 400)
         page.choose("#file", broken)
         page.until(alert)
@@ -228,28 +229,18 @@ def test_what_goes_wrong_is_said_in_words(page: Page, models: dict[str, Served],
     page.errors.clear()  # the browser's own word on that
 
 
-def test_a_full_queue_and_another_try(
-    page: Page, models: dict[str, Served], file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, go, at_work = models[BOXES], threading.Event(), threading.Event()
-    answers = model.predictor.answers
-
-    def held(*given: Any) -> Any:
-        at_work.set()
-        assert go.wait(60)
-        return answers(*given)
-
-    with running([model], max_queue=1, workers=1, max_batch=1) as client:
+def test_a_full_queue_and_another_try(page: Page, models: dict[str, Served], file: Path) -> None:
+    model = models[BOXES]
+    with running([model], Settings(max_queue=1, workers=1, max_batch=1)) as client:
         opened(page, client)
-        monkeypatch.setattr(model.predictor, "answers", held)
-        others = [threading.Thread(target=client.predict, args=(file.read_bytes(),)) for _ in range(2)]
-        others[0].start()
-        assert at_work.wait(60)
-        others[1].start()
-        client.until("cvzoo_queue_length", 1)
-        page.choose("#file", file)
-        page.until("/are waiting; try again/.test(document.querySelector('[role=alert]').innerText)")
-        go.set()
+        with Hold(model):
+            others = [threading.Thread(target=client.predict, args=(file.read_bytes(),)) for _ in range(2)]
+            others[0].start()
+            client.until("cvzoo_batch_images_count", 1)
+            others[1].start()
+            client.until("cvzoo_queue_length", 1)
+            page.choose("#file", file)
+            page.until("/are waiting; try again/.test(document.querySelector('[role=alert]').innerText)")
         for other in others:
             other.join()
         page.ask("document.querySelector('#again').click()")
