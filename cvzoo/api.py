@@ -135,6 +135,6 @@ def evaluate(recipe: Recipe[Any]) -> Run:
 
 
 def _reported(result: Result) -> Run:
-    if result.row_file is not None:  # in the main process
+    if result.evaluations:  # in the main process
         write_report(result)
     return Run(result.folder)

@@ -108,8 +108,7 @@ def _exported(path: Path, recipe: Recipe[Any], classes: Sequence[str] | None) ->
         options = " ".join(f"--{name.replace('_', '-')}" for name in kept)
         raise WeightsError(f"{path} is an exported file, whose model is as it is; leave out {options}")
     model.config = config
-    data = model.facts.data | {"classes": model.facts.classes, "category_ids": model.facts.category_ids}
-    return Loaded(model, replace(recipe, model=config), data, path)
+    return Loaded(model, replace(recipe, model=config), model.facts.data, path)
 
 
 def published_weights(row: str) -> dict[str, Published]:

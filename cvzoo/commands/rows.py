@@ -134,7 +134,8 @@ def measure(options: Bench) -> None:
     cost, row_file = bench(options.recipe, options.iterations, options.batch)
     for name, value in cost.items():
         print(f"{name:<20} {value:.4g}" if isinstance(value, float) else f"{name:<20} {value}")
-    print(row_file)
+    if row_file is not None:
+        print(row_file)
 
 
 def predict(options: Predict) -> None:
@@ -150,7 +151,12 @@ def _conclude(result: Result) -> None:
     """Print the table line of a finished run and write its report, in the main process."""
     from cvzoo.report.run_report import write_report
 
+    if not result.evaluations:
+        return
     if result.row_file is None:
+        figures = result.evaluations["val"].figures.stats
+        print(_figures({metric_title(name): figures[name] for name in SUMMARY if name in figures}))
+        print(write_report(result))
         return
     file = RowFile(**json.loads(result.row_file.read_text()))
     print(_line(file))

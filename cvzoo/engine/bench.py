@@ -42,7 +42,7 @@ Cost = dict[str, float | str | None]
 THROUGHPUT_BATCHES = (1, 2, 4, 8)
 
 
-def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tuple[Cost, Path]:
+def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tuple[Cost, Path | None]:
     """Measure `recipe` in this process and update its row file.
 
     Args:
@@ -50,7 +50,8 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
         batch: images per training iteration. 2 per GPU is what the reference tables state.
 
     Returns: the figures, and the row file. Training figures of a real run on this machine, which include the loading of
-        data, stay in the file: only where there are none do those measured here stand in for them.
+        data, stay in the file: only where there are none do those measured here stand in for them. An exported file is
+        no row: of it, what inference costs.
     """
     device = dist.device_of(recipe.run)
     iterations = iterations or (50 if device.type == "cuda" else 5)
@@ -58,6 +59,8 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
     # Backbone weights do not change the speed; nothing needs to be downloaded for them.
     model, built, *_ = build_model(replace(recipe, backbone_weights=None))
     recipe = replace(built, backbone_weights=recipe.backbone_weights)
+    if model.fixed:
+        return {**_rates(recipe, model, device, warmup, iterations)}, None
     cost: Cost = {"precision": precision(recipe.run, device), "params_m": parameters_m(model)}
     say("training step ...")
     training = _training(recipe, model, batch, device, warmup, iterations)
@@ -83,23 +86,34 @@ def _training(recipe: Recipe, model: Model, batch: int, device: torch.device, wa
 
 
 def _inference(recipe: Recipe, model: Model, device: torch.device, warmup: int, iterations: int) -> Cost:
-    """From decoded images to predictions on the CPU: seconds at batch 1, images/s at the best batch, FLOPs."""
-
-    def predict(batch: Batch) -> None:
-        with autocast(recipe.run, device):
-            for prediction in model.predict(place(batch, recipe.run, device)):
-                prediction.to("cpu")
-
-    canvas = image_size(recipe.data)
-    single = _drawn(recipe, canvas, 1, seed=0)
+    """Seconds at batch 1, images/s at the best batch, FLOPs."""
     with FlopCounterMode(display=False) as counter:
-        predict(single)
+        _predict(recipe, model, _drawn(recipe, image_size(recipe.data), 1, seed=0), device)
     gflops = counter.get_total_flops() / 1e9
+    rates = _rates(recipe, model, device, warmup, iterations)
+    share = gflops * 1e9 * rates["throughput"] / _peak_flops(recipe, device)
+    return {**rates, "gflops": gflops, "peak_share": share}
+
+
+def _predict(recipe: Recipe, model: Model, batch: Batch, device: torch.device) -> None:
+    """From decoded images to predictions on the CPU."""
+    with autocast(recipe.run, device):
+        for prediction in model.predict(place(batch, recipe.run, device)):
+            prediction.to("cpu")
+
+
+def _rates(recipe: Recipe, model: Model, device: torch.device, warmup: int, iterations: int) -> dict[str, float]:
+    canvas = image_size(recipe.data)
     rates: list[float] = []
     for size in THROUGHPUT_BATCHES:
         images = _drawn(recipe, canvas, size, seed=0)
         try:
-            seconds = median_seconds(lambda: predict(images), device, warmup=warmup, iterations=iterations)  # noqa: B023
+            seconds = median_seconds(
+                lambda: _predict(recipe, model, images, device),  # noqa: B023
+                device,
+                warmup=warmup,
+                iterations=iterations,
+            )
         except torch.OutOfMemoryError:
             break
         rates.append(size / seconds)
@@ -110,8 +124,6 @@ def _inference(recipe: Recipe, model: Model, device: torch.device, warmup: int, 
         "inf_s_per_im": 1 / rates[0],
         "throughput": best,
         "throughput_batch": THROUGHPUT_BATCHES[rates.index(best)],
-        "gflops": gflops,
-        "peak_share": gflops * 1e9 * best / _peak_flops(recipe, device),
     }
 
 

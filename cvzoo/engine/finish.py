@@ -49,7 +49,7 @@ class Result:
     evaluations: dict[str, Evaluation]
     """By split; in the main process only."""
     row_file: Path | None = None
-    """In the main process only."""
+    """In the main process only; none of an exported file."""
     absent: str = ""
     """Of a result that was read: why there are no data sets and evaluations."""
 
@@ -94,9 +94,10 @@ def evaluate_row(recipe: Recipe) -> Result:
         with open_run(recipe, folder, device):
             say(f"{recipe.row}: {len(val)} images on {dist.world()} x {device.type}, {folder}")
             result = _evaluate(recipe, model.to(device), {"val": val}, folder, device)
-            result.row_file = dist.in_main(
-                lambda: _record(result, device, weights_sha256=loaded.file and file_digest(loaded.file))
-            )
+            if not model.fixed:  # what an exported file reaches is not the row's figure
+                result.row_file = dist.in_main(
+                    lambda: _record(result, device, weights_sha256=loaded.file and file_digest(loaded.file))
+                )
             return result
 
 

@@ -80,6 +80,7 @@ def compared(model: Model, exported: Exported, recipe: Recipe[Any], iterations: 
     device = next(model.parameters()).device
     cases = []
     for what, batch in _batches(recipe):
+        batch.images = exported.on_canvas(batch.images)  # the same for both: cells beyond an image see its canvas
         batch = batch.to(device)
         found = [one.to("cpu") for one in model.predict(batch)]
         agreed = _agreement(found, exported.predict(batch))

@@ -62,7 +62,7 @@ class Exported(Model):
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Answer]:
         sizes_N2 = torch.tensor(batch.sizes, dtype=torch.int64)
-        found = self.infer(self._on_canvas(batch.images), sizes_N2)
+        found = self.infer(self.on_canvas(batch.images), sizes_N2)
         places = list(zip(batch.sizes, batch.original_sizes))
         if isinstance(found, LabelMaps):
             return [_label_map(own, *place) for own, place in zip(found.labels, places)]
@@ -75,7 +75,7 @@ class Exported(Model):
                 answer.surfaces = surfaces_of(found, row_D, answer.boxes)
         return list[Answer](answers)
 
-    def _on_canvas(self, images_N3HW: Tensor) -> Tensor:
+    def on_canvas(self, images_N3HW: Tensor) -> Tensor:
         """Filled up with 0 to a size that the graph takes. ValueError where the images are larger."""
         height, width = size_of(images_N3HW)
         divisor, smallest = self.facts.divisor, self.facts.smallest
@@ -83,7 +83,7 @@ class Exported(Model):
         canvas = self.facts.canvas or free
         if height > canvas[0] or width > canvas[1]:
             raise ValueError(f"{self.path} takes images of up to {canvas[0]} x {canvas[1]}, not {height} x {width}")
-        return F.pad(images_N3HW, (0, canvas[1] - width, 0, canvas[0] - height))
+        return F.pad(images_N3HW, (0, canvas[1] - width, 0, canvas[0] - height)).contiguous()
 
 
 def _detections(

@@ -2,71 +2,174 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from zoo.systems import narrow, same_detections
 
+import cvzoo
 from cvzoo.data.shapes import draw_for
+from cvzoo.export.compare import compared
 from cvzoo.export.export import facts_of
 from cvzoo.export.formats import write
 from cvzoo.export.graph import graph_of
 from cvzoo.loading import Loaded
 from cvzoo.nn.model import Model
+from cvzoo.predictor import Predictor
 from cvzoo.recipes import Recipe
 from cvzoo.runtime.formats import SUFFIXES, Format
 from cvzoo.runtime.model import Exported
 from cvzoo.structures import Batch, Sample, Segmentation, Size
+from cvzoo.tasks.detections import Detections
+from cvzoo.weights.errors import WeightsError
 
 pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
 ROWS = [
-    "retinanet_r18_fpn_shapes",
     "fcos_r18_fpn_shapes",
     "freeanchor_r18_fpn_shapes",
     "reppoints_moment_r18_fpn_shapes",
-    "reppoints_partial_minmax_r18_fpn_shapes",
     "atss_r18_fpn_shapes",
-    "fcn_r18_shapes",
     "pspnet_r18_shapes",
     "deeplabv3plus_r18_shapes",
     "gcnet_r18_shapes",
 ]
 CANVAS = (128, 128)
+RETINANET, FCN = "retinanet_r18_fpn_shapes", "fcn_r18_shapes"
+SCRIPT = Path(__file__).parents[2] / "examples" / "use_onnx.py"
+CLASSES = ["bus", "cat", "tree"]
 
 
-def exported(row: str, folder: Path, format: Format = "onnx", canvas: Size | None = CANVAS) -> tuple[Model, Exported]:
-    """The narrow model of a row, and what became of it."""
+class Pair(NamedTuple):
+    """A narrow model, and what became of it."""
+
+    model: Model
+    file: Exported
+    recipe: Recipe[Any]
+
+
+def exported(row: str, folder: Path, format: Format = "onnx", canvas: Size | None = CANVAS) -> Pair:
     torch.manual_seed(0)
     recipe: Recipe[Any] = narrow(row)
     recipe = replace(recipe, data=replace(recipe.data, canvas=canvas))
     model = recipe.model.build().for_inference()
     path = folder / f"{row}{SUFFIXES[format]}"
-    write(graph_of(model, canvas), facts_of(Loaded(model, recipe, {}), model), path, format)
-    found = Exported(path)
-    found.config = model.config
-    return model, found
+    data = {"classes": CLASSES} if row == RETINANET else {}
+    write(graph_of(model, canvas), facts_of(Loaded(model, recipe, data), model), path, format)
+    file = Exported(path)
+    file.config = model.config
+    return Pair(model, file, recipe)
 
 
-def drawn(model: Model, sizes: list[Size]) -> Batch:
-    """Images of some sizes, whose answers are wanted at another one."""
-    recipe = narrow("retinanet_r18_fpn_shapes")
-    samples = [draw_for(recipe.data, size, objects=4, seed=seed) for seed, size in enumerate(sizes)]
-    return Batch.collate([Sample(s.image, original_size=s.size) for s in samples])
+@pytest.fixture(scope="session")
+def retinanet(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """On canvases of any size."""
+    return exported(RETINANET, tmp_path_factory.mktemp("export"), canvas=None)
 
 
-def same_answers(model: Model, other: Model, batch: Batch) -> None:
-    for ours, theirs in zip(other.predict(batch), model.predict(batch), strict=True):
+def drawn(*sizes: Size) -> Batch:
+    """Images whose answers are wanted at another size."""
+    samples = [draw_for(narrow(RETINANET).data, size, objects=4, seed=seed) for seed, size in enumerate(sizes)]
+    return Batch.collate([Sample(s.image, original_size=(2 * s.size[0], s.size[1])) for s in samples])
+
+
+def same_answers(pair: Pair, batch: Batch) -> None:
+    for ours, theirs in zip(pair.file.predict(batch), pair.model.predict(batch), strict=True):
         if isinstance(theirs, Segmentation):
+            assert isinstance(ours, Segmentation)
             assert (ours.labels != theirs.labels).float().mean() < 1e-3
         else:
-            same_detections(ours, theirs)
+            same_detections(ours, theirs)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_file_answers_as_its_model_does(row: str, tmp_path: Path) -> None:
-    model, file = exported(row, tmp_path)
-    batch = drawn(model, [(128, 128), (100, 128), (120, 90)])
-    same_answers(model, file, batch)
+    pair = exported(row, tmp_path)
+    batch = drawn((128, 128), (100, 128), (120, 90))
+    batch.original_sizes = batch.sizes
+    same_answers(pair, batch)
+
+
+def test_batch_height_and_width_are_free(retinanet: Pair) -> None:
+    same_answers(retinanet, drawn((192, 300)))
+    same_answers(retinanet, drawn((288, 200), (250, 224), (100, 90)))
+
+
+def test_a_label_map_of_any_size(tmp_path: Path) -> None:
+    pair = exported(FCN, tmp_path, canvas=None)
+    for sizes in [(193, 230)], [(210, 199), (200, 199)]:
+        batch = drawn(*sizes)
+        batch.original_sizes = batch.sizes
+        same_answers(pair, batch)
+
+
+def test_a_file_is_weights_of_its_row(retinanet: Pair) -> None:
+    recipe = cvzoo.recipe(RETINANET, {"data.canvas": None, "weights": str(retinanet.file.path)})
+    image = drawn((200, 280)).images[0]
+    predictor = Predictor(recipe)
+    assert predictor.classes == CLASSES
+    (found,) = predictor([image])
+    assert isinstance(found, Detections)
+    assert len(found) > 0
+    with pytest.raises(ValueError, match=r"thresholds of an exported file are part of its graph \(scores over 0.001"):
+        predictor(image, conf=0.0001)
+    with pytest.raises(WeightsError, match=r"whose model is as it is; leave out --model.candidates"):
+        Predictor(replace(recipe, model=replace(recipe.model, candidates=7)))
+    with pytest.raises(WeightsError, match="the row is another system"):
+        Predictor(cvzoo.recipe("fcos_r18_fpn_shapes", {"weights": str(retinanet.file.path)}))
+
+
+def test_the_comparison_tells_equal_from_different(retinanet: Pair) -> None:
+    data = replace(retinanet.recipe.data, test_short_side=192, max_long_side=256, short_sides=(192,))
+    recipe = replace(retinanet.recipe, data=data)
+    same = compared(retinanet.model, retinanet.file, recipe, iterations=1)
+    assert len(list(same.lines())) == 1 + len(same.cases) == 1 + 2 + 4
+    assert min(case.agreement for case in same.cases) >= 0.99
+    assert max(case.difference for case in same.cases) < 1e-4
+    same.check(retinanet.file.path, "fp32")
+    torch.manual_seed(1)
+    other = compared(retinanet.recipe.model.build().for_inference(), retinanet.file, recipe, iterations=1)
+    with pytest.raises(ValueError, match="does not answer as its model does"):
+        other.check(retinanet.file.path, "fp32")
+
+
+def test_it_runs_where_there_is_no_cvzoo(retinanet: Pair, tmp_path: Path) -> None:
+    assert len(SCRIPT.read_text().splitlines()) < 60
+    image = drawn((96, 140)).images[0]
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "image.png")
+    run = (
+        "import runpy, sys; sys.modules |= {'cvzoo': None, 'torch': None};"
+        f" sys.argv = ['', {str(retinanet.file.path)!r}, {str(tmp_path / 'image.png')!r}];"
+        f" runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    )
+    lines = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout.splitlines()
+    recipe = cvzoo.recipe(RETINANET, {"data.canvas": None, "weights": str(retinanet.file.path)})
+    found = Predictor(recipe)(tmp_path / "image.png")
+    assert isinstance(found, Detections)
+    assert len(lines) == len(found) > 0
+    words = [line.removeprefix(f"{tmp_path / 'image.png'} ").split() for line in lines]
+    assert words[0][0] in CLASSES
+    # Pillow resizes otherwise by up to two grey levels
+    np.testing.assert_allclose([float(w[1]) for w in words][:5], found.scores[:5], atol=2e-3)
+
+
+def test_what_has_no_place_in_a_graph_is_named() -> None:
+    model = narrow("treefilter_r18_shapes").model.build().for_inference()
+    with pytest.raises(ValueError, match=r"Segmenter cannot be exported: `.+` \(cvzoo/.+\.py:\d+\): ."):
+        graph_of(model, CANVAS)
+
+
+def test_a_file_that_is_none_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"model.onnx cannot be opened: "):
+        Exported(path)
+    with pytest.raises(ValueError, match="there is no file"):
+        Exported(tmp_path / "none.onnx")
