@@ -60,7 +60,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tupl
     model, built, *_ = build_model(replace(recipe, backbone_weights=None))
     recipe = replace(built, backbone_weights=recipe.backbone_weights)
     if model.fixed:
-        return _rates(recipe, model, device, warmup, iterations), None
+        return {**_rates(recipe, model, device, warmup, iterations)}, None
     cost: Cost = {"precision": precision(recipe.run, device), "params_m": parameters_m(model)}
     say("training step ...")
     training = _training(recipe, model, batch, device, warmup, iterations)
@@ -92,7 +92,7 @@ def _inference(recipe: Recipe, model: Model, device: torch.device, warmup: int, 
     gflops = counter.get_total_flops() / 1e9
     rates = _rates(recipe, model, device, warmup, iterations)
     share = gflops * 1e9 * rates["throughput"] / _peak_flops(recipe, device)
-    return rates | {"gflops": gflops, "peak_share": share}
+    return {**rates, "gflops": gflops, "peak_share": share}
 
 
 def _predict(recipe: Recipe, model: Model, batch: Batch, device: torch.device) -> None:

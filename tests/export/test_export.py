@@ -43,7 +43,7 @@ ROWS = [
 ]
 CANVAS = (128, 128)
 RETINANET, FCN = "retinanet_r18_fpn_shapes", "fcn_r18_shapes"
-SCRIPT = Path(__file__).parents[2] / "docs" / "use_onnx.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "use_onnx.py"
 CLASSES = ["bus", "cat", "tree"]
 
 
