@@ -100,7 +100,7 @@ class Found(BaseModel):
     mask: Rle | None = None
     polygons: list[list[list[tuple[float, float]]]] | None = Field(
         default=None,
-        description="Of the mask: polygons, each an outer ring and those of its holes, closed, of x and y.",
+        description="Of the mask: each an outer ring and those of its holes, closed, of x and y.",
     )
     surface: Surface | None = None
 
