@@ -55,7 +55,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "fpn": FPNConfig(first_level=2, extra="pool", channels=24, norm="group", norm_groups=3),
             "box_head": replace(BOX_HEAD, convs=2, conv_norm="group", conv_norm_groups=6, fcs=1),
-            "mask_head": MaskHeadConfig(convs=1, conv_norm="group", conv_norm_groups=8, channels=12),
+            "mask_head": MaskHeadConfig(convs=1, conv_norm="group", conv_norm_groups=4, channels=12),
         },
     ),
     "other anchors": (FASTER, {"rpn": replace(RPN, anchors=anchors((0.25, 1.0, 1.5, 4.0)), convs=2)}),
