@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 import torch
-from export.test_export import drawn, exported
+from export.test_export import Pair, drawn, exported
 from zoo.systems import narrow, same_detections
 
-from cvzoo.nn.model import Model
-from cvzoo.structures import Batch
+from cvzoo.structures import Batch, Prediction
 
 pytest.importorskip("onnxruntime")
 SIZES = [(128, 128), (100, 128), (120, 90)]
 
 
-def same_real_answers(model: Model, file: Any, batch: Batch) -> None:
+def same_real_answers(pair: Pair, batch: Batch) -> None:
     """Where a map has fewer peaks than there may be detections, `predict` fills up with boxes that score 0."""
-    for ours, theirs in zip(file.predict(batch), model.predict(batch), strict=True):
+    for ours, theirs in zip(pair.file.predict(batch), pair.model.predict(batch), strict=True):
+        assert isinstance(ours, Prediction)
         same_detections(ours, theirs[theirs.scores > 0])
 
 
-@pytest.mark.parametrize("row", ["centernet_r18_shapes"])
-def test_a_file_answers_as_its_model_does(row: str, tmp_path: Path) -> None:
-    model, file = exported(row, tmp_path)
-    same_real_answers(model, file, drawn(model, SIZES))
+def test_a_file_answers_as_its_model_does(tmp_path: Path) -> None:
+    batch = drawn(*SIZES)
+    batch.original_sizes = batch.sizes
+    same_real_answers(exported("centernet_r18_shapes", tmp_path), batch)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_file_answers_as_its_model_does(row: str, tmp_path: Path) -> None:
 def test_the_graph_finds_what_predict_finds(row: str) -> None:
     torch.manual_seed(0)
     model: Any = narrow(row).model.build().eval()
-    batch = drawn(model, SIZES)
+    batch = drawn(*SIZES)
     batch.original_sizes = batch.sizes
     found = model.infer(batch.images, torch.tensor(batch.sizes))
     for n, expected in enumerate(model.predict(batch)):

@@ -25,15 +25,16 @@ ROWS = [
 
 def test_a_file_answers_as_its_model_does(tmp_path: Path) -> None:
     """The one with the most parts; tracing one takes most of a minute."""
-    model, file = exported("cascade_mask_rcnn_r18_fpn_shapes", tmp_path)
-    same_answers(model, file, drawn(model, SIZES))
+    batch = drawn(*SIZES)
+    batch.original_sizes = batch.sizes
+    same_answers(exported("cascade_mask_rcnn_r18_fpn_shapes", tmp_path), batch)
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_the_graph_finds_what_predict_finds(row: str) -> None:
     torch.manual_seed(0)
     model: Any = narrow(row).model.build().eval()
-    batch = drawn(model, SIZES)
+    batch = drawn(*SIZES)
     found = model.infer(batch.images, torch.tensor(batch.sizes))
     batch.original_sizes = batch.sizes
     for n, expected in enumerate(model.predict(batch)):
