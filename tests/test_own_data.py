@@ -35,7 +35,7 @@ def test_guide(tmp_path: Path) -> None:
     found = BLOCK.findall((ROOT / "docs/own-data.md").read_text())
     assert len(found) == 6
     outputs = [execute(language, text, tmp_path) for _, language, text in found]
-    assert "my_data is taken for Pascal VOC" in outputs[0]
+    assert "Annotations, ImageSets/Main/train.txt: 6 images" in outputs[0]
     assert (tmp_path / "drawn/predictions.json").exists()
     assert "As retinanet_r18_fpn_shapes sees them" in (tmp_path / "my_data.html").read_text()
     assert len(list((tmp_path / "as_yolo" / "labels" / "train").iterdir())) == 6

@@ -40,7 +40,9 @@ BUILD: dict[str, Callable[[int], nn.Module]] = {
     "body": body,
     "dense head": lambda groups: DenseHead(24, 3, convs=1, norm="group", norm_groups=groups),
     "box head": lambda groups: BoxHead(BoxHeadConfig(convs=1, conv_norm="group", conv_norm_groups=groups), 24, 3),
-    "mask head": lambda groups: MaskHead(MaskHeadConfig(convs=1, conv_norm="group", conv_norm_groups=groups), 24, 3),
+    "mask head": lambda groups: MaskHead(
+        MaskHeadConfig(convs=1, channels=24, conv_norm="group", conv_norm_groups=groups), 24, 3
+    ),
     "semantic head": lambda groups: ConvHead(24, 24, 3, norm="group", norm_groups=groups, concat=True),
 }
 
