@@ -44,7 +44,8 @@ def test_every_listing_takes_json() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_command_with_its_status(number: signal.Signals, tmp_path: Path) -> None:
     code = (
-        "import os, cvzoo.cli as cli\n"
+        "import os, signal, cvzoo.cli as cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs in the background are born ignoring it
         f"cli.PLAIN_COMMANDS['doctor'] = lambda: os.kill(os.getpid(), {int(number)})\n"
         "raise SystemExit(cli.main(['doctor']))"
     )
