@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cvzoo import zoo
+from cvzoo.data.class_names import COCO, COCO_IDS
 from cvzoo.nn.bodies import OwnBody
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
@@ -59,6 +60,20 @@ class Loaded(NamedTuple):
     def classes(self) -> list[str] | None:
         """Names of the classes, where the weights bring them."""
         return self.data.get("classes")
+
+    @property
+    def class_names(self) -> list[str]:
+        """The same; where the weights bring none they are called class 0, class 1 ..."""
+        return list(self.classes or (f"class {label}" for label in range(class_count(self.recipe.model))))
+
+    @property
+    def category_ids(self) -> list[int]:
+        """The number of each class in the data set of the weights.
+
+        Where no file says so: COCO's of COCO's classes; otherwise they are counted from 1.
+        """
+        names = self.class_names
+        return list(self.data.get("category_ids") or (COCO_IDS if names == list(COCO) else range(1, len(names) + 1)))
 
 
 def build_with_weights(recipe: Recipe[Any], classes: Sequence[str] | None = None) -> Loaded:

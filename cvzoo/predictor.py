@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor
 
 import cvzoo
-from cvzoo.data.class_names import COCO, COCO_IDS
 from cvzoo.data.inputs import IMAGES, Frame, ImageLike, read_frame
 from cvzoo.data.sources import Source, ahead, frames_of
 from cvzoo.data.transforms import eval_resize
@@ -25,7 +24,6 @@ from cvzoo.engine.finish import with_weights
 from cvzoo.engine.log import say
 from cvzoo.engine.place import autocast, place
 from cvzoo.engine.prepare import build_model
-from cvzoo.loading import Loaded
 from cvzoo.ops.tiles import tiles_of
 from cvzoo.recipes import Recipe
 from cvzoo.share.folder import push, save
@@ -34,7 +32,6 @@ from cvzoo.tasks import task_of
 from cvzoo.tasks.about import About, ClassNames, labels_of
 from cvzoo.tasks.limits import Limits
 from cvzoo.tasks.task import Answered, Look, Show
-from cvzoo.weights.class_count import class_count
 from cvzoo.weights.hub import SCHEME, is_hub
 
 Looked = tuple[Any, dict[str, float]]
@@ -101,8 +98,9 @@ class Predictor:
         self.device = device_of(recipe.run)
         loaded = build_model(with_weights(recipe))
         self.recipe = loaded.recipe
-        self.classes = loaded.classes or _unnamed(loaded)
-        self.category_ids = loaded.data.get("category_ids") or _category_ids(self.classes)
+        if not loaded.classes:
+            say(f"{loaded.recipe.weights} names no classes; they are called class 0, class 1 ...")
+        self.classes, self.category_ids = loaded.class_names, loaded.category_ids
         self._model = loaded.model.to(self.device).for_inference()
         self._limited = lru_cache(VARIANTS)(self._with_limits)
 
@@ -302,14 +300,3 @@ def _frames(images: Sequence[ImageLike], how: How, first: int = 0) -> list[Frame
     if problems:
         raise ValueError("\n".join(problems))
     return frames
-
-
-def _unnamed(loaded: Loaded) -> list[str]:
-    """Names of classes of which the weights say nothing."""
-    say(f"{loaded.recipe.weights} names no classes; they are called class 0, class 1 ...")
-    return [f"class {label}" for label in range(class_count(loaded.recipe.model))]
-
-
-def _category_ids(classes: list[str]) -> Sequence[int]:
-    """COCO's of COCO's classes; otherwise the classes are counted from 1."""
-    return COCO_IDS if classes == list(COCO) else range(1, len(classes) + 1)

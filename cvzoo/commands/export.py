@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Generic, Literal
+from typing import Annotated, Generic
 
-import tyro
-
+from cvzoo.commands.rows import Flat
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.recipe import Config
-
-Flat = tyro.conf.arg(name="")
+from cvzoo.runtime.facts import Format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +18,7 @@ class Export(Generic[Config]):
 
     recipe: Annotated[Recipe[Config], Flat]
     """The row."""
-    format: Literal["onnx", "torch_export", "aoti", "openvino"] = "onnx"
+    format: Format = "onnx"
     """What runs the file: ONNX runtimes; PyTorch; PyTorch with machine code compiled for this machine; OpenVINO."""
     output: Path | None = None
     """The file; None is the row's name in the current folder."""

@@ -9,18 +9,18 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-import cvzoo
+from cvzoo.commands.rows import rows_named
 from cvzoo.files import alone_in, locked
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.folder import has_split
+from cvzoo.recipes.recipe import Device, Precision
 from cvzoo.results.proofs import FAULT, FOUND, PAGE, place_of, proofs
 from cvzoo.results.published import comparison
 from cvzoo.results.row_files import read_row
-from cvzoo.zoo import ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class Prove:
     """Folder of a data set as it unpacks: COCO, Cityscapes, ADE20K or PASCAL VOC. Rows of other data are left out."""
     output: Path = Path("runs/prove")
     """Folder of the page, prove.html, and of a run for each of the weights."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to evaluate; `auto` takes CUDA where there is one."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Autocast precision."""
 
 
@@ -58,10 +58,11 @@ def prove(options: Annotated[Prove, tyro.conf.arg(name="")]) -> int:
 
 def _wanted(options: Prove) -> list[Recipe]:
     """A recipe for each of the weights whose validation split is in the folder. ValueError where there are none."""
-    chosen = [cvzoo.recipe(name).row for name in options.rows] or list(ROWS)
-    if unpublished := [name for name in options.rows if not ROWS[name].published]:
-        raise ValueError(f"nothing is published for {', '.join(unpublished)}; leave that out")
-    having = [ROWS[name] for name in chosen if ROWS[name].published]
+    chosen = rows_named(options.rows)
+    having = [row for row in chosen if row.published]
+    if options.rows and len(having) < len(chosen):
+        unpublished = ", ".join(row.name for row in chosen if not row.published)
+        raise ValueError(f"nothing is published for {unpublished}; leave that out")
     own = {row.name: row.recipe() for row in having}
     found = [row for row in having if has_split(options.root, own[row.name].data.val)]
     if not found:

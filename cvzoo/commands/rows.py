@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, Literal
 
 import tyro
 
+import cvzoo
 from cvzoo.commands.printing import print_json
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import disagreements, to_json
@@ -20,7 +22,7 @@ from cvzoo.zoo import ROWS, system_of
 
 if TYPE_CHECKING:
     from cvzoo.engine.finish import Result
-    from cvzoo.zoo.system import Published, Reference
+    from cvzoo.zoo.system import Published, Reference, Row
 
 Flat = tyro.conf.arg(name="")
 
@@ -67,6 +69,14 @@ class Predict(Generic[Config]):
     small objects in large images."""
     texture: Path | None = None
     """The texture: an image of 4 x 6 square tiles, one for each part, down its columns; None is a checkerboard."""
+
+
+def rows_named(names: Sequence[str]) -> list[Row]:
+    """These rows of the zoo, or all of them where none is named. ValueError for one that is not of the zoo."""
+    found = [cvzoo.recipe(name).row for name in names]
+    if strange := [name for name in found if name not in ROWS]:
+        raise ValueError(f"{', '.join(strange)} is no row of the zoo; `cvzoo list` shows them")
+    return [ROWS[name] for name in found] or list(ROWS.values())
 
 
 def show(options: Show) -> None:

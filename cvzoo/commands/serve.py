@@ -10,10 +10,11 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tyro
 
+from cvzoo.recipes.recipe import Device, Precision
 from cvzoo.serve.settings import Settings
 
 USAGE = "cvzoo serve ROW [--weights W ...] [ROW [--weights W ...] ...]"
@@ -39,9 +40,9 @@ class Options(Settings):
     """The address to listen at; 0.0.0.0 is the whole network."""
     port: int = 8000
     """The port to listen at; 0 takes a free one."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where the models run; `auto` takes a GPU if there is one."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """The numbers that the models compute with."""
 
 

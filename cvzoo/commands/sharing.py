@@ -8,12 +8,10 @@ from typing import Annotated, Generic
 
 import tyro
 
-import cvzoo
-from cvzoo.commands.rows import Flat
+from cvzoo.commands.rows import Flat, rows_named
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.recipe import Config
 from cvzoo.weights.hub import SCHEME, is_hub
-from cvzoo.zoo import ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,5 +49,5 @@ def mirror(folder: tyro.conf.Positional[Path], rows: tyro.conf.Positional[tuple[
     """
     from cvzoo.share.mirror import fill
 
-    for line in fill(folder, [ROWS[cvzoo.recipe(row).row] for row in rows] or list(ROWS.values())):
+    for line in fill(folder, rows_named(rows)):
         print(line, flush=True)

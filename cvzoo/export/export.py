@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from cvzoo.data.class_names import COCO, COCO_IDS
 from cvzoo.engine.dist import device_of
 from cvzoo.engine.finish import with_weights
 from cvzoo.engine.log import say
@@ -22,11 +21,10 @@ from cvzoo.loading import Loaded
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
-from cvzoo.runtime.facts import SMALLEST, Facts
-from cvzoo.runtime.formats import SUFFIXES, Format
+from cvzoo.runtime.facts import SMALLEST, Facts, Format
+from cvzoo.runtime.formats import SUFFIXES
 from cvzoo.runtime.model import Exported
 from cvzoo.tasks.limits import detection_config
-from cvzoo.weights.class_count import class_count
 
 PRECISIONS: dict[Format, tuple[str, ...]] = {
     "onnx": ("fp32", "fp16"),
@@ -89,8 +87,6 @@ def facts_of(loaded: Loaded, model: Model) -> Facts:
     """What an exported file will say of a model."""
     recipe, config = loaded.recipe, model.config
     data, pixels, detect = recipe.data, config.pixels, detection_config(config)
-    classes = loaded.classes or [f"class {label}" for label in range(class_count(config))]
-    ids = loaded.data.get("category_ids") or (COCO_IDS if classes == list(COCO) else range(1, len(classes) + 1))
     thresholds = {
         name: getattr(detect, name) for name in ("score_threshold", "nms_threshold", "detections") if detect is not None
     }
@@ -100,8 +96,8 @@ def facts_of(loaded: Loaded, model: Model) -> Facts:
         task=config.answer,
         outputs=_outputs(model),
         precision=recipe.run.precision,
-        classes=list(classes),
-        category_ids=list(ids),
+        classes=loaded.class_names,
+        category_ids=loaded.category_ids,
         short_side=data.test_short_side,
         long_side=data.max_long_side,
         full_size=data.test_full_size,

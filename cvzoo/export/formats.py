@@ -14,8 +14,8 @@ from torch.export import ExportedProgram
 
 from cvzoo.export.graph import reason
 from cvzoo.files import atomic
-from cvzoo.runtime.facts import KEY, Facts
-from cvzoo.runtime.formats import Format, runtime
+from cvzoo.runtime.facts import KEY, Facts, Format
+from cvzoo.runtime.formats import runtime
 
 OPSET = 20
 """The first ONNX opset with all that our graphs need (DeformConv came with 19)."""

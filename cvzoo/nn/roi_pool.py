@@ -42,14 +42,17 @@ def roi_levels(boxes_R4: Tensor, config: RoIPoolConfig) -> Tensor:
     return level.clamp(finest, finest + len(config.strides) - 1).long() - finest
 
 
-def roi_pool(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig) -> Tensor:
-    """(R, C, size, size): the features under the boxes of all images, image by image in the order given."""
+def flat(boxes: list[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (R, 4) of several images, given image by image or as (N, P, 4), and whose (R,) they are."""
+    if isinstance(boxes, Tensor):
+        image_N1 = torch.arange(boxes.shape[0], device=boxes.device)[:, None]
+        return boxes.flatten(0, 1), image_N1.expand(boxes.shape[:2]).flatten()
     boxes_R4 = torch.cat(boxes)
-    return pool_regions(features, boxes_R4, numbered([len(own) for own in boxes], boxes_R4.device), config)
+    return boxes_R4, numbered([len(own) for own in boxes], boxes_R4.device)
 
 
-def pool_regions(features: list[Tensor], boxes_R4: Tensor, image_R: Tensor, config: RoIPoolConfig) -> Tensor:
-    """(R, C, size, size): the features under boxes of those images."""
+def roi_pool(features: list[Tensor], boxes_R4: Tensor, image_R: Tensor, config: RoIPoolConfig) -> Tensor:
+    """(R, C, size, size): the features under boxes of those images; `flat` puts boxes so that lie image by image."""
     maps = features[: len(config.strides)]
     assert len(maps) == len(config.strides)
     level_R = roi_levels(boxes_R4, config)

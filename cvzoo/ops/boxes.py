@@ -35,6 +35,11 @@ def limits_of(sizes: list[Size], device: torch.device) -> Tensor:
     return on_device([[[width, height, width, height]] for height, width in sizes], device, torch.float32)
 
 
+def xyxy(yx_N2: Tensor) -> Tensor:
+    """(N, 1, 4): x, y, x, y of images' heights and widths, or of where they begin: to clip or move their boxes."""
+    return yx_N2.flip(1).repeat(1, 2)[:, None]
+
+
 def scale_boxes(boxes: Tensor, size: Size, to_size: Size) -> Tensor:
     """Boxes in an image of `size`, in the pixels of the same image resized to `to_size`."""
     scale_y, scale_x = to_size[0] / size[0], to_size[1] / size[1]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
 from cvzoo.fields import Count, NotNegative, Share
-from cvzoo.ops.boxes import clip_boxes, longer_than, scale_boxes
+from cvzoo.ops.boxes import clip_boxes, longer_than, scale_boxes, xyxy
 from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.masks import paste_masks
 from cvzoo.structures import Boxes, Prediction, Size
@@ -103,7 +103,7 @@ def suppress_batch(
     Returns: the best `config.detections` of each image, and which candidates (N, D) they were.
     """
     boxes_NP4, scores_NP, labels_NP = candidates
-    limits_N14 = sizes_N2.flip(1).repeat(1, 2)[:, None].to(boxes_NP4.dtype)
+    limits_N14 = xyxy(sizes_N2).to(boxes_NP4.dtype)
     if config.clip_first:
         boxes_NP4 = boxes_NP4.clamp(min=0).minimum(limits_N14)
     valid_NP = scores_NP > 0

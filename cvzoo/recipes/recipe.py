@@ -30,6 +30,8 @@ class ModelConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=ModelConfig)
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +124,9 @@ class Run:
     """Name of the run folder; without, the row's."""
     seed: Annotated[int, Range(0, 2**32, below=True)] = 0
     """Seeds weights, order of images and augmentation."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """`auto` takes CUDA where there is one."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Autocast precision; fp16 scales the loss."""
     channels_last: bool | None = None
     """Memory layout of images and convolutions in training. None: on CUDA and on CPUs with AVX-512, where it saves 7

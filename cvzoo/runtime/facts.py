@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
+Format = Literal["onnx", "torch_export", "aoti", "openvino"]
+"""What runs a file: ONNX runtimes; PyTorch; PyTorch with code compiled for one kind of machine; OpenVINO."""
 SMALLEST, LARGEST = 192, 8192
 """The shortest and the longest side in pixels of a canvas whose size is free."""
 KEY = "cvzoo"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+import torchvision  # noqa: F401 - whose operations exported graphs have
 from torch import Tensor
 
-from cvzoo.runtime.facts import KEY, Facts
+from cvzoo.runtime.facts import KEY, Facts, Format
 
-Format = Literal["onnx", "torch_export", "aoti", "openvino"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "aoti": ".aoti.pt2", "openvino": ".xml"}
 """What the names of a format's files end with."""
 Run = Callable[[Tensor, Tensor], dict[str, Tensor]]
@@ -95,16 +95,12 @@ def _openvino(path: Path) -> tuple[str | None, Run]:
 
 
 def _torch_export(path: Path) -> tuple[str | None, Run]:
-    import torchvision  # noqa: F401 - whose operations the graph has
-
     extra = {KEY: ""}
     module: Any = torch.export.load(path, extra_files=extra).module()
     return extra[KEY], _on_device(module)
 
 
 def _aoti(path: Path) -> tuple[str | None, Run]:
-    import torchvision  # noqa: F401 - whose operations the graph has
-
     compiled: Any = torch._inductor.aoti_load_package(str(path))
     return compiled.get_metadata().get(KEY), _on_device(compiled)
 

@@ -104,11 +104,12 @@ def _complete_and_verify(place: str, file: Remote, part: Path) -> None:
     if had and is_whole(part, file):
         return
     _complete(place, part)
-    if had and not is_whole(part, file):  # what was there may have been of another file
+    found = file_digest(part, file.algorithm)
+    if had and not found.startswith(file.digest):  # what was there may have been of another file
         part.unlink()
         _complete(place, part)
-    if not is_whole(part, file):
         found = file_digest(part, file.algorithm)
+    if not found.startswith(file.digest):
         part.unlink()
         raise ValueError(
             f"its {file.algorithm} is {found} where {file.digest}... is published, so it was deleted;"

@@ -166,6 +166,13 @@ def test_what_has_no_place_in_a_graph_is_named() -> None:
         graph_of(model, CANVAS)
 
 
+def test_a_system_that_decodes_in_its_own_way_says_so() -> None:
+    model = narrow("tensormask_r18_fpn_shapes").model.build().eval()
+    images = torch.zeros(1, 3, *CANVAS, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="TensorMask cannot be exported: its candidates"):
+        model.infer(images, torch.tensor([CANVAS]))
+
+
 def test_a_file_that_is_none_of_ours(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")

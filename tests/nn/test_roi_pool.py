@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from cvzoo.nn.roi_pool import RoIPoolConfig, roi_levels, roi_pool
+from cvzoo.nn.roi_pool import RoIPoolConfig, flat, roi_levels, roi_pool
 
 STRIDES = (4, 8, 16)
 coordinate = st.floats(-30, 150, width=32)
@@ -47,7 +47,7 @@ def test_values_and_gradients_are_torchvisions(
     boxes_R4 = torch.cat([torch.minimum(boxes_R4[:, :2], boxes_R4[:, 2:]), boxes_R4.view(-1, 2, 2).amax(1)], dim=1)
     boxes = [boxes_R4[::2], boxes_R4[1::2]]
     ours, theirs = maps(0), maps(0)
-    found, wanted = roi_pool(ours, boxes, config), expected(theirs, boxes, config)
+    found, wanted = roi_pool(ours, *flat(boxes), config), expected(theirs, boxes, config)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     upstream = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
     found.backward(upstream)
@@ -65,7 +65,7 @@ def test_the_canonical_box_decides_the_level(size: int, level: int, expected: in
 
 
 def test_no_boxes_give_no_regions() -> None:
-    pooled = roi_pool(maps(0), [torch.zeros(0, 4), torch.zeros(0, 4)], RoIPoolConfig(size=3, strides=STRIDES))
+    pooled = roi_pool(maps(0), *flat([torch.zeros(0, 4), torch.zeros(0, 4)]), RoIPoolConfig(size=3, strides=STRIDES))
     assert pooled.shape == (0, 5, 3, 3)
 
 
@@ -74,7 +74,7 @@ def test_bfloat16_keeps_the_place(sampling: int) -> None:
     """The features are rounded, the boxes are not: a bfloat16 coordinate beyond 256 is off by pixels."""
     config = RoIPoolConfig(size=7, strides=STRIDES, sampling=sampling)
     boxes = [torch.tensor([[101.3, 50.7, 125.1, 90.2]]), torch.tensor([[3.1, 2.2, 100.4, 94.9]])]
-    exact = roi_pool(maps(0), boxes, config)
-    rounded = roi_pool(maps(0, torch.bfloat16), boxes, config)
+    exact = roi_pool(maps(0), *flat(boxes), config)
+    rounded = roi_pool(maps(0, torch.bfloat16), *flat(boxes), config)
     assert rounded.dtype == torch.bfloat16
     torch.testing.assert_close(rounded.float(), exact, atol=0.05, rtol=0.02)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.ops import deform_conv2d, roi_align
 
 from cvzoo.nn.deform import deform_convs
-from cvzoo.nn.roi_pool import RoIPoolConfig, roi_levels, roi_pool
+from cvzoo.nn.roi_pool import RoIPoolConfig, flat, roi_levels, roi_pool
 from cvzoo.ops.anchors import AnchorConfig, pyramid_anchors
 from cvzoo.ops.assigners import BACKGROUND, match_boxes, point_distances
 from cvzoo.ops.boxes import MAX_LOG_SCALE, decode_boxes, encode_boxes, pairwise_iou
@@ -290,7 +290,7 @@ def roi_pool_of_cpu(features: Tensor, rois_R5: Tensor, size: tuple[int, int], s:
     )
     of_image = [torch.where(rois_R5[:, 0] == n)[0] for n in range(len(features))]
     boxes = [rois_R5[rows, 1:] * s.options["spatial_scale"] for rows in of_image]
-    return roi_pool([features], boxes, config)[torch.cat(of_image).argsort()]
+    return roi_pool([features], *flat(boxes), config)[torch.cat(of_image).argsort()]
 
 
 @pytest.mark.parametrize("operator", [roi_pool_of_cpu, roi_pool_of_cuda])
@@ -341,7 +341,7 @@ def test_roi_pool_over_levels(number: str) -> None:
     assert [2 ** s.options["min_level"], 2 ** s.options["max_level"]] == [config.strides[0], config.strides[-1]]
     boxes, features = listed(s.inputs, "boxes."), listed(s.inputs, "features.")
     s.report.equal("level", roi_levels(torch.cat(boxes), config), s.expected["level"])
-    s.report.close("pooled", roi_pool(features, boxes, config), s.expected["pooled"])
+    s.report.close("pooled", roi_pool(features, *flat(boxes), config), s.expected["pooled"])
     s.finish()
 
 

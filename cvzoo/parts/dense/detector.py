@@ -17,13 +17,13 @@ from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
 from cvzoo.ops.boxes import flip_boxes
-from cvzoo.ops.detect import DetectConfig, suppress, suppress_batch
+from cvzoo.ops.detect import suppress, suppress_batch
 from cvzoo.ops.masks import flip_mask
-from cvzoo.parts.dense.detections import detections_of
+from cvzoo.parts.dense.detections import DetectionConfig, detections_of
 from cvzoo.structures import Batch, Boxes, BoxesWithMasks, Prediction, Size, Target, View, size_of
 
 
-class DenseConfig(Protocol):
+class DenseConfig(DetectionConfig, Protocol):
     """What the config of such a detector has."""
 
     @property
@@ -32,14 +32,6 @@ class DenseConfig(Protocol):
     def fpn(self) -> FPNConfig: ...
     @property
     def pixels(self) -> Pixels: ...
-    @property
-    def num_classes(self) -> int: ...
-    @property
-    def class_ids(self) -> tuple[int, ...]: ...
-    @property
-    def candidates(self) -> int: ...
-    @property
-    def detect(self) -> DetectConfig: ...
 
 
 Config = TypeVar("Config", bound=DenseConfig)
@@ -86,8 +78,11 @@ class DenseDetector(Model, Generic[Config, Raw]):
         """The named losses of raw outputs for images of `sizes` on a canvas."""
 
     def candidates(self, raw: Raw, canvas: Size) -> Boxes:
-        """What may become detections, in network pixels, labelled by output; see `candidates_of`."""
-        raise NotImplementedError
+        """What may become detections, in network pixels, labelled by output; see `candidates_of`.
+
+        A system that decodes in a way of its own has none, and cannot be exported.
+        """
+        raise ValueError(f"{type(self).__name__} cannot be exported: its candidates are not boxes of a whole batch")
 
     def decode(self, raw: Raw, sizes: list[Size], original_sizes: list[Size], canvas: Size) -> list[Prediction]:
         """Detections of each image in original pixels."""

@@ -16,6 +16,7 @@ from cvzoo.nn.model import Model
 from cvzoo.ops.boxes import scale_boxes
 from cvzoo.ops.class_ids import classes_of
 from cvzoo.ops.detect import gather_rows
+from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms_batch
 from cvzoo.parts.heatmap.frame import Corner, framed, framed_in_graph
 from cvzoo.parts.heatmap.heat import Heat, Point, hottest, on_original
 from cvzoo.structures import Batch, Boxes, Prediction, Size, Target, View, size_of
@@ -151,3 +152,9 @@ def joined(parts: list[Prediction]) -> Prediction:
         torch.cat([part.scores for part in parts]),
         torch.cat([part.labels for part in parts]),
     )
+
+
+def soft_suppressed(candidates: Boxes, config: SoftNMSConfig, count: int) -> Boxes:
+    """What soft-NMS leaves of each class of each image, `count` boxes; scores are -1 from where no more stay."""
+    scores_ND, row_ND = soft_nms_batch(candidates.boxes, candidates.scores, config, count, candidates.labels)
+    return Boxes(gather_rows(candidates.boxes, row_ND), scores_ND, candidates.labels.gather(1, row_ND))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.fields import Natural
+from cvzoo.ops.boxes import xyxy
 from cvzoo.structures import Size
 
 Corner = tuple[int, int]
@@ -72,4 +73,4 @@ def _taken(x_N3HW: Tensor, place: Tensor, sides_N: Tensor, dim: int) -> Tensor:
 
 def begun_at(boxes_NP4: Tensor, begins_N2: Tensor) -> Tensor:
     """Boxes on a canvas in the pixels of the images that begin at those corners (top, left) of it."""
-    return boxes_NP4 - begins_N2.flip(1).repeat(1, 2)[:, None].to(boxes_NP4.dtype)
+    return boxes_NP4 - xyxy(begins_N2).to(boxes_NP4.dtype)

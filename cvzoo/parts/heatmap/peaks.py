@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cvzoo.ops.detect import gather_rows
 from cvzoo.parts.heatmap.targets import at_cells
+from cvzoo.structures import Size, size_of
 
 
 class Peaks(NamedTuple):
@@ -44,3 +45,9 @@ def at_peaks(maps_NCHW: Tensor, found: Peaks) -> Tensor:
     image_N1 = torch.arange(images, device=maps_NCHW.device)[:, None]
     values = at_cells(maps_NCHW, image_N1.expand(-1, count).flatten(), found.cells_NP2.flatten(0, 1))
     return values.unflatten(0, (-1, count))
+
+
+def pixels_of_cell(maps_NCHW: Tensor, canvas: Size) -> Tensor:
+    """(2,) float32: how wide and how high a cell of the maps is, in pixels of the canvas."""
+    (rows, columns), (height, width) = size_of(maps_NCHW), canvas
+    return torch.stack([torch.full((), width / columns), torch.full((), height / rows)]).to(maps_NCHW.device)

@@ -15,10 +15,9 @@ from cvzoo.nn.fpn import FPN
 from cvzoo.nn.model import Model
 from cvzoo.nn.pixels import Pixels
 from cvzoo.nn.resnet import ResNet
-from cvzoo.nn.roi_pool import RoIPoolConfig, pool_regions
-from cvzoo.ops.boxes import flip_boxes, scale_boxes
+from cvzoo.nn.roi_pool import RoIPoolConfig, flat, roi_pool
+from cvzoo.ops.boxes import flip_boxes, scale_boxes, xyxy
 from cvzoo.ops.detect import suppress, suppress_batch, to_original
-from cvzoo.ops.transfer import numbered
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
 from cvzoo.parts.rcnn.rpn import RPN, RPNConfig, RPNOutput
 from cvzoo.structures import Batch, Boxes, BoxesWithMasks, BoxesWithSurfaces, Prediction, Size, View, size_of
@@ -73,7 +72,7 @@ class TwoStage(Model, Generic[Config]):
 
     def regions_at(self, maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, pool: RoIPoolConfig) -> Tensor:
         """(R, C, S, S): the features under boxes of those images."""
-        pooled_RCSS = pool_regions(maps, boxes_R4, image_R, pool)
+        pooled_RCSS = roi_pool(maps, boxes_R4, image_R, pool)
         if self.neck is not None:
             return pooled_RCSS
         assert isinstance(self.backbone, ResNet)
@@ -98,7 +97,7 @@ class TwoStage(Model, Generic[Config]):
 
     def masks_at(self, maps: list[Tensor], boxes_D4: Tensor, image_D: Tensor, labels_D: Tensor) -> Tensor:
         """(D, S, S): the probability of the pixels under each box of those images; labels are network outputs."""
-        raise NotImplementedError
+        raise NotImplementedError  # a model that predicts no masks is never asked
 
     def scored(self, maps: list[Tensor], boxes_NP4: Tensor, limits_N14: Tensor) -> Boxes:
         """What the second stage makes of the proposals of a batch; see `BoxHead.candidates`."""
@@ -120,7 +119,7 @@ class TwoStage(Model, Generic[Config]):
         self, maps: list[Tensor], sizes_N2: Tensor, canvas: Size, class_ids: tuple[int, ...]
     ) -> tuple[Boxes, Tensor]:
         """The detections of `infer`, and of which pairs (N, D) of proposal and class they are made."""
-        limits_N14 = sizes_N2.flip(1).repeat(1, 2)[:, None].float()
+        limits_N14 = xyxy(sizes_N2).float()
         boxes_NP4, logits_NP = self.rpn.best(self.rpn(maps), limits_N14, canvas)
         candidates = self.scored(maps, boxes_NP4, limits_N14)
         real_NP1 = (logits_NP != -torch.inf)[..., None]  # an image may have fewer proposals
@@ -163,15 +162,6 @@ class TwoStage(Model, Generic[Config]):
         """One (D, S, S): what a view makes of the masks of the merged boxes; none from a model without masks."""
         masks = self.masks(maps, [Prediction(in_view(merged.boxes, view), merged.scores, merged.labels)]) or []
         return [mask_DSS.flip(-1) if view.flipped else mask_DSS for mask_DSS in masks]
-
-
-def flat(boxes: list[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes (R, 4) of several images, given image by image or as (N, P, 4), and whose (R,) they are."""
-    if isinstance(boxes, Tensor):
-        image_N1 = torch.arange(boxes.shape[0], device=boxes.device)[:, None]
-        return boxes.flatten(0, 1), image_N1.expand(boxes.shape[:2]).flatten()
-    boxes_R4 = torch.cat(boxes)
-    return boxes_R4, numbered([len(own) for own in boxes], boxes_R4.device)
 
 
 def there(found: Boxes) -> tuple[Tensor, Tensor, Tensor]:

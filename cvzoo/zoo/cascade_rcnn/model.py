@@ -18,9 +18,10 @@ from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.nn.roi_pool import flat
 from cvzoo.ops.boxes import Weights, limits_of, longer_than
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, BoxOutput, Sampled, class_probabilities
-from cvzoo.parts.rcnn.detector import TwoStage, flat
+from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
 from cvzoo.parts.rcnn.regions import build_body
 from cvzoo.parts.rcnn.rpn import RPNConfig

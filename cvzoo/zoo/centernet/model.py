@@ -22,16 +22,16 @@ from cvzoo.nn.dla_up import DLAUpConfig
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
+from cvzoo.ops.boxes import xyxy
 from cvzoo.ops.class_ids import classes_of
-from cvzoo.ops.detect import gather_rows
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms, soft_nms_batch
-from cvzoo.parts.heatmap.detector import HeatmapDetector
+from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
+from cvzoo.parts.heatmap.detector import HeatmapDetector, soft_suppressed
 from cvzoo.parts.heatmap.frame import Frame, begun_at
 from cvzoo.parts.heatmap.head import Branch
 from cvzoo.parts.heatmap.heat import Point
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
-from cvzoo.parts.heatmap.peaks import at_peaks, peaks
+from cvzoo.parts.heatmap.peaks import at_peaks, peaks, pixels_of_cell
 from cvzoo.parts.heatmap.targets import GaussianConfig, at_cells, cells_of, draw, last_in_cell, objects_of
 from cvzoo.structures import AnswerKind, Batch, Boxes, Prediction, Size, Target, size_of
 
@@ -234,23 +234,21 @@ class CenterNet(HeatmapDetector[CenterNetOutput]):
     def boxes(self, raw: CenterNetOutput, sizes_N2: Tensor, canvas: Size, begins_N2: Tensor) -> Boxes:
         """The best peaks of each image."""
         c = self.config
-        (rows, columns), (height, width) = size_of(raw.logits), canvas
-        stride_2 = torch.stack([torch.full((), width / columns), torch.full((), height / rows)]).to(raw.sizes.device)
+        stride_2 = pixels_of_cell(raw.logits, canvas)
         found = peaks(raw.logits, c.detections, c.peak_window)
         centres_NP2 = found.cells_NP2 + at_peaks(raw.offsets, found)
         half_NP2 = at_peaks(raw.sizes, found) / 2
         boxes_NP4 = torch.cat([(centres_NP2 - half_NP2) * stride_2, (centres_NP2 + half_NP2) * stride_2], dim=2)
         boxes_NP4 = begun_at(boxes_NP4, begins_N2)
         if c.clip:
-            boxes_NP4 = boxes_NP4.clamp(min=0).minimum(sizes_N2.flip(1).repeat(1, 2)[:, None].to(boxes_NP4.dtype))
+            boxes_NP4 = boxes_NP4.clamp(min=0).minimum(xyxy(sizes_N2).to(boxes_NP4.dtype))
         return Boxes(boxes_NP4, found.scores_NP, found.labels_NP)
 
     def suppressed_batch(self, candidates: Boxes) -> Boxes:
         nms = self.config.nms
         if nms is None:
             return candidates
-        scores_ND, row_ND = soft_nms_batch(*candidates[:2], nms, candidates.scores.shape[1], candidates.labels)
-        return Boxes(gather_rows(candidates.boxes, row_ND), scores_ND, candidates.labels.gather(1, row_ND))
+        return soft_suppressed(candidates, nms, candidates.scores.shape[1])
 
     def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
         """A peak has no rival but those at other scales."""

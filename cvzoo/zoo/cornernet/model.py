@@ -21,10 +21,9 @@ from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.class_ids import classes_of
-from cvzoo.ops.detect import gather_rows
 from cvzoo.ops.distributed import mean_over_processes
-from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms, soft_nms_batch
-from cvzoo.parts.heatmap.detector import HeatmapDetector, joined
+from cvzoo.ops.soft_nms import SoftNMSConfig, soft_nms
+from cvzoo.parts.heatmap.detector import HeatmapDetector, joined, soft_suppressed
 from cvzoo.parts.heatmap.frame import Frame
 from cvzoo.parts.heatmap.heat import Point
 from cvzoo.parts.heatmap.loss import heatmap_loss, peaks_in
@@ -196,8 +195,7 @@ class CornerNet(HeatmapDetector[PairOutput]):
 
     def suppressed_batch(self, candidates: Boxes) -> Boxes:
         c = self.config
-        scores_ND, row_ND = soft_nms_batch(*candidates[:2], c.nms, c.detections, candidates.labels)
-        return Boxes(gather_rows(candidates.boxes, row_ND), scores_ND, candidates.labels.gather(1, row_ND))
+        return soft_suppressed(candidates, c.nms, c.detections)
 
     def suppressed(self, candidates: Prediction, scales: int = 1) -> Prediction:
         c = self.config

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cvzoo.ops.detect import gather_rows
-from cvzoo.parts.heatmap.peaks import at_peaks, peaks
-from cvzoo.structures import Boxes, Size, size_of
+from cvzoo.parts.heatmap.peaks import at_peaks, peaks, pixels_of_cell
+from cvzoo.structures import Boxes, Size
 from cvzoo.zoo.cornernet.head import CornerOutput
 
 
@@ -31,9 +31,8 @@ def corners_in(maps: CornerOutput, count: int, kernel: int, canvas: Size) -> Cor
     heat = maps.heat[-1]
     found = peaks(heat, count, kernel)
     offset, tag = (at_peaks(x[-1], found) for x in (maps.offset, maps.tag))
-    (rows, columns), (height, width) = size_of(heat), canvas
-    scale_2 = torch.stack([torch.full((), width / columns), torch.full((), height / rows)]).to(heat.device)
-    return Corners(found.scores_NP, found.labels_NP, (found.cells_NP2 + offset) * scale_2, tag.squeeze(2))
+    points_NC2 = (found.cells_NP2 + offset) * pixels_of_cell(heat, canvas)
+    return Corners(found.scores_NP, found.labels_NP, points_NC2, tag.squeeze(2))
 
 
 def boxes_between(

@@ -19,11 +19,11 @@ from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.merge import PyramidMerge
 from cvzoo.nn.pixels import IMAGENET, Pixels
 from cvzoo.nn.resnet import ResNetConfig
-from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.nn.roi_pool import RoIPoolConfig, flat
 from cvzoo.ops.detect import boxes_to_original
 from cvzoo.ops.surfaces import surfaces_of
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig
-from cvzoo.parts.rcnn.detector import TwoStage, flat, in_view, there
+from cvzoo.parts.rcnn.detector import TwoStage, in_view, there
 from cvzoo.parts.rcnn.regions import build_body
 from cvzoo.parts.rcnn.rpn import RPNConfig
 from cvzoo.structures import AnswerKind, Batch, BoxesWithSurfaces, Prediction, View, size_of
