@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_readme import execute
+from guides import execute
 
 from cvzoo.data.config import Augmentation, Data
 from cvzoo.data.own_transform import transformed

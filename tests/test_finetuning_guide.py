@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from test_readme import BLOCK, ROOT, execute, write_split
+from guides import BLOCK, ROOT, execute
+from test_readme import write_split
 
 GUIDE = (ROOT / "docs/finetuning.md").read_text()
 

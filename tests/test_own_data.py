@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from data.formats.folders import Drawing, voc_xml, write_list
+from guides import BLOCK, ROOT, execute
 from PIL import Image
-from test_readme import BLOCK, ROOT, execute
 
 from cvzoo.data.shapes import draw
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from guides import BLOCK, ROOT
 from report.browser import needs_browser, opened, probe
-from test_readme import BLOCK, ROOT
 from weights.as_mmdetection import save
 from zoo.systems import narrow
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine.tiny import tiny
+from guides import BLOCK, ROOT, execute
 from PIL import Image
-from test_readme import BLOCK, ROOT, execute
 
 import cvzoo
 from cvzoo.data.shapes import draw

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from guides import BLOCK, ROOT, execute
 from PIL import Image
-from test_readme import BLOCK, ROOT, execute
 
 from cvzoo.data.shapes import draw
 

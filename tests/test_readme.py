@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from guides import BLOCK, ROOT, execute
 from PIL import Image
 
 from cvzoo.data.shapes import draw
-
-ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"<!-- tested(?:: ([\w ]+))? -->\n```(bash|python)\n(.*?)```", re.DOTALL)
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:
     """(language, text) of the README's tested blocks of one kind."""
     found = BLOCK.findall((ROOT / "README.md").read_text())
     return [(language, text) for group, language, text in found if group == kind]
-
-
-def execute(language: str, text: str, folder: Path) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def write_split(folder: Path, split: str, count: int) -> None:
@@ -51,7 +36,7 @@ def write_split(folder: Path, split: str, count: int) -> None:
 
 def test_first_steps(tmp_path: Path) -> None:
     (only,) = blocks("")
-    out = execute(*only, tmp_path)
+    out = execute(*only, tmp_path, fresh=True)
     assert "box AP" in out
     assert (tmp_path / "runs/retinanet_r18_fpn_shapes/report.html").exists()
 

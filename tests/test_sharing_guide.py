@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from guides import BLOCK, ROOT, execute
 from PIL import Image
 from share.hub import serving
-from test_readme import BLOCK, ROOT, execute
 
 from cvzoo.data.shapes import draw
 
@@ -18,7 +18,8 @@ def test_every_command_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with serving() as hub:
         for name, value in hub.environment(tmp_path / "home").items():
             monkeypatch.setenv(name, value)
-        folder, uploaded, _, mirror = (execute(language, text, tmp_path) for _, language, text in blocks)
+        # the hub's library reads its variables when it is imported
+        folder, uploaded, _, mirror = (execute(language, text, tmp_path, fresh=True) for _, language, text in blocks)
     names = {"model.safetensors", "recipe.json", "rows", "README.md", "SHA256SUMS"}
     for shared in ("shapes_detector", "my_copy"):
         assert {path.name for path in (tmp_path / shared).iterdir()} == names

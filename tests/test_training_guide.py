@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from test_readme import BLOCK, ROOT, execute
+from guides import BLOCK, ROOT, execute
 
 import cvzoo
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_readme import BLOCK, ROOT, execute
+from guides import BLOCK, ROOT, execute
 
 import cvzoo
 from cvzoo.cli import PLAIN_COMMANDS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine import processes
 from engine.tiny import command, logged, losses, tiny, whole_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -135,17 +136,27 @@ EVERY_PROPOSAL = {
 def test_two_processes_with_half_the_batch_have_the_same_curve(row: str, changed: dict, tmp_path: Path) -> None:
     alone = tiny(tmp_path / "alone", row, schedule__iterations=20, **changed)
     shared = tiny(tmp_path / "shared", row, schedule__iterations=20, **changed)
-    process = command(shared, tmp_path, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    started = processes.train(shared, tmp_path, world=2)
     train(alone)
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert out.count("box AP ") == 1  # one process speaks
+    assert started.wait() == [0, 0], started.said()
+    first, second = started.said()
+    assert "[20/20] val  box AP " in first
+    assert "[20/20]" not in second  # one process speaks
     ours, theirs = losses(shared.run.out / shared.row), losses(alone.run.out / alone.row)
     assert len(ours) == len(theirs) == 20
     for mine, other in zip(ours, theirs):
         assert mine == pytest.approx(other, rel=1e-5)
     figures = [json.loads((r.run.out / r.row / "metrics.json").read_text())["val"]["stats"] for r in (alone, shared)]
     assert figures[0] == pytest.approx(figures[1], abs=1e-3)
+
+
+def test_torchruns_processes_train_together(tmp_path: Path) -> None:
+    shared = tiny(tmp_path / "shared", schedule__iterations=1)
+    process = command(shared, tmp_path, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert out.count("box AP ") == 1  # one process speaks
+    assert len(losses(shared.run.out / shared.row)) == 1
 
 
 def test_accumulation_equals_the_whole_batch_where_losses_are_means_over_images(tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from engine.processes import CONTEXT
 
 from cvzoo.nn.layers import BatchNorm2d
 
@@ -47,8 +46,12 @@ def work(rank: int, folder: Path) -> None:
 
 
 def test_two_processes_are_one(tmp_path: Path) -> None:
-    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(WORLD)]
-    assert [process.wait() for process in started] == [0] * WORLD
+    started = [CONTEXT.Process(target=work, args=(rank, tmp_path)) for rank in range(WORLD)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(WORLD)]
     whole = step(layer(), images())
     for name in ("y", "x"):
@@ -70,7 +73,3 @@ def test_one_process_is_torchs() -> None:
     theirs.load_state_dict(ours.state_dict())
     assert torch.equal(ours(images()), theirs(images()))
     assert all(torch.equal(a, b) for a, b in zip(ours.buffers(), theirs.buffers()))
-
-
-if __name__ == "__main__":
-    work(int(sys.argv[1]), Path(sys.argv[2]))

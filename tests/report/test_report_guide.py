@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_readme import BLOCK, ROOT, execute
+from guides import BLOCK, ROOT, execute
 
 from cvzoo.cli import main
 from cvzoo.metrics.error_kinds import KINDS

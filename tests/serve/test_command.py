@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from guides import BLOCK, ROOT, execute
 from serve.serving import PATIENCE, Client, a_run, command, encoded, pixels
-from test_readme import BLOCK, ROOT, execute
 
 from cvzoo.cli import main
 from cvzoo.commands.serve import Named, _split

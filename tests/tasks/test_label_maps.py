@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine.tiny import command, logged, losses, tiny
+from engine import processes
+from engine.tiny import logged, losses, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -83,16 +84,14 @@ def test_a_run_is_read_back(run: Result) -> None:
 
 def test_two_processes_count_what_one_counts(run: Result, tmp_path: Path) -> None:
     """Batch norm over both processes, and confusion matrices added up: the same curve, the same figures."""
-    recipe = replace(run.recipe, run=replace(run.recipe.run, out=tmp_path / "runs"))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    batch_norms = replace(recipe.model, backbone=replace(recipe.model.backbone, norm="batch"), dropout=0.0)
-    recipe = replace(recipe, model=replace(batch_norms, aux=replace(recipe.model.aux, dropout=0.0)))
-    (tmp_path / "one").mkdir()
-    alone = replace(recipe, run=replace(recipe.run, out=tmp_path / "one"))
-    for wanted, how in ((recipe, launcher), (alone, [])):
-        process = command(wanted, tmp_path, *how)
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+    batch_norms = replace(run.recipe.model, backbone=replace(run.recipe.model.backbone, norm="batch"), dropout=0.0)
+    model = replace(batch_norms, aux=replace(run.recipe.model.aux, dropout=0.0))
+    recipe, alone = (
+        replace(run.recipe, model=model, run=replace(run.recipe.run, out=tmp_path / name)) for name in ("two", "one")
+    )
+    started = processes.train(recipe, tmp_path, world=2)
+    train(alone)
+    assert started.wait() == [0, 0], started.said()
     curves = [[line["loss"] for line in losses(r.run.out / ROW)] for r in (recipe, alone)]
     np.testing.assert_allclose(*curves, rtol=1e-3)
     counts = [
