@@ -4,8 +4,8 @@
         [--batch 2 16] [--precision fp32 bf16] [--device cuda]
 
 A JSON line for each detector, batch and precision. Time alternates in one process. On a CPU peak memory is that of a
-fresh process for each side, everything included; on CUDA what a side adds. Masks are given as each side takes them: ours
-as COCO's polygons, torchvision's as bitmaps that have been drawn beforehand, and lie on the GPU.
+fresh process for each side, everything included; on CUDA what a side adds. Masks are given as each side takes them:
+ours as COCO's polygons, torchvision's as bitmaps that have been drawn beforehand, and lie on the GPU.
 """
 
 from __future__ import annotations
