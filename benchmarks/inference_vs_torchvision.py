@@ -1,58 +1,100 @@
-"""Inference beside torchvision: same architecture, weights and image, alternating in one process on the CPU.
+"""Inference beside torchvision: same architecture, weights and images, alternating in one process.
 
-    python benchmarks/inference_vs_torchvision.py retinanet [--precision bf16] [--rounds 7] [--height 800 --width 1216]
+    python benchmarks/inference_vs_torchvision.py retinanet fcos [--precision fp32 bf16] [--rounds 7]
+        [--height 800 --width 1216] [--batch 1 8] [--device cuda]
 
-Both sides go from the decoded image to final detections. The detections are compared before anything is timed.
-Masks are pasted into the image on both sides: ours are run-length codes then, torchvision's (D, 1, H, W) floats,
-which its caller has yet to threshold. Those of random weights are ragged, and that costs ours more than real ones.
+A JSON line for each detector, batch and precision. Both sides go from decoded images on the CPU to final detections
+there, which are compared before anything is timed. On a CPU bf16 is ours alone; on CUDA both sides have the same
+precision, and peak memory is told too. Masks are pasted into the image on both sides: ours are run-length codes then,
+torchvision's (D, 1, H, W) floats, which its caller has yet to threshold. Those of random weights are ragged, and that
+costs ours more than real ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from typing import Literal
 
 import torch
 import tyro
-from common import alternate, ratios, report
-from side_by_side import BACKGROUND, System, batch_of, pair, sample, torchvision_inputs
+from common import FP32, alternate, built, ratios, report
+from side_by_side import BACKGROUND, System, batch_of, pair, sample
+from torch import Tensor, nn
 
+from cvzoo.engine.place import autocast, place, split
+from cvzoo.nn.model import Model
 from cvzoo.ops.class_ids import classes_of
-from cvzoo.structures import Prediction
+from cvzoo.recipes import Run
+from cvzoo.recipes.recipe import Precision
+from cvzoo.structures import Batch, Prediction
 
 
 def main(
-    system: tyro.conf.Positional[System],
-    precision: Literal["fp32", "bf16"] = "fp32",
+    systems: tyro.conf.Positional[tuple[System, ...]],
+    precision: tuple[Precision, ...] = ("fp32",),
     rounds: int = 7,
     height: int = 800,
     width: int = 1216,
+    batch: tuple[int, ...] = (1,),
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
-    batch = batch_of([sample((height, width))])
-    theirs, ours = pair(system, batch)
+    for system, size, number in product(systems, batch, precision):
+        images = batch_of([sample((height, width))] * size)
+        compare(system, images, Run(precision=number, device=device), rounds)
+
+
+def compare(system: System, images: Batch, run: Run, rounds: int) -> None:
+    """Both models are gone when it returns."""
+    device = torch.device(run.device)
+    theirs, ours = pair(system, split(images, len(images))[0])
     class_ids = ours.config.class_ids
-    images, _ = torchvision_inputs(system, batch, class_ids)
-    fast = ours.for_inference()
-
-    def run_ours() -> list[Prediction]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return fast.predict(batch)  # type: ignore[operator]
-
-    def run_theirs() -> list[dict]:
-        with torch.no_grad():
-            return theirs(images)
-
-    (found,), (expected,) = run_ours(), run_theirs()
+    sides, memory = built(
+        {
+            "ours": lambda: our_side(ours, images, run, device),
+            "torchvision": lambda: their_side(theirs, images, run if run.device == "cuda" else FP32, device),
+        },
+        device,
+    )
+    found, expected = sides["ours"]()[0], sides["torchvision"]()[0]
     labels = classes_of(expected["labels"] - BACKGROUND[system], class_ids)
-    partners = matched(found, expected["boxes"], expected["scores"], labels)
-    times = alternate({"ours": run_ours, "torchvision": run_theirs}, rounds)
     report(
-        f"inference_{system}_{precision}",
-        **ratios(times),
-        size=[height, width],
+        f"inference_{system}_{run.precision}",
+        device,
+        **ratios(alternate(sides, rounds, device=device)),
+        **memory,
+        size=images.sizes[0],
+        batch=len(images),
         detections=len(found),
         torchvision_detections=len(labels),
-        detections_equal=partners,
+        detections_equal=matched(found, expected["boxes"], expected["scores"], labels),
     )
+
+
+def our_side(model: Model, batch: Batch, run: Run, device: torch.device) -> Callable[[], list[Prediction]]:
+    fast = model.for_inference().to(device)
+
+    def detect() -> list[Prediction]:
+        with autocast(run, device):
+            return [found.to("cpu") for found in fast.predict(place(batch, run, device))]
+
+    return detect
+
+
+def their_side(model: nn.Module, batch: Batch, run: Run, device: torch.device) -> Callable[[], list[dict[str, Tensor]]]:
+    model.to(device)
+
+    def detect() -> list[dict[str, Tensor]]:
+        images = [image.to(device) / 255 for image in batch.images]
+        with torch.no_grad(), autocast(run, device):
+            return [_boxes_on_cpu(found) for found in model(images)]
+
+    return detect
+
+
+def _boxes_on_cpu(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Masks stay where they are: they are floats of the whole image."""
+    return {name: value if name == "masks" else value.cpu() for name, value in found.items()}
 
 
 def matched(found: Prediction, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> int:

@@ -1,6 +1,6 @@
-"""Pasting masks into an image beside torchvision's `paste_masks_in_image`: time, agreement and memory on the CPU.
+"""Pasting masks into an image beside torchvision's `paste_masks_in_image`: time, agreement and memory.
 
-    python benchmarks/paste_masks.py [--masks 100] [--height 800 --width 1333] [--rounds 15]
+    python benchmarks/paste_masks.py [--masks 100] [--height 800 --width 1333] [--rounds 15] [--device cuda]
 
 Both sides get the same smooth masks under boxes of real COCO objects. Ours ends at thresholded run-length codes,
 torchvision's at (D, 1, H, W) floats, which its caller has yet to threshold. Memory is what is used at the peak, beyond
@@ -10,6 +10,7 @@ what was in use before, for an image of 2000x3000.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import tyro
@@ -51,9 +52,9 @@ def boxes_in(size: Size, count: int, seed: int = 0) -> Tensor:
     return stretched[torch.randperm(len(stretched), generator=torch.Generator().manual_seed(seed))[:count]]
 
 
-def sides(masks: int, size: Size) -> tuple[Callable[[], list[RLE]], Callable[[], Tensor]]:
+def sides(masks: int, size: Size, device: torch.device) -> tuple[Callable[[], list[RLE]], Callable[[], Tensor]]:
     """Ours and torchvision's way of pasting that many masks into an image of `size`."""
-    probabilities_DSS, boxes_D4 = blobs(masks), boxes_in(size, masks)
+    probabilities_DSS, boxes_D4 = blobs(masks).to(device), boxes_in(size, masks).to(device)
     return (
         lambda: paste_masks(probabilities_DSS, boxes_D4, size),
         lambda: paste_masks_in_image(probabilities_DSS[:, None], boxes_D4, size),
@@ -63,29 +64,36 @@ def sides(masks: int, size: Size) -> tuple[Callable[[], list[RLE]], Callable[[],
 def agreement(ours: list[RLE], theirs_D1HW: Tensor, size: Size) -> dict[str, float]:
     """The share of pixels that differ: of all, and of those set by either side."""
     differing, either = 0, 0
-    for code, values_HW in zip(ours, theirs_D1HW[:, 0]):
+    for code, values_HW in zip(ours, theirs_D1HW[:, 0].cpu()):
         one, other = torch.from_numpy(to_bitmap(code, size)).bool(), values_HW >= 0.5
         differing += int((one ^ other).sum())
         either += int((one | other).sum())
     return {"differing_of_all": differing / theirs_D1HW.numel(), "differing_of_masks": differing / either}
 
 
-def peak_mb(call: Callable[[], object]) -> float:
+def peak_mb(call: Callable[[], object], device: torch.device) -> float:
     """Memory a call needs at its peak, beyond what is in use before it."""
-    cpu = torch.device("cpu")
-    reset_peak_memory(cpu)
-    before = peak_memory_gb(cpu)
+    reset_peak_memory(device)
+    before = peak_memory_gb(device)
     call()
-    return (peak_memory_gb(cpu) - before) * 1000
+    return (peak_memory_gb(device) - before) * 1000
 
 
-def main(masks: int = 100, height: int = 800, width: int = 1333, rounds: int = 15) -> None:
-    run_ours, run_theirs = sides(masks, (height, width))
+def main(
+    masks: int = 100,
+    height: int = 800,
+    width: int = 1333,
+    rounds: int = 15,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> None:
+    on = torch.device(device)
+    run_ours, run_theirs = sides(masks, (height, width), on)
     equality = agreement(run_ours(), run_theirs(), (height, width))
-    times = alternate({"ours": run_ours, "torchvision": run_theirs}, rounds)
-    ours_mb, theirs_mb = (peak_mb(side) for side in sides(masks, LARGE))
+    times = alternate({"ours": run_ours, "torchvision": run_theirs}, rounds, device=on)
+    ours_mb, theirs_mb = (peak_mb(side, on) for side in sides(masks, LARGE, on))
     report(
         "paste_masks",
+        on,
         **ratios(times),
         **equality,
         masks=masks,

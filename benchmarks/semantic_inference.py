@@ -1,12 +1,14 @@
-"""Semantic segmentation beside torchvision and mmsegmentation, alternating in one process on the CPU.
+"""Semantic segmentation beside torchvision and mmsegmentation, alternating in one process.
 
     python benchmarks/semantic_inference.py deeplabv3 [--precision bf16] [--rounds 5] [--height 512 --width 1024]
+        [--device cuda]
 
 From the decoded image to the map of classes. Peers with the same network and weights: torchvision's
 `deeplabv3_resnet50`, and mmsegmentation's `pspnet_r50-d8` and `deeplabv3plus_r50-d8`, where it can be imported;
 `agree` is the share of pixels whose class is the same. torchvision runs beside all three, as the fastest other way to
-the same result. In bf16 only ours changes. Where other processes compute, OMP_WAIT_POLICY=PASSIVE keeps threads that
-wait for each other from counting as CPU time. mmsegmentation needs no compiled extension for these networks:
+the same result. In bf16 only ours changes on a CPU, all sides on CUDA. Where other processes compute,
+OMP_WAIT_POLICY=PASSIVE keeps threads that wait for each other from counting as CPU time. mmsegmentation needs no
+compiled extension for these networks:
 
     pip install --no-deps --target DIR mmsegmentation==1.2.2 mmcv-lite==2.1.0 mmengine==0.10.7 \\
         addict ftfy opencv-python-headless prettytable regex rich scipy termcolor wcwidth yapf
@@ -18,6 +20,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,15 +28,18 @@ from typing import Any, Literal
 
 import torch
 import tyro
-from common import alternate, report
+from common import FP32, alternate, built, report
 from side_by_side import batch_of, sample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.segmentation import deeplabv3_resnet50
 from torchvision.transforms.functional import normalize
 
+from cvzoo.engine.place import autocast, place
 from cvzoo.loading import read_state
-from cvzoo.recipes import Recipe
+from cvzoo.nn.model import Model
+from cvzoo.recipes import Recipe, Run
+from cvzoo.structures import Batch
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo.deeplabv3plus import weights as deeplabv3plus
 from cvzoo.zoo.deeplabv3plus.model import DeepLabV3PlusConfig
@@ -59,7 +65,9 @@ def main(
     rounds: int = 5,
     height: int = 512,
     width: int = 1024,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
+    run, on = Run(precision=precision, device=device), torch.device(device)
     batch = batch_of([sample((height, width))])
     opposites = normalize(torch.cat([batch.images, ~batch.images]) / 255, MEAN, STD)
     torch.manual_seed(0)
@@ -70,28 +78,44 @@ def main(
         if find_spec("mmseg") is None:
             raise SystemExit(f"skipped: the peer of {system} is mmsegmentation, which cannot be imported")
         theirs["mmsegmentation"] = mmsegmentation(system)
-    sides: dict[str, Callable[[], Any]] = {}
     for name, model in theirs.items():
-        sides[name] = RUNS[name](calibrate(model, opposites), batch.images[0])
-        spread_classes(model.get_submodule(CLASSIFIERS[name]), sides[name])
+        spread_classes(model.get_submodule(CLASSIFIERS[name]), RUNS[name](calibrate(model, opposites), batch.images[0]))
     twin = list(theirs)[-1]
     ours = CONFIGS[system].build()
     state, _ = read_state(theirs[twin].state_dict(), Recipe(row="a row of none", model=CONFIGS[system]), twin)
     load_state(ours, state, twin)
-    fast: Any = ours.for_inference()
-
-    def run_ours() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return fast.predict(batch)[0].labels
-
-    found, expected = run_ours(), sides[twin]()
-    times = alternate({"ours": run_ours, **sides}, rounds)
+    builders: dict[str, Callable[[], Callable[[], Tensor]]] = {"ours": lambda: our_side(ours, batch, run, on)}
+    for name, model in theirs.items():
+        builders[name] = partial(their_side, name, model, batch.images[0], run if device == "cuda" else FP32, on)
+    sides, memory = built(builders, on)
+    found, expected = sides["ours"](), sides[twin]()
+    times = alternate(sides, rounds, device=on)
     figures = {f"{name}_{clock}_s": seconds for name, side in times.items() for clock, seconds in side.items()}
     for name in theirs:
         for clock in ("cpu", "wall"):
             figures[f"ratio_{name}_{clock}"] = times["ours"][clock] / times[name][clock]
     figures |= {"agree": (found == expected).float().mean().item(), "classes": len(expected.unique())}
-    report(f"semantic_inference_{system}_{precision}", **figures, same_network=twin, size=[height, width])
+    report(f"semantic_inference_{system}_{precision}", on, **figures, **memory, same_network=twin, size=[height, width])
+
+
+def our_side(model: Model, batch: Batch, run: Run, device: torch.device) -> Callable[[], Tensor]:
+    fast = model.for_inference().to(device)
+
+    def label() -> Tensor:
+        with autocast(run, device):
+            return fast.predict(place(batch, run, device))[0].labels.cpu()
+
+    return label
+
+
+def their_side(name: str, model: nn.Module, image_3HW: Tensor, run: Run, device: torch.device) -> Callable[[], Tensor]:
+    side = RUNS[name](model.to(device), image_3HW)
+
+    def label() -> Tensor:
+        with autocast(run, device):
+            return side().cpu()
+
+    return label
 
 
 def calibrate(model: nn.Module, images_N3HW: Tensor) -> nn.Module:
@@ -142,7 +166,7 @@ def mmsegmentation(system: System) -> nn.Module:
 def run_torchvision(model: nn.Module, image_3HW: Tensor) -> Callable[[], Tensor]:
     def run() -> Tensor:
         with torch.no_grad():
-            x = normalize(image_3HW[None] / 255, MEAN, STD)
+            x = normalize(image_3HW[None].to(next(model.parameters()).device) / 255, MEAN, STD)
             return model(x)["out"].argmax(1)[0]
 
     return run

@@ -1,6 +1,7 @@
-"""One training step of the dense detectors beside RetinaNet's: forward, losses, backward and an SGD step on the CPU.
+"""One training step of the dense detectors beside RetinaNet's: forward, losses, backward and an SGD step.
 
     python benchmarks/training_vs_retinanet.py [fcos atss ...] [--rounds 7] [--height 512 --width 512] [--batch 2]
+        [--precision bf16] [--device cuda]
 
 R-50-FPN at full width with the configurations of the 1x rows, random weights and the same images. Each detector takes
 turns with RetinaNet in one process and prints one JSON line.
@@ -9,15 +10,17 @@ turns with RetinaNet in one process and prints one JSON line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 import tyro
-from common import alternate, our_step, ratios, report
+from common import alternate, built, our_step, ratios, report
 from side_by_side import batch_of, sample
 from torch import nn
 
 from cvzoo.nn.layers import FixedBatchNorm2d
+from cvzoo.recipes import Run
 from cvzoo.structures import Batch
 from cvzoo.zoo.atss.model import ATSS, ATSSConfig
 from cvzoo.zoo.fcos.model import FCOS, FCOSConfig
@@ -46,12 +49,11 @@ def random_model(system: str) -> Detector:
     return model
 
 
-def compare(system: System, batch: Batch, rounds: int) -> dict[str, float]:
+def compare(system: System, batch: Batch, rounds: int, run: Run, device: torch.device) -> dict[str, float]:
     """Cost of a step relative to RetinaNet's. The two models are gone when it returns."""
-    sides: dict[str, Callable[[], object]] = {
-        name: our_step(random_model(name), batch) for name in (system, "retinanet")
-    }
-    return ratios(alternate(sides, rounds), system, "retinanet")
+    builders = {name: partial(our_step, random_model(name), batch, run, device) for name in (system, "retinanet")}
+    sides, memory = built(builders, device)
+    return ratios(alternate(sides, rounds, device=device, in_a_row=5), system, "retinanet") | memory
 
 
 def main(
@@ -60,11 +62,13 @@ def main(
     height: int = 512,
     width: int = 512,
     batch: int = 2,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
-    images = batch_of([sample((height, width))] * batch)
+    images, on = batch_of([sample((height, width))] * batch), torch.device(device)
     for system in systems:
-        figures = compare(system, images, rounds)
-        report(f"training_{system}_vs_retinanet", **figures, size=[height, width], batch=batch)
+        figures = compare(system, images, rounds, Run(precision=precision, device=device), on)
+        report(f"training_{system}_vs_retinanet_{precision}", on, **figures, size=[height, width], batch=batch)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ Shape suffixes: N images, G ground-truth objects, D detections, H and W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
@@ -77,10 +78,14 @@ class Target:
         masks, surfaces = _rows(self.masks, index), _rows(self.surfaces, index)
         return Target(self.boxes[index], self.labels[index], masks, self.label_map, surfaces)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
-        move = {"device": device, "non_blocking": non_blocking}
-        label_map = None if self.label_map is None else self.label_map.to(**move)
-        return Target(self.boxes.to(**move), self.labels.to(**move), self.masks, label_map, self.surfaces)
+    def tensors(self) -> list[Tensor]:
+        """Those that lie on the device."""
+        return [self.boxes, self.labels] + ([] if self.label_map is None else [self.label_map])
+
+    def with_tensors(self, others: Iterator[Tensor]) -> Target:
+        """With the next of these in place of `tensors`."""
+        boxes, labels = next(others), next(others)
+        return replace(self, boxes=boxes, labels=labels, label_map=None if self.label_map is None else next(others))
 
     @staticmethod
     def empty() -> Target:
@@ -117,14 +122,14 @@ class Batch:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def tensors(self) -> list[Tensor]:
+        """Those that lie on the device."""
+        return [self.images, *(tensor for target in self.targets for tensor in target.tensors())]
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        return Batch(
-            images=self.images.to(device, non_blocking=non_blocking),
-            sizes=self.sizes,
-            original_sizes=self.original_sizes,
-            targets=[target.to(device, non_blocking) for target in self.targets],
-            image_ids=self.image_ids,
-        )
+        images, *others = _moved(self.tensors(), device, non_blocking)
+        left = iter(others)
+        return replace(self, images=images, targets=[target.with_tensors(left) for target in self.targets])
 
     @staticmethod
     def collate(samples: Sequence[Sample], canvas: Size | None = None) -> Batch:
@@ -266,6 +271,31 @@ Answer = Prediction | Segmentation
 """What a model says of an image."""
 AnswerKind = Literal["boxes", "label_maps", "dense_pose"]
 """Which of them it says; `cvzoo/tasks/` has a module of each name that evaluates, saves and draws such answers."""
+
+
+def _moved(tensors: list[Tensor], device: torch.device | str, non_blocking: bool) -> list[Tensor]:
+    """Tensors on a device. Those that share a storage, as the targets of a loader do, are copied in one piece."""
+    sharing: dict[int, list[int]] = defaultdict(list)
+    for number, tensor in enumerate(tensors):
+        place = tensor.untyped_storage().data_ptr() if tensor.is_contiguous() else 0
+        sharing[place or -number - 1].append(number)
+    moved: dict[int, Tensor] = {}
+    for numbers in sharing.values():
+        together = [tensors[number] for number in numbers]
+        if len(together) > 1:
+            moved |= zip(numbers, _moved_in_one_piece(together, device, non_blocking))
+        else:
+            moved[numbers[0]] = together[0].to(device, non_blocking=non_blocking)
+    return [moved[number] for number in range(len(tensors))]
+
+
+def _moved_in_one_piece(tensors: list[Tensor], device: torch.device | str, non_blocking: bool) -> list[Tensor]:
+    """Tensors of one storage, without gaps."""
+    starts = [tensor.storage_offset() * tensor.itemsize for tensor in tensors]
+    end = max(start + tensor.nbytes for start, tensor in zip(starts, tensors))
+    whole = torch.empty(0, dtype=torch.uint8, device=tensors[0].device).set_(tensors[0].untyped_storage())
+    piece = whole[:end].to(device, non_blocking=non_blocking)
+    return [piece[start : start + x.nbytes].view(x.dtype).view(x.shape) for start, x in zip(starts, tensors)]
 
 
 Row = TypeVar("Row")

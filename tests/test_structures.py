@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import torch
 
-from cvzoo.structures import Prediction, Surface, Target
+from cvzoo.structures import Batch, Prediction, Sample, Surface, Target
 
 
 def test_label_maps_stay_with_their_target() -> None:
     label_map = torch.randint(3, (6, 7), dtype=torch.uint8)
     target = replace(Target.empty(), label_map=label_map)
     assert target[torch.zeros(0, dtype=torch.int64)].label_map is label_map
-    kept, moved = target.to("cpu").label_map, target.to("meta").label_map
+    batch = Batch.collate([Sample(torch.zeros(3, 6, 7, dtype=torch.uint8), target)])
+    kept, moved = (batch.to(device).targets[0].label_map for device in ("cpu", "meta"))
     assert kept is not None
     assert moved is not None
     assert kept.equal(label_map)
@@ -27,7 +28,8 @@ def test_surfaces_stay_with_their_people() -> None:
     assert target[torch.tensor([False, True, True])].surfaces == [None, people[1]]
     assert target[torch.tensor([2, 0])].surfaces == people[::-1]
     assert target[1:].surfaces == surfaces[1:]
-    assert target.to("meta").surfaces == surfaces
+    batch = Batch.collate([Sample(torch.zeros(3, 4, 4, dtype=torch.uint8), target)])
+    assert batch.to("meta").targets[0].surfaces == surfaces
 
 
 def test_predicted_surfaces_are_chosen_and_moved_with_their_boxes() -> None:

@@ -47,6 +47,8 @@ class Bench(Generic[Config]):
     """Timed iterations of each measurement; None: 50 on CUDA, 5 on the CPU."""
     batch: int = 2
     """Images per training iteration; 2 per GPU is what the reference tables state."""
+    profile: bool = False
+    """Also tell the ten most expensive kernels of a GPU, or operations of a CPU, in training and in inference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +143,14 @@ def measure(options: Bench) -> None:
     """Measure memory, time, throughput and the share of the machine's peak."""
     from cvzoo.engine.bench import bench
 
-    cost, row_file = bench(options.recipe, options.iterations, options.batch)
-    for name, value in cost.items():
+    found = bench(options.recipe, options.iterations, options.batch, options.profile)
+    for name, value in found.cost.items():
         print(f"{name:<20} {value:.4g}" if isinstance(value, float) else f"{name:<20} {value}")
-    if row_file is not None:
-        print(row_file)
+    if options.profile:
+        for name, profile in found.profiles.items():
+            print(f"{name}: {1000 * profile.total:.4g} ms, most of it in\n{profile}")
+    if found.row_file is not None:
+        print(found.row_file)
 
 
 def predict(options: Predict) -> None:

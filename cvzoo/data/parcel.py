@@ -34,8 +34,8 @@ class Parcel:
     """The batch, with the tensors' places for the tensors."""
 
     def pin_memory(self) -> Parcel:
-        """Called by torch's DataLoader when it pins; the targets are small and stay pageable."""
-        self.images = self.images.pin_memory()
+        """Called by torch's DataLoader when it pins."""
+        self.images, self.rest = self.images.pin_memory(), self.rest.pin_memory()
         return self
 
     def unpack(self) -> Batch:

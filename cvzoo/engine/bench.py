@@ -6,10 +6,12 @@ of post-processing is a lower bound; `--weights` measures it with real detection
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +31,7 @@ from cvzoo.engine.measure import (
 )
 from cvzoo.engine.place import DTYPES, autocast, place
 from cvzoo.engine.prepare import build_model
+from cvzoo.engine.profile import Profile, profiled
 from cvzoo.engine.state import State
 from cvzoo.engine.train import step
 from cvzoo.nn.model import Model
@@ -39,56 +42,87 @@ from cvzoo.structures import Batch, Size
 from cvzoo.zoo import ROWS
 
 Cost = dict[str, float | str | None]
+
+
+class Measured(NamedTuple):
+    """What a row costs."""
+
+    cost: Cost
+    row_file: Path | None
+    """None of an exported file, which is no row."""
+    profiles: dict[str, Profile]
+    """What a training step and the inference of an image are made of, if it was asked for or the device is a GPU."""
+
+
 THROUGHPUT_BATCHES = (1, 2, 4, 8)
 
 
-def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2) -> tuple[Cost, Path | None]:
+def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile: bool = False) -> Measured:
     """Measure `recipe` in this process and update its row file.
+
+    Training figures of a real run on this machine, which include the loading of data, stay in the file: only where
+    there are none do those measured here stand in for them. Of an exported file, what inference costs.
 
     Args:
         iterations: timed iterations of each measurement; None is 50 on CUDA and 5 on the CPU.
         batch: images per training iteration. 2 per GPU is what the reference tables state.
-
-    Returns: the figures, and the row file. Training figures of a real run on this machine, which include the loading of
-        data, stay in the file: only where there are none do those measured here stand in for them. An exported file is
-        no row: of it, what inference costs.
+        profile: also on a CPU tell what a step is made of.
     """
     device = dist.device_of(recipe.run)
-    iterations = iterations or (50 if device.type == "cuda" else 5)
-    warmup = 10 if device.type == "cuda" else 2
+    on_gpu = device.type == "cuda"
+    iterations = iterations or (50 if on_gpu else 5)
+    warmup = 10 if on_gpu else 2
     # Backbone weights do not change the speed; nothing needs to be downloaded for them.
     model, built, *_ = build_model(replace(recipe, backbone_weights=None))
     recipe = replace(built, backbone_weights=recipe.backbone_weights)
     if model.fixed:
-        return {**_rates(recipe, model, device, warmup, iterations)}, None
+        return Measured({**_rates(recipe, model, device, warmup, iterations)}, None, {})
     cost: Cost = {"precision": precision(recipe.run, device), "params_m": parameters_m(model)}
     say("training step ...")
-    training = _training(recipe, model, batch, device, warmup, iterations)
+    iterate = _iterations(recipe, model, batch, device)
+    training = _training(iterate, batch, device, warmup, iterations)
+    profiles = {"train": profiled(iterate, device)} if profile or on_gpu else {}
     say("inference ...")
-    cost |= _inference(recipe, model.for_inference(), device, warmup, iterations)
+    fast, image = model.for_inference(), _drawn(recipe, image_size(recipe.data), 1, seed=0)
+    inference = _inference(recipe, fast, image, device, warmup, iterations)
+    if profile or on_gpu:
+        profiles["inf"] = profiled(partial(_predict, recipe, fast, image, device), device)
+    if on_gpu:
+        training["train_host_share"] = profiles["train"].host_share(training["train_s_per_iter"])
+        inference["inf_host_share"] = profiles["inf"].host_share(inference["inf_s_per_im"])
+    cost |= inference
     here = machine(device)
-    stored = cost if _trained_here(recipe, here["machine"]) else training | cost
-    return training | cost, update_row(recipe, **here, cost=stored)
+    stored = cost if _trained_here(recipe, here["machine"]) else {**training} | cost
+    return Measured({**training} | cost, update_row(recipe, **here, cost=stored), profiles)
 
 
-def _training(recipe: Recipe, model: Model, batch: int, device: torch.device, warmup: int, iterations: int) -> Cost:
-    """Seconds and memory of whole optimiser steps, without loading data."""
+def _iterations(recipe: Recipe, model: Model, batch: int, device: torch.device) -> Callable[[], None]:
+    """Whole optimiser steps, without loading data."""
     state = State.begin(recipe, model, device)
     size = recipe.data.crop or image_size(recipe.data)
     batches = cycle([_drawn(recipe, size, batch, seed) for seed in range(4)])
-    reset_peak_memory(device)
 
     def iterate() -> None:
         step(state.model, place(next(batches), recipe.run, device), state, recipe)
 
+    return iterate
+
+
+def _training(
+    iterate: Callable[[], None], batch: int, device: torch.device, warmup: int, iterations: int
+) -> dict[str, float]:
+    """Their seconds and memory."""
+    reset_peak_memory(device)
     seconds = median_seconds(iterate, device, warmup=warmup, iterations=iterations)
     return {"train_batch": batch, "train_s_per_iter": seconds, "mem_gb": peak_memory_gb(device)}
 
 
-def _inference(recipe: Recipe, model: Model, device: torch.device, warmup: int, iterations: int) -> Cost:
+def _inference(
+    recipe: Recipe, model: Model, image: Batch, device: torch.device, warmup: int, iterations: int
+) -> dict[str, float]:
     """Seconds at batch 1, images/s at the best batch, FLOPs."""
     with FlopCounterMode(display=False) as counter:
-        _predict(recipe, model, _drawn(recipe, image_size(recipe.data), 1, seed=0), device)
+        _predict(recipe, model, image, device)
     gflops = counter.get_total_flops() / 1e9
     rates = _rates(recipe, model, device, warmup, iterations)
     share = gflops * 1e9 * rates["throughput"] / _peak_flops(recipe, device)

@@ -107,5 +107,7 @@ class EMA:
         averages: list[Tensor] = list(self.model.parameters())
         values: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
-        for average, value in zip(self.model.buffers(), model.buffers()):
-            average.copy_(value)
+        pairs = list(zip(self.model.buffers(), model.buffers()))
+        for dtype in {value.dtype for _, value in pairs}:  # one kind of numbers at a time
+            old, new = ([pair[side] for pair in pairs if pair[1].dtype == dtype] for side in (0, 1))
+            torch._foreach_copy_(old, new)  # pyright: ignore[reportPrivateImportUsage]

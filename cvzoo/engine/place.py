@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -33,10 +34,29 @@ def laid_out(model: Module, run: Run, device: torch.device) -> Module:
 
 
 def place(batch: Batch, run: Run, device: torch.device) -> Batch:
-    """The batch on `device`, its images in the recipe's memory layout."""
-    batch = batch.to(device, non_blocking=True)
+    """The batch on `device`, its images in the recipe's memory layout.
+
+    On a GPU the copy does not queue behind the step before, which the device is still at work on.
+    """
+    batch = _copied(batch, device) if device.type == "cuda" else batch.to(device)
     batch.images = batch.images.contiguous(memory_format=memory_format(run, device))
     return batch
+
+
+def _copied(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a GPU; what is queued from now on waits for it."""
+    queue, side = torch.cuda.current_stream(device), _side_stream(device)
+    with torch.cuda.stream(side):
+        batch = batch.to(device, non_blocking=True)
+    queue.wait_stream(side)
+    for tensor in batch.tensors():
+        tensor.record_stream(queue)  # or its memory would be free for the next copy while the queue still needs it
+    return batch
+
+
+@lru_cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

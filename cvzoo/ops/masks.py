@@ -1,7 +1,7 @@
 """Masks of objects: polygons and run-length codes moved, cropped to boxes, and pasted back into images.
 
-A mask is unpacked into pixels only under a box (training) or for one object at a time, so that a hundred masks of a
-large image never lie in memory together.
+A mask is unpacked into pixels only under a box (training), for one object at a time, or on a GPU for a few, so that a
+hundred masks of a large image never lie in memory together.
 Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its box, H W pixels of an image.
 """
 
@@ -23,6 +23,8 @@ from cvzoo.structures import RLE, Mask, Polygons, Size
 
 MaskTarget = Literal["binary", "bitmap", "soft"]
 """How a true mask is resampled under a box; see `mask_targets`."""
+VALUES_AT_ONCE = 2**25
+"""Of masks pasted on a GPU, which bounds what that needs: 128 MB of numbers, and as much again."""
 MIN_SIDE = 0.1
 """Boxes are taken to be at least this wide when a polygon is scaled to them (detectron2)."""
 
@@ -137,15 +139,36 @@ def paste_masks(
 
     They may differ in their side S.
 
-    Computed on the CPU, where the codes are needed, and under the boxes only (1703.06870; detectron2's
-    paste_masks_in_image, which samples the whole image).
+    Where they lie on a GPU, masks of one side are pasted there, many at once. On the CPU one after the other, and under
+    the boxes only (1703.06870; detectron2's paste_masks_in_image, which samples the whole image).
     """
+    if isinstance(probabilities_DSS, Tensor) and probabilities_DSS.device.type != "cpu":
+        at_once = max(1, VALUES_AT_ONCE // (size[0] * size[1]))
+        parts = zip(probabilities_DSS.split(at_once), boxes_D4.split(at_once))
+        return [code for masks, boxes in parts for code in _pasted_at_once(masks, boxes, size, threshold)]
     pasted = []
-    masks = probabilities_DSS.float().cpu() if isinstance(probabilities_DSS, Tensor) else probabilities_DSS
+    masks = probabilities_DSS.float() if isinstance(probabilities_DSS, Tensor) else probabilities_DSS
     for mask_SS, box in zip(masks, boxes_D4.float().cpu()):
         values_WH, left, top = paste_values(mask_SS.float().cpu(), box, size)
         pasted.append(_encode_window((values_WH >= threshold).numpy(), left, top, size))
     return pasted
+
+
+def _pasted_at_once(masks_DSS: Tensor, boxes_D4: Tensor, size: Size, threshold: float) -> list[RLE]:
+    """Masks sampled at all pixels of the image. The program waits for where their runs begin and end."""
+    x1_D1, y1_D1, x2_D1, y2_D1 = boxes_D4.float().unsqueeze(-1).unbind(1)
+    pixels, side = [torch.arange(length, device=boxes_D4.device) for length in size], masks_DSS.shape[-1]
+    x_DWS, y_DHS = _bilinear(pixels[1], x1_D1, x2_D1, side), _bilinear(pixels[0], y1_D1, y2_D1, side)
+    with torch.autocast(masks_DSS.device.type, enabled=False):
+        values_DWH = x_DWS @ masks_DSS.float().mT @ y_DHS.mT
+    real_D11 = ((x2_D1 > x1_D1) & (y2_D1 > y1_D1)).unsqueeze(-1)
+    before_DP = F.pad(
+        ((values_DWH >= threshold) & real_D11).flatten(1), (1, 0)
+    )  # column by column, after an empty pixel
+    mask_E, edge_E = (before_DP[:, 1:] ^ before_DP[:, :-1]).nonzero().cpu().numpy().T
+    first, last = np.zeros(1, np.int64), np.full(1, size[0] * size[1])
+    edges = np.split(edge_E, np.searchsorted(mask_E, np.arange(1, len(masks_DSS))))
+    return [rle.from_counts(np.diff(np.concatenate([first, own, last])).tolist(), size) for own in edges]
 
 
 def paste_values(mask_SS: Tensor, box_4: Tensor, size: Size) -> tuple[Tensor, int, int]:
@@ -156,7 +179,10 @@ def paste_values(mask_SS: Tensor, box_4: Tensor, size: Size) -> tuple[Tensor, in
     x1, y1, x2, y2 = box_4.tolist()
     columns, rows = _covered(x1, x2, size[1]), _covered(y1, y2, size[0])
     side = mask_SS.shape[-1]
-    x_WS, y_HS = _bilinear(columns, x1, x2, side), _bilinear(rows, y1, y2, side)
+    (x_WS, y_HS) = (
+        _bilinear(torch.arange(pixels.start, pixels.stop), start, end, side)
+        for pixels, start, end in ((columns, x1, x2), (rows, y1, y2))
+    )
     return x_WS @ mask_SS.T @ y_HS.T, columns.start, rows.start
 
 
@@ -167,11 +193,10 @@ def _covered(start: float, end: float, length: int) -> range:
     return range(int(min(max(start - 1, 0), length)), math.ceil(min(max(end + 1, 0), length)))
 
 
-def _bilinear(pixels_P: range, start: float, end: float, side: int) -> Tensor:
-    """(P, side): the weight of each of a mask's cells at the centre of each pixel, along one axis."""
-    centre_P = torch.arange(pixels_P.start, pixels_P.stop) + 0.5
-    place_P = (centre_P - start) / (end - start) * side - 0.5
-    return (1 - (place_P.unsqueeze(1) - torch.arange(side)).abs()).clamp(min=0)
+def _bilinear(pixels_P: Tensor, start: float | Tensor, end: float | Tensor, side: int) -> Tensor:
+    """(..., P, side): the weight of each of a mask's cells at the centre of each pixel, along one axis of its box."""
+    place_P = (pixels_P + 0.5 - start) / (end - start) * side - 0.5
+    return (1 - (place_P.unsqueeze(-1) - torch.arange(side, device=place_P.device)).abs()).clamp(min=0)
 
 
 def _encode_window(bitmap_WH: np.ndarray, left: int, top: int, size: Size) -> RLE:

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cvzoo.data.build import build_dataset
 from cvzoo.data.config import Data, Shapes
 from cvzoo.data.loader import _collate, training_batches
 from cvzoo.data.parcel import pack
+from cvzoo.engine.place import place
+from cvzoo.recipes import Run
 from cvzoo.structures import Batch, Sample, Surface, Target
 
 DATA = Data(
@@ -27,6 +30,18 @@ DATA = Data(
     max_long_side=64,
     workers=0,
 )
+
+
+class Copies(TorchDispatchMode):
+    """Counts copies between devices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ == "_to_copy"
+        return func(*args, **(kwargs or {}))
 
 
 class Storages(ForkingPickler):
@@ -75,6 +90,12 @@ def test_a_batch_of_16_travels_in_two_storages(data: Data) -> None:
     for arrived in (parcel.unpack(), pickle.loads(pickle.dumps(parcel)).unpack()):
         assert arrived.image_ids == batch.image_ids
         assert str(arrived.targets) == str(batch.targets)
+        with Copies() as copies:
+            elsewhere = arrived.to("meta")
+        assert copies.count == 2
+        assert [t.shape for t in elsewhere.tensors()] == [t.shape for t in batch.tensors()]
+        assert {t.device.type for t in elsewhere.tensors()} == {"meta"}
+        assert all(map(torch.equal, arrived.to("cpu").tensors(), batch.tensors()))
         for one, other in zip(tensors(arrived), tensors(batch), strict=True):
             assert one.dtype == other.dtype
             assert torch.equal(one, other)
@@ -91,6 +112,16 @@ def test_odd_tensors() -> None:
     assert arrived.targets[0].boxes.shape == (0, 4)
     for one, other in zip(tensors(arrived), tensors(batch), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.gpu
+def test_pinned_batches_are_on_a_gpu_what_they_were() -> None:
+    data, device = replace(DATA, workers=1), torch.device("cuda", torch.cuda.current_device())
+    load = partial(training_batches, build_dataset(data, "train"), data, batch=4, seed=0, start_step=0, steps=4)
+    for pinned, plain in zip(load(pin=True), load()):
+        assert all(tensor.is_pinned() for tensor in pinned.tensors() if tensor.numel())
+        placed = place(pinned, Run(), device)
+        assert all(map(torch.equal, placed.to("cpu").tensors(), plain.tensors()))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

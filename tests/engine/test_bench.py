@@ -23,17 +23,24 @@ def without_data(out: Path, row: str = "retinanet_r18_fpn_shapes") -> Recipe:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_measures_everything_without_a_data_set(tmp_path: Path, row: str) -> None:
-    cost, row_file = bench(without_data(tmp_path, row), iterations=2)
+    cost, row_file, profiles = bench(without_data(tmp_path, row), iterations=2, profile=row == "fcn_r18_shapes")
     assert cost.keys() >= {"mem_gb", "train_s_per_iter", "inf_s_per_im", "throughput", "gflops", "peak_share"}
     assert cost["train_batch"] == 2
     assert cost["precision"] == "fp32"
     assert 0 < float(cost["peak_share"] or 0) < 1.5
+    assert row_file
     assert json.loads(row_file.read_text())["cost"] == cost
+    for profile in profiles.values():
+        assert 1 < len(profile.rows) <= 10
+        assert [row[1] for row in profile.rows] == sorted((row[1] for row in profile.rows), reverse=True)
+        assert sum(row[1] for row in profile.rows) <= profile.total
+        assert "convolution" in str(profile)
+        assert profile.host_share(4 * profile.total) == pytest.approx(0.75)
+    assert list(profiles) == (["train", "inf"] if row == "fcn_r18_shapes" else [])
 
 
 def test_parameters_and_flops_do_not_depend_on_the_weights(tmp_path: Path) -> None:
-    first, _ = bench(without_data(tmp_path), iterations=1)
-    second, _ = bench(tiny(tmp_path, run__seed=1), iterations=1)
+    first, second = (bench(recipe, 1).cost for recipe in (without_data(tmp_path), tiny(tmp_path, run__seed=1)))
     assert (first["params_m"], first["gflops"]) == (second["params_m"], second["gflops"])
 
 
@@ -42,7 +49,7 @@ def test_training_figures_of_a_real_run_stay(tmp_path: Path) -> None:
     row_file = train(recipe).row_file
     assert row_file
     trained = json.loads(row_file.read_text())["cost"]
-    cost, same_file = bench(recipe, iterations=1, batch=1)
+    cost, same_file, _ = bench(recipe, iterations=1, batch=1)
     stored = json.loads(row_file.read_text())["cost"]
     assert same_file == row_file
     assert cost["train_batch"] == 1

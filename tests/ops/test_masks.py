@@ -16,7 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cvzoo.ops.masks import crop_mask, flip_mask, mask_json, mask_targets, paste_masks, scale_mask, to_bitmap, to_rle
+from cvzoo.ops.masks import (
+    _pasted_at_once,
+    crop_mask,
+    flip_mask,
+    mask_json,
+    mask_targets,
+    paste_masks,
+    scale_mask,
+    to_bitmap,
+    to_rle,
+)
 from cvzoo.ops.rle import encode
 from cvzoo.structures import Mask, Polygons, Size
 
@@ -162,10 +172,10 @@ def dense(mask_SS: Tensor, box: Tensor, size: Size) -> Tensor:
 
 def assert_pasted(mask_SS: Tensor, box: Tensor, size: Size) -> None:
     """Equal to the dense paste, but where a value lies on the threshold within rounding."""
-    (code,) = paste_masks(mask_SS[None], box[None], size)
     values = dense(mask_SS, box, size)
-    different = torch.from_numpy(to_bitmap(code, size)).bool() != (values >= 0.5)
-    assert not (different & ((values - 0.5).abs() > 1e-4)).any()
+    for code in paste_masks(mask_SS[None], box[None], size) + _pasted_at_once(mask_SS[None], box[None], size, 0.5):
+        different = torch.from_numpy(to_bitmap(code, size)).bool() != (values >= 0.5)
+        assert not (different & ((values - 0.5).abs() > 1e-4)).any()
 
 
 def boxes_in(size: Size) -> st.SearchStrategy[Tensor]:
@@ -215,9 +225,29 @@ NAN, INF = float("nan"), float("inf")
     [[5, 5, 5, 9], [5, 5, 9, 5], [7, 7, 3, 3], [-9, -9, -5, -5], [99, 99, 120, 120], [NAN, 0, 5, 5], [-INF, 0, INF, 5]],
 )
 def test_boxes_without_extent_or_outside_have_empty_masks(box: list[float]) -> None:
-    (code,) = paste_masks(torch.ones(1, 28, 28), torch.tensor([box]), (20, 30))
-    assert code["size"] == [20, 30]
-    assert not to_bitmap(code, (20, 30)).any()
+    one = torch.ones(1, 28, 28), torch.tensor([box]), (20, 30)
+    for code in paste_masks(*one) + _pasted_at_once(*one, 0.5):
+        assert code["size"] == [20, 30]
+        assert not to_bitmap(code, (20, 30)).any()
+
+
+def test_masks_pasted_at_once_are_those_pasted_one_by_one() -> None:
+    masks, boxes = torch.rand(7, 14, 14), torch.rand(7, 4) * 20 - 5
+    boxes[:, 2:] += boxes[:, :2] + 6
+    masks[3] = 0
+    with torch.autocast("cpu", torch.bfloat16):  # a bf16 model's
+        together = _pasted_at_once(masks, boxes, (20, 30), 0.4)
+    alone = paste_masks(masks, boxes, (20, 30), 0.4)
+    assert [to_bitmap(code, (20, 30)).tolist() for code in together] == [to_bitmap(c, (20, 30)).tolist() for c in alone]
+
+
+@pytest.mark.gpu
+def test_masks_on_a_gpu_are_those_on_the_cpu() -> None:
+    masks, boxes = torch.rand(120, 28, 28), torch.rand(120, 4) * 400
+    boxes[:, 2:] += boxes[:, :2]
+    size = (600, 700)
+    for one, other in zip(paste_masks(masks.cuda(), boxes.cuda(), size), paste_masks(masks, boxes, size), strict=True):
+        assert (to_bitmap(one, size) != to_bitmap(other, size)).mean() < 1e-4
 
 
 def test_no_detections() -> None:

@@ -5,6 +5,8 @@ Shape suffixes: N images, K classes, H W pixels, P pixels of all images.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +21,9 @@ from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.resize import resize
 from cvzoo.parts.semantic.head import AuxiliaryConfig, SemanticOutput
 from cvzoo.structures import IGNORE, LabelMaps, Segmentation, Size, Target, size_of
+
+VALUES_AT_ONCE = 2**26
+"""Logits of pixels that are compared together on a GPU: 256 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +117,28 @@ def label_maps_of(
 ) -> list[Segmentation]:
     """The best class of every pixel of each original image; of equally good ones the first."""
     found = []
-    # one plane after the other, so that the many classes of a large image are never all there at its size
     for own_KHW, size, original_size in zip(raw.logits.float().contiguous(), sizes, original_sizes):
-        planes = (_of_image(x[None], size, original_size, canvas, config.align_corners)[0] for x in own_KHW)
-        best = next(planes).clone()
-        labels = torch.zeros_like(best, dtype=torch.uint8)
-        for label, plane in enumerate(planes, start=1):
-            labels.masked_fill_(plane > best, label)
-            torch.maximum(best, plane, out=best)
-        found.append(Segmentation(labels))
+        # a few planes after the others, so that the many classes of a large image are never all there at its size
+        on_cpu = own_KHW.device.type == "cpu"
+        at_once = 1 if on_cpu else max(1, VALUES_AT_ONCE // max(canvas[0] * canvas[1], math.prod(original_size)))
+        parts = (_of_image(x, size, original_size, canvas, config.align_corners) for x in own_KHW.split(at_once))
+        found.append(Segmentation(best_planes(parts)))
     return found
+
+
+def best_planes(parts: Iterable[Tensor]) -> Tensor:
+    """(H, W) uint8: at each pixel the number of the highest plane, of equally high ones the first; from parts of them,
+    each (P, H, W).
+    """
+    best, labels, first = None, None, 0
+    for planes in parts:
+        top, label = planes.max(dim=0) if len(planes) > 1 else (planes[0], torch.zeros_like(planes[0, 0, 0]))
+        label = (label + first).to(torch.uint8)
+        if best is None or labels is None:
+            best, labels = top.clone(), label.expand(top.shape).contiguous()
+        else:
+            labels = torch.where(top > best, label, labels)
+            torch.maximum(best, top, out=best)
+        first += len(planes)
+    assert labels is not None, "there is a class"
+    return labels

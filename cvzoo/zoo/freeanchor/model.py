@@ -38,8 +38,9 @@ from cvzoo.structures import AnswerKind, Boxes, Size, Target
 
 MAX_LOSS = 100.0
 """Of one object; the reference's log ends there. Beyond it no anchor comes near the object, and none is drawn to it."""
-BOXES_AT_ONCE = 16
-"""Each has an IoU with every anchor: so many stay in the processor's cache, and hundreds do not fill its memory."""
+BOXES_AT_ONCE = {"cpu": 16, "cuda": 128}
+"""Each has an IoU with every anchor: so many stay in a processor's cache, or keep a GPU busy, and hundreds do not fill
+its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,7 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
         size = min(self.config.bag, len(anchors_M4))
         image_B, label_B, truth_B4 = self._objects(targets)
         anchors = [anchors_M4.new_zeros(0, size).long()]
-        for boxes in truth_B4.split(BOXES_AT_ONCE):
+        for boxes in truth_B4.split(BOXES_AT_ONCE[truth_B4.device.type]):
             best = pairwise_iou(boxes, anchors_M4).topk(size, dim=1, sorted=False)
             anchors.append(best.indices)
         return Bags(image_B[:, None], label_B[:, None], truth_B4[:, None], torch.cat(anchors))
@@ -183,7 +184,7 @@ class FreeAnchor(DenseDetector[FreeAnchorConfig, DenseOutput]):
         c, masks, tops = self.config, [], [anchors_M4.new_zeros(0)]
         for deltas_M4, target in zip(deltas_NM4, targets):
             predicted_M4 = decode_boxes(deltas_M4, anchors_M4, c.box_weights, c.clamp_shrinking)
-            for boxes in target.boxes.split(BOXES_AT_ONCE):
+            for boxes in target.boxes.split(BOXES_AT_ONCE[deltas_M4.device.type]):
                 iou_GM = pairwise_iou(boxes, predicted_M4)
                 masks.append((iou_GM > c.localised_from).flatten())
                 tops.append(iou_GM.amax(dim=1))

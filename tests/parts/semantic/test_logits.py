@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvzoo.parts.semantic.logits import PixelLossConfig, pixel_loss
+from cvzoo.parts.semantic.logits import PixelLossConfig, best_planes, pixel_loss
 from cvzoo.structures import IGNORE
 
 Pixels = tuple[Tensor, Tensor, Tensor]
@@ -49,3 +49,11 @@ def test_nothing_labelled_is_no_loss(pixels: Pixels, count_ignored: bool, hardes
     loss.backward()
     assert logits.grad is not None
     assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4, 7])
+def test_the_best_of_many_planes_is_found_part_by_part(at_once: int) -> None:
+    planes = torch.randint(4, (7, 5, 6)).float()  # many are equally high
+    found = best_planes(planes.split(at_once))
+    assert found.dtype == torch.uint8
+    assert torch.equal(found, planes.argmax(dim=0).to(torch.uint8))
