@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.fields import Count
-from cvzoo.nn.layers import ConvNorm, Norm, make_norm
+from cvzoo.nn.layers import ConvNorm, Norm, make_norm, norm_relu
 
 PADDINGS = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
 """Of a deconvolution that doubles a map, by its kernel: what is cut off at all sides, what is added at the end."""
@@ -63,8 +62,7 @@ class DeconvNorm(nn.Module):
         start_bilinear(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.norm is not None
-        return F.relu(self.norm(self.conv(x)), inplace=True)
+        return norm_relu(self.norm, self.conv(x))
 
 
 class DeconvNeck(nn.Module):

@@ -163,10 +163,12 @@ def _pair(value: int | Sequence[int]) -> Pair:
 
 
 def _kernel(x: Tensor, weight: Tensor, offsets: Tensor, share: Tensor | None, shape: _Shape) -> Tensor:
-    """torchvision's, in the map's precision."""
-    share = None if share is None else share.to(x.dtype)
+    """torchvision's, in float32 or better: an offset in bfloat16 is off by parts of a cell."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    share = None if share is None else share.to(wide)
     stride, padding, dilation = shape.stride, shape.padding, shape.dilation
-    return deform_conv2d(x, offsets.to(x.dtype), weight.to(x.dtype), None, stride, padding, dilation, share)
+    out = deform_conv2d(x.to(wide), offsets.to(wide), weight.to(wide), None, stride, padding, dilation, share)
+    return out.to(x.dtype)
 
 
 def _convolve(

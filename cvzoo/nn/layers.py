@@ -1,4 +1,4 @@
-"""The convolution blocks all heads and necks are made of, batch norm that does not move, and resizing."""
+"""The convolution blocks all heads and necks are made of, and their norms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cvzoo.nn.deform import DeformConv
 from cvzoo.ops.distributed import all_reduce_sum, processes
+from cvzoo.ops.kernels import triton_kernels
 
 Norm = Literal["frozen", "affine", "batch", "group"]
 """`frozen`: batch norm, fixed. `affine`: its statistics fixed, its affine part trained. `batch`: both trained, with
@@ -50,14 +51,39 @@ class FixedBatchNorm2d(nn.Module):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shortcut: Tensor | None = None, relu: bool = False) -> Tensor:
+        """The norm of `x`, plus a shortcut if any, and then ReLU if asked; `x` may be overwritten."""
+        eps = max(self.eps, SMALLEST_EPS)
+        if not self.weight.requires_grad:
+            in_layout = x.is_contiguous(memory_format=torch.channels_last)
+            if in_layout and (kernels := triton_kernels("frozen_norm", x)) is not None:
+                norm = self.weight, self.bias, self.running_mean, self.running_var
+                return kernels.FrozenNorm.apply(x, shortcut, norm, eps, relu)
         if x.requires_grad and not self.weight.requires_grad:
             # nothing is kept for the backward pass, and with the convolution's output overwritten nothing allocated; in
             # half precision neither the map nor its gradient is ever computed in float32
             scale, shift = (of_C[:, None, None].to(x.dtype) for of_C in self.scale_and_shift())
-            return x.mul_(scale).add_(shift)
-        eps = max(self.eps, SMALLEST_EPS)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=eps)
+            x = x.mul_(scale).add_(shift)
+        else:
+            x = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=eps)
+        return _add_and_relu(x, shortcut, relu)
+
+
+def _add_and_relu(x: Tensor, shortcut: Tensor | None, relu: bool) -> Tensor:
+    """In the memory of `x`."""
+    if shortcut is not None:
+        x = x.add_(shortcut)
+    return F.relu(x, inplace=True) if relu else x
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm; on CUDA it keeps the map's dtype and its channels last, and does ReLU in the same pass."""
+
+    def forward(self, input: Tensor, relu: bool = False) -> Tensor:
+        """The norm of a map, and then ReLU if asked."""
+        if input.dim() == 4 and (kernels := triton_kernels("group_norm", input)) is not None:
+            return kernels.GroupNorm.apply(input, self.weight, self.bias, self.num_groups, self.eps, relu)
+        return _add_and_relu(super().forward(input), None, relu)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -115,7 +141,16 @@ def make_norm(norm: Norm | None, channels: int, eps: float = 1e-5, groups: int =
                     f"group norm: {channels} channels cannot be divided into {groups} groups; set the norm's groups"
                     f" (norm-groups or conv-norm-groups) to a divisor of {channels}"
                 )
-            return nn.GroupNorm(groups, channels, eps)
+            return GroupNorm(groups, channels, eps)
+
+
+def norm_relu(norm: nn.Module | None, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+    """ReLU of the norm of `x`, if any, plus a shortcut, if any; `x` may be overwritten."""
+    if isinstance(norm, FixedBatchNorm2d):
+        return norm(x, shortcut, relu=True)
+    if isinstance(norm, GroupNorm) and shortcut is None:
+        return norm(x, relu=True)
+    return _add_and_relu(x if norm is None else norm(x), shortcut, relu=True)
 
 
 class ConvNorm(nn.Module):
@@ -155,9 +190,9 @@ class ConvNorm(nn.Module):
 
     def norm_and_relu(self, x: Tensor) -> Tensor:
         """What follows the convolution."""
-        if self.norm is not None:
-            x = self.norm(x)
-        return F.relu(x, inplace=True) if self.relu else x
+        if self.relu:
+            return norm_relu(self.norm, x)
+        return x if self.norm is None else self.norm(x)
 
 
 def separable(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cvzoo.fields import Count, Natural, NotNegative, Positive
 from cvzoo.nn.context import ContextBlock
 from cvzoo.nn.deform import Deform, DeformConv, dilated, start_plain
-from cvzoo.nn.layers import Norm, make_norm
+from cvzoo.nn.layers import Norm, make_norm, norm_relu
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
@@ -116,9 +116,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = self.bn2(self.conv2(x))
-        return F.relu(x.add_(shortcut), inplace=True)
+        x = norm_relu(self.bn1, self.conv1(x))
+        return norm_relu(self.bn2, self.conv2(x), shortcut)
 
 
 class Bottleneck(nn.Module):
@@ -146,14 +145,13 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor, dilation: int | None = None) -> Tensor:
         """`dilation` overrides the 3x3 convolution's own: one block can run with several (1901.01892)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = norm_relu(self.bn1, self.conv1(x))
         conv = self.conv2
         x = conv(x, dilation) if isinstance(conv, DeformConv) else dilated(conv, x, dilation)
-        x = F.relu(self.bn2(x), inplace=True)
-        x = self.bn3(self.conv3(x))
-        if self.context is not None:
-            x = self.context(x)
-        return F.relu(x.add_(shortcut), inplace=True)
+        x = self.conv3(norm_relu(self.bn2, x))
+        if self.context is None:
+            return norm_relu(self.bn3, x, shortcut)
+        return norm_relu(None, self.context(self.bn3(x)), shortcut)
 
 
 def _conv_3x3(config: ResNetConfig, channels: int, stride: int, dilation: int, deform: Deform | None) -> nn.Conv2d:
@@ -214,7 +212,7 @@ class ResNet(nn.Module):
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
-        x = self.stem(images_N3HW) if self.config.deep_stem else F.relu(self.bn1(self.conv1(images_N3HW)), inplace=True)
+        x = self.stem(images_N3HW) if self.config.deep_stem else norm_relu(self.bn1, self.conv1(images_N3HW))
         x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         features = []
         for layer in self.layers[: self.stages]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from cvzoo.fields import Count, Natural
+from cvzoo.ops.kernels import triton_kernels
 from cvzoo.ops.transfer import numbered, rows_where
 
 
@@ -56,6 +57,9 @@ def roi_pool(features: list[Tensor], boxes_R4: Tensor, image_R: Tensor, config: 
     maps = features[: len(config.strides)]
     assert len(maps) == len(config.strides)
     level_R = roi_levels(boxes_R4, config)
+    if (kernels := triton_kernels("roi_align", maps[0])) is not None:
+        how = kernels.Pooling(config.strides, config.size, config.sampling, config.aligned)
+        return kernels.RoIAlign.apply(kernels.Regions(boxes_R4, image_R, level_R), how, *maps)
     in_bags = boxes_R4.device.type == "cpu" and not torch.compiler.is_exporting()
     pool = _pool_bags if in_bags else _pool_levels
     return pool(maps, boxes_R4, image_R, level_R, config)

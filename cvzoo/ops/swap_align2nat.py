@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from cvzoo.ops.kernels import triton_kernels
 
 CHUNK = 1 << 18
 """So many pixels of masks are computed at a time, which bounds the memory that indices need."""
@@ -128,13 +128,6 @@ def _covered(corners: list[_Corner]) -> Tensor:
     return torch.stack([corner.weight_PS for corner in corners]).sum(dim=0)
 
 
-def _kernel(x: Tensor) -> Any:
-    """The module of the Triton kernel on CUDA, where Triton is installed; else None."""
-    if not x.is_cuda or find_spec("triton") is None:
-        return None
-    return import_module("cvzoo.ops.swap_align2nat_triton")
-
-
 class _Swap(torch.autograd.Function):
     """`swap_align2nat_at` and its adjoint. Keeps nothing but the windows' places; indices are computed again."""
 
@@ -144,8 +137,8 @@ class _Swap(torch.autograd.Function):
         ctx.size, ctx.scale, ctx.dtype = x_NCHW.shape, scale, x_NCHW.dtype
         dtype = torch.promote_types(x_NCHW.dtype, torch.float32)
         side = math.isqrt(x_NCHW.shape[1])
-        if (kernel := _kernel(x_NCHW)) is not None:
-            return kernel.forward(x_NCHW.permute(0, 2, 3, 1), places_3P, side, scale, pad)
+        if (kernels := triton_kernels("swap_align2nat", x_NCHW)) is not None:
+            return kernels.forward(x_NCHW.permute(0, 2, 3, 1), places_3P, side, scale, pad)
         flat_X = x_NCHW.permute(0, 2, 3, 1).reshape(-1)
         out_PSS = x_NCHW.new_full((places_3P.shape[1], side * scale, side * scale), pad, dtype=dtype)
         for rows, down, across in _chunks(x_NCHW.shape, places_3P, scale, dtype):
@@ -166,9 +159,9 @@ class _Swap(torch.autograd.Function):
         (places_3P,) = ctx.saved_tensors
         grad_PSS = grad_outputs[0]
         images, channels, height, width = ctx.size
-        if (kernel := _kernel(grad_PSS)) is not None:
+        if (kernels := triton_kernels("swap_align2nat", grad_PSS)) is not None:
             sizes = (images, height, width), math.isqrt(channels), ctx.scale
-            grad_NHWC = kernel.backward(grad_PSS, places_3P, *sizes)
+            grad_NHWC = kernels.backward(grad_PSS, places_3P, *sizes)
         else:
             grad_NHWC = grad_PSS.new_zeros(images, height, width, channels)
             for rows, down, across in _chunks(ctx.size, places_3P, ctx.scale, grad_PSS.dtype):

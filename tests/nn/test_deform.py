@@ -166,6 +166,19 @@ def test_far_taps_see_nothing_and_pull_nothing() -> None:
         assert (leaf.grad == 0).all()
 
 
+@pytest.mark.parametrize("kernel", [True, False])
+def test_bfloat16_maps_leave_offsets_as_they_are(kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torchvision's kernel, as on CUDA, and by our own: a quarter of the way from a 0 to a 1 is a quarter."""
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: kernel)
+    x = (torch.arange(256) % 2).bfloat16().view(1, 1, 1, -1)
+    offsets = torch.zeros(1, 2, 1, 256)
+    offsets[:, 1] = 100.25
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = deform_convs([x], offsets, [torch.ones(1, 1, 1, 1)])
+    assert found.dtype == torch.bfloat16
+    assert found.flatten()[:154:2].eq(0.25).all()
+
+
 def randomise(conv: DeformConv) -> DeformConv:
     with torch.no_grad():
         for parameter in conv.parameters():

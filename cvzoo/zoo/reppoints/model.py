@@ -144,7 +144,7 @@ class RepPointsHead(nn.Module):
         for x in features:
             cls, box = self.cls_tower(x), self.box_tower(x)
             first = self.first_out(F.relu(self.first_conv(box), inplace=True))
-            offsets = scale_gradient(first, self.offset_gradient) - kernel_D11
+            offsets = scale_gradient(first.float(), self.offset_gradient) - kernel_D11
             cls, box = deform_convs([cls, box], offsets, [self.cls_kernel, self.refine_kernel])
             output.logits.append(self.cls_out(F.relu(cls, inplace=True)))
             output.first.append(first)

@@ -1,0 +1,74 @@
+"""The Triton kernels without a GPU: interpreted they compute what PyTorch does, and they compile for one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cvzoo.ops.kernels import triton_kernels
+
+MAP, WIDE, ROWS = "*bf16", "*fp32", "*i64"
+NORM: dict[str, Any] = {"cells": "i32", "channels": "i32", "eps": "fp32", "rows": 4, "columns": 16, "relu": True}
+GROUPS: dict[str, Any] = {"cells": "i32", "channels": "i32", "groups": "i32", "eps": "fp32", "relu": True}
+TILE: dict[str, Any] = {"size": 8, "rows": 16, "columns": 8}
+POOL: dict[str, Any] = {
+    "boxes": WIDE, "images": ROWS, "levels": ROWS, "out": MAP, "level": "i32", "scale": "fp32", "height": "i32",
+    "width": "i32", "channels": "i32", "size": 7, "sampling": 0, "aligned": True, "block": 32,
+}  # fmt: skip
+SWAP: dict[str, Any] = {
+    "places": ROWS, "out": WIDE, "pixels": "i64", "windows": "i32", "height": "i32", "width": "i32", "pad": "fp32",
+    "side": 3, "scale": 2, "block": 64,
+}  # fmt: skip
+of_norm = dict.fromkeys(("weight", "bias", "mean", "var", "rstd", "sums"), WIDE)
+of_maps = dict.fromkeys(("x", "shortcut", "out", "y", "grad", "grad_x", "grad_shortcut"), MAP)
+KERNELS: list[tuple[str, str, dict[str, Any]]] = [
+    ("frozen_norm", "_forward", NORM | {"added": True}),
+    ("frozen_norm", "_backward", NORM | {"added": True}),
+    ("group_norm", "_forward", GROUPS | TILE),
+    ("group_norm", "_backward", GROUPS | TILE),
+    ("roi_align", "_pool", POOL | {"x": MAP, "back": False}),
+    ("roi_align", "_pool", POOL | {"x": WIDE, "back": True}),
+    ("swap_align2nat", "_swap", SWAP | {"x": MAP, "back": False}),
+    ("swap_align2nat", "_swap", SWAP | {"x": WIDE, "back": True}),
+]
+
+
+@pytest.mark.parametrize("interpreted", ["1", pytest.param("0", marks=pytest.mark.gpu)])
+def test_they_compute_what_pytorch_does(interpreted: str, tmp_path: Path) -> None:
+    """In a process of their own: whether kernels are interpreted is decided when Triton is imported."""
+    pytest.importorskip("triton")
+    environment = {"TRITON_INTERPRET": interpreted, "TRITON_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    cases = str(Path(__file__).with_name("triton_cases.py"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", cases]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "arguments"), KERNELS, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_they_compile_for_a_gpu(
+    operation: str, name: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triton = pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel = getattr(import_module(f"cvzoo.ops.{operation}_triton"), name)
+    types = {argument: (of_maps | of_norm | arguments)[argument] for argument in kernel.arg_names}
+    constants = {argument: kind for argument, kind in types.items() if not isinstance(kind, str)}
+    signature = types | dict.fromkeys(constants, "constexpr")
+    compiled = triton.compile(ASTSource(kernel, signature, constants), target=GPUTarget("cuda", 90, 32))
+    assert compiled.asm["cubin"]
+
+
+def test_on_a_cpu_pytorchs_operations_are_used() -> None:
+    assert triton_kernels("frozen_norm", torch.zeros(1)) is None
