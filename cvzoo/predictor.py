@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 import cvzoo
+from cvzoo.data.image_files import is_camera
 from cvzoo.data.inputs import IMAGES, Frame, ImageLike, read_frame
-from cvzoo.data.sources import Source, ahead, frames_of
+from cvzoo.data.sources import Source, ahead, frames_of, newest
 from cvzoo.data.transforms import eval_resize
 from cvzoo.engine.dist import device_of
 from cvzoo.engine.finish import with_weights
@@ -144,10 +145,11 @@ class Predictor:
         return answers
 
     def stream(self, source: Source, *, batch: int = BATCH, **how: Unpack[How]) -> Iterator[Answered]:
-        """Look at many images, one after the other: a folder, a pattern, a video, an iterable of images.
+        """Look at many images, one after the other: a folder, a pattern, a video, an iterable of images, a camera.
 
         Answers come in order, `batch` images at a time; a thread reads ahead the images of two batches. Take 1 for a
-        source that is live. `how`: see `How`.
+        source that is live. Of a camera (`camera:0`) the latest frame is looked at, one at a time; it has no end.
+        `how`: see `How`.
 
         Raises:
             ValueError: at once for what cannot be asked of this row; and at the end with every image that could not be
@@ -178,7 +180,10 @@ class Predictor:
 
     def _stream(self, source: Source, batch: int, bgr: bool, wanted: Wanted) -> Iterator[Answered]:
         problems: list[ValueError] = []
-        with closing(ahead(frames_of(source, bgr), 2 * batch)) as frames:
+        live = isinstance(source, str | Path) and is_camera(source)
+        batch = 1 if live else batch
+        found = frames_of(source, bgr)
+        with closing(newest(found) if live else ahead(found, 2 * batch)) as frames:
             while together := list(islice(frames, batch)):
                 problems += [frame for frame in together if isinstance(frame, ValueError)]
                 readable = [frame for frame in together if isinstance(frame, Frame)]
@@ -232,6 +237,7 @@ class Predictor:
             size=size_of(frame.pixels),
             path=frame.path,
             frame=frame.number,
+            time=frame.time,
             pixels=None if frame.is_file else frame.pixels,
             seconds={"read": frame.seconds} | seconds,
         )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 import cvzoo
+from cvzoo.data.inputs import Frame
+from cvzoo.data.sources import frames_of
+from cvzoo.data.videos import VideoFile
 from cvzoo.engine.train import train
 from cvzoo.predict import predict_files
 from cvzoo.predictor import How, Predictor
@@ -110,6 +114,33 @@ def test_files_are_drawn_and_listed(
     ours = [annotation for annotation in found["annotations"] if annotation["image_id"] == 2]  # they count from 1
     assert [annotation["score"] for annotation in ours] == pytest.approx(expected.scores.tolist(), abs=1e-5)
     assert {annotation["category_id"] for annotation in ours} <= {category["id"] for category in found["categories"]}
+
+
+def test_a_video_is_drawn_and_told_frame_by_frame(
+    predictor: Predictor, images: list[tuple[Path, np.ndarray]], tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "in").mkdir()
+    Image.fromarray(images[0][1]).save(tmp_path / "in" / "a.png")
+    with closing(VideoFile(tmp_path / "in" / "clip.mov")) as video:
+        for number in range(4):
+            video.add(Image.fromarray(images[0][1]).rotate(90 * number), 0.5 * number)
+    written = list(predict_files(predictor.recipe, [tmp_path / "in"], tmp_path / "out", min_score=0.0))
+    assert [path.name for path in written] == ["a.png", "clip.mp4", "clip.jsonl", "predictions.json"]
+    answers = list(predictor.stream(tmp_path / "in" / "clip.mov"))
+    lines = [json.loads(line) for line in written[2].read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [0, 1, 2, 3]
+    assert [line["time"] for line in lines] == pytest.approx([0.0, 0.5, 1.0, 1.5])
+    for line, answer in zip(lines, answers):
+        assert isinstance(answer, Detections)
+        assert [one["score"] for one in line["found"]] == pytest.approx(answer.scores.tolist(), abs=1e-5)
+        assert [one["name"] for one in line["found"]] == answer.names
+    drawn = [frame for frame in frames_of(written[1]) if isinstance(frame, Frame)]
+    assert [frame.time for frame in drawn] == pytest.approx([0.0, 0.5, 1.0, 1.5])
+    wanted = torch.from_numpy(np.array(answers[1].draw())).permute(2, 0, 1)
+    assert (drawn[1].pixels.float() - wanted).abs().mean() < 20  # the noise of the image does not survive the encoder
+    with pytest.raises(ValueError, match="a camera has no end; name it alone"):
+        list(predict_files(predictor.recipe, [Path("camera:0"), tmp_path / "in"], tmp_path / "out", 0.5))
 
 
 def test_missing_files_are_named(predictor: Predictor, tmp_path: Path) -> None:

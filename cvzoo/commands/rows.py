@@ -56,13 +56,13 @@ class Predict(Generic[Config]):
     """Options of `cvzoo predict`."""
 
     images: tyro.conf.Positional[tuple[Path, ...]] = tyro.MISSING
-    """Image files, or folders of them."""
+    """Files of images or videos, folders of them, or a camera, camera:0."""
     recipe: Annotated[Recipe[Config], Flat]
     """The row."""
     output: Path = Path("predictions")
-    """Folder for the drawn images and predictions.json, or label maps."""
+    """Folder for what is drawn, and predictions.json, or label maps; of a video NAME.mp4 and NAME.jsonl."""
     min_score: float = 0.3
-    """Draw detections with at least this score; predictions.json holds them all."""
+    """Draw detections with at least this score; the files of answers hold them all."""
     show: Literal["answers", "heatmaps", "texture"] = "answers"
     """What is drawn: the answers, or also, in an image of their own, the heat maps of a detector by key points, or
     people painted with a texture by a row of dense pose."""
@@ -154,7 +154,7 @@ def measure(options: Bench) -> None:
 
 
 def predict(options: Predict) -> None:
-    """Predict images: draws them and writes COCO JSON or label maps."""
+    """Predict images and videos: draws them and writes COCO JSON or label maps."""
     from cvzoo.predict import predict_files
 
     o = options

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cvzoo.data.image_files import VIDEO_SUFFIXES
+from cvzoo.data.image_files import is_moving
 from cvzoo.data.images import decode_image, from_pil, read_image
 from cvzoo.data.problems import DataError, Problem
 
@@ -41,6 +41,8 @@ class Frame:
     """Of a video: which frame it is, from 0."""
     seconds: float = 0.0
     """How long it took to read."""
+    time: float | None = None
+    """Of a video: when it is seen, in seconds after the first frame."""
 
     @property
     def is_file(self) -> bool:
@@ -80,7 +82,7 @@ def read_frame(image: ImageLike, bgr: bool = False) -> Frame:
 def read_file(path: Path) -> Tensor:
     """(3, H, W) uint8 RGB of an image file. DataError for what is none, and for what holds several images."""
     is_pattern = glob.has_magic(str(path)) and not path.exists()
-    if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES or is_pattern:
+    if path.is_dir() or is_moving(path) or is_pattern:
         remedy = f"from Python predictor.stream({str(path)!r}) goes through them"
         raise DataError([Problem(path, "holds several images", remedy)])
     return read_image(path)

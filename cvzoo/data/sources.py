@@ -1,4 +1,4 @@
-"""Many images, one after the other: folders, patterns, videos, lists and generators of all these."""
+"""Many images, one after the other: folders, patterns, videos, cameras, lists and generators of all these."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
-from cvzoo.data.image_files import SUFFIXES, VIDEO_SUFFIXES
+from cvzoo.data.image_files import SUFFIXES, VIDEO_SUFFIXES, is_camera, is_moving
 from cvzoo.data.inputs import ADDRESS, IMAGES, Frame, ImageLike, read_file, read_frame
-from cvzoo.data.problems import DataError, Problem
+from cvzoo.data.problems import DataError
+from cvzoo.data.videos import read_camera, read_video
 
 Source = ImageLike | Iterable[ImageLike]
-"""An image, a folder, a pattern (`images/*.jpg`) or a video, or any number of all these."""
+"""An image, a folder, a pattern (`images/*.jpg`), a video, a camera (`camera:0`), or any number of all these."""
 Item = TypeVar("Item")
 
 
@@ -32,7 +35,7 @@ def frames_of(source: Source, bgr: bool = False) -> Iterator[Frame | ValueError]
     match source:
         case str() | Path() if not str(source).startswith(ADDRESS):
             for path in _files(Path(source)):
-                yield from read_video(path) if path.suffix.lower() in VIDEO_SUFFIXES else [_tried(path, bgr)]
+                yield from moving(path) if is_moving(path) else [_tried(path, bgr)]
         case str() | Path() | Image.Image() | np.ndarray() | Tensor():
             yield _tried(source, bgr)
         case Iterable() if not isinstance(source, bytes | bytearray | dict):
@@ -40,6 +43,11 @@ def frames_of(source: Source, bgr: bool = False) -> Iterator[Frame | ValueError]
                 yield from frames_of(one, bgr)
         case _:
             raise ValueError(f"{IMAGES}, a folder, a pattern, a video, or a list of them, not {type(source).__name__}")
+
+
+def moving(path: Path) -> Iterator[Frame | DataError]:
+    """The frames of a video or a camera; see `read_video` and `read_camera`."""
+    return read_camera(str(path)) if is_camera(path) else read_video(path)
 
 
 def try_file(path: Path) -> Frame | DataError:
@@ -72,28 +80,6 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def read_video(path: Path) -> Iterator[Frame | ValueError]:
-    """The frames of a video, upright, with their numbers; and last what is wrong where it breaks off.
-
-    ValueError where PyAV is not installed.
-    """
-    try:
-        import av
-        from av.error import FFmpegError
-    except ImportError as error:
-        raise ValueError(f"{path} is a video, which needs a package: pip install 'cvzoo[video]'") from error
-    try:
-        with av.open(str(path)) as video:
-            start = time.perf_counter()
-            for number, image in enumerate(video.decode(video=0)):
-                turned = np.rot90(image.to_ndarray(format="rgb24"), round(image.rotation / 90))
-                pixels = torch.from_numpy(turned.copy()).permute(2, 0, 1)
-                yield Frame(pixels, path, number, time.perf_counter() - start)
-                start = time.perf_counter()
-    except (FFmpegError, IndexError) as error:  # IndexError: it has sound alone
-        yield DataError([Problem(path, f"is no video that can be decoded ({error})", "replace or remove it")])
-
-
 def ahead(items: Iterator[Item], count: int) -> Generator[Item]:
     """The items, of which a thread fetches `count` before they are asked for."""
     end = object()
@@ -107,3 +93,34 @@ def ahead(items: Iterator[Item], count: int) -> Generator[Item]:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def newest(items: Iterator[Item]) -> Generator[Item]:
+    """Of the items, which a thread fetches as they come, the latest one each time one is asked for.
+
+    For what is live: answers that take longer than a frame do not fall behind. An error ends it.
+    """
+    end = object()
+    latest: Queue[Future[Item | object]] = Queue(1)
+    left = Event()
+
+    def fetch() -> None:
+        while not left.is_set():
+            fetched: Future[Item | object] = Future()
+            try:
+                fetched.set_result(next(items, end))
+            except Exception as error:
+                fetched.set_exception(error)
+            with suppress(Empty):
+                latest.get_nowait()
+            latest.put(fetched)
+            if fetched.exception() or fetched.result() is end:
+                return
+
+    with ThreadPoolExecutor(1) as reader:
+        reader.submit(fetch)
+        try:
+            while (item := latest.get().result()) is not end:
+                yield item  # type: ignore[misc]
+        finally:
+            left.set()

@@ -34,6 +34,8 @@ class About:
     """The file or address of the image or video; None of what was in memory."""
     frame: int | None = None
     """Which frame of a video it is, from 0."""
+    time: float | None = None
+    """Of a video: when it is seen, in seconds after the first frame."""
     pixels: Tensor | None = field(default=None, repr=False)
     """(3, H, W) uint8 RGB, unless they can be read again from the path."""
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -234,8 +234,12 @@ class BoxWriter:
             self.annotations.append({"id": len(self.annotations) + 1, "iscrowd": 0, "area": area, **record})
         path = self.output / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.draw(image, answer, self.classes, self.min_score).save(path)
+        self.drawn(image, answer).save(path)
         return [path]
+
+    def drawn(self, image: Tensor, answer: Prediction) -> Image.Image:
+        """With the detections of `min_score` or more."""
+        return self.draw(image, answer, self.classes, self.min_score)
 
     def finish(self) -> list[Path]:
         """Write predictions.json, as pycocotools reads it: the detections are its annotations."""

@@ -277,9 +277,13 @@ class LabelMapWriter:
         drawn, labels = self.output / f"{name}.png", self.output / "label_maps" / f"{name}.png"
         for path in (drawn, labels):
             path.parent.mkdir(parents=True, exist_ok=True)
-        draw_labels(image, answer.labels, self.classes).save(drawn)
+        self.drawn(image, answer).save(drawn)
         label_image(answer.labels).save(labels)
         return [drawn, labels]
+
+    def drawn(self, image: Tensor, answer: Segmentation) -> Image.Image:
+        """Under the colours of its classes."""
+        return draw_labels(image, answer.labels, self.classes)
 
     def finish(self) -> list[Path]:
         """Write classes.txt."""

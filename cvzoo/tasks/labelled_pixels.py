@@ -5,6 +5,7 @@ Shape suffixes: H W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -20,9 +21,28 @@ from cvzoo.tasks.about import About, ClassNames, OfImage, feature, labels_of, op
 from cvzoo.tasks.draw_label_maps import draw_labels, occurring
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The pixels of one class."""
+
+    name: str
+    """Of the class."""
+    label: int
+    mask: np.ndarray = field(repr=False)
+    """(H, W) bool."""
+    pixels: int
+    """How many there are."""
+    share: float
+    """Of the image, 0..1."""
+
+
 @dataclass(eq=False, repr=False)
 class LabelledPixels(OfImage, Segmentation):
-    """The class of every pixel of one image, with its size, path, pixels and the names of the classes."""
+    """The class of every pixel of one image, with its size, path, pixels and the names of the classes.
+
+    `found["road"]`, or a label, gives the pixels of one class as a `Region`; iteration gives those of the classes that
+    occur, the largest first, `len` how many these are, and `"road" in found` tells of one.
+    """
 
     about: About = field(kw_only=True)
     """Where they come from."""
@@ -40,6 +60,22 @@ class LabelledPixels(OfImage, Segmentation):
     def mask(self, classes: ClassNames) -> np.ndarray:
         """(H, W) bool: the pixels of a class, or of several. ValueError for a class that there is not."""
         return np.isin(self.labels.numpy(), labels_of(classes, self.classes))
+
+    def __len__(self) -> int:
+        return len(self._occurring)
+
+    def __getitem__(self, one: str | int) -> Region:
+        """ValueError for a class that there is not; of one that does not occur the pixels are none."""
+        (label,) = labels_of(one, self.classes)
+        mask = self.mask(label)
+        pixels = int(mask.sum())
+        return Region(str(self.classes[label]), label, mask, pixels, pixels / mask.size)
+
+    def __iter__(self) -> Iterator[Region]:
+        return (self[name] for name in self.counts)
+
+    def __contains__(self, one: str | int) -> bool:
+        return self[one].pixels > 0
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{count / self.labels.numel():.0%} {name}" for name, count in self.counts.items())

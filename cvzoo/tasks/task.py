@@ -69,6 +69,10 @@ class Writer(Protocol):
         """
         ...
 
+    def drawn(self, image: Tensor, answer: Any) -> Image.Image:
+        """A (3, H, W) image with its answer drawn on it."""
+        ...
+
     def finish(self) -> list[Path]:
         """Write what all images have in common."""
         ...

@@ -1,14 +1,17 @@
 """Many images, one after the other."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cvzoo.data.inputs import Frame
-from cvzoo.data.sources import ahead, frames_of
+from cvzoo.data.sources import ahead, frames_of, newest
+from cvzoo.data.videos import VideoFile, frame_count
 
 
 def image(value: int) -> np.ndarray:
@@ -57,26 +60,59 @@ def test_what_is_no_source(tmp_path):
             list(frames_of(source))
 
 
-def write_video(path: Path, count: int) -> None:
-    av = pytest.importorskip("av")
-    with av.open(str(path), "w") as video:
-        stream = video.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * number, np.uint8), format="rgb24")
-            video.mux(stream.encode(frame))
-        video.mux(stream.encode())
+def write_video(path: Path, times: list[float], size: tuple[int, int] = (64, 48)) -> None:
+    """Frames that get brighter."""
+    pytest.importorskip("av")
+    with closing(VideoFile(path)) as video:
+        for number, seconds in enumerate(times):
+            video.add(Image.new("RGB", size, (40 * number,) * 3), seconds)
 
 
 def test_frames_of_a_video(tmp_path):
-    write_video(tmp_path / "clip.mp4", 5)
+    times = [0.0, 0.1, 0.2, 0.7, 0.8]
+    write_video(tmp_path / "clip.mp4", times)
     frames = list(frames_of(tmp_path))
     assert all(isinstance(frame, Frame) for frame in frames)
     assert [(frame.number, frame.path, tuple(frame.pixels.shape)) for frame in frames] == [
         (number, tmp_path / "clip.mp4", (3, 48, 64)) for number in range(5)
     ]
     assert [float(frame.pixels.float().mean()) for frame in frames] == pytest.approx([0, 40, 80, 120, 160], abs=5)
+    assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3)
     assert not frames[0].is_file
+    assert frame_count(tmp_path / "clip.mp4") == 5
+
+
+def test_a_video_of_odd_sides_and_one_without_frames(tmp_path):
+    write_video(tmp_path / "odd.mp4", [0.0, 0.0], (33, 21))
+    frames = [frame for frame in frames_of(tmp_path / "odd.mp4") if isinstance(frame, Frame)]
+    assert [tuple(frame.pixels.shape) for frame in frames] == [(3, 20, 32)] * 2
+    write_video(tmp_path / "none.mp4", [])
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_a_camera_that_is_not_there_is_named():
+    pytest.importorskip("av")
+    for name, reason in (("camera:front", "a camera is camera: and its number"), ("camera:77", "no /dev/video77")):
+        with pytest.raises(ValueError, match=f"{name}: .*{reason}"):
+            list(frames_of(name))
+
+
+def test_of_what_is_live_the_newest_is_taken():
+    late, seen = Event(), Event()
+
+    def live():
+        yield from (0, 1, 2, 3)
+        late.set()
+        seen.wait(9)
+        raise ValueError("unplugged")
+
+    fetched = newest(live())
+    first = next(fetched)
+    assert late.wait(9)
+    assert first == 3 or next(fetched) == 3
+    seen.set()
+    with pytest.raises(ValueError, match="unplugged"):
+        next(fetched)
 
 
 def test_a_broken_video_is_named(tmp_path):

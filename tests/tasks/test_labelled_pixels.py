@@ -34,6 +34,22 @@ def test_masks_and_filter():
         SEEN.mask("roads")
 
 
+def test_indexed_and_gone_through_by_class():
+    car = SEEN["car"]
+    assert (car.name, car.label, car.pixels, car.share) == ("car", 2, 200, 200 / 2400)
+    assert np.array_equal(car.mask, LABELS.numpy() == 2)
+    assert [region.name for region in SEEN] == ["road", "sky", "car"]
+    assert sum(region.pixels for region in SEEN) == 2400 - 60
+    sky = SEEN.filter("sky")
+    assert (len(SEEN), len(sky), [region.label for region in sky]) == (3, 1, [1])
+    assert "sky" in sky
+    assert "car" not in sky
+    assert sky[2].pixels == 0
+    assert not sky["car"].mask.any()
+    with pytest.raises(ValueError, match="did you mean road"):
+        SEEN["roads"]
+
+
 def test_it_is_drawn_and_saved(tmp_path):
     drawn = np.asarray(Image.open(SEEN.save(tmp_path / "drawn.png")))
     assert drawn.shape[1] == 60
