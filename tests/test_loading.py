@@ -277,7 +277,11 @@ def test_a_published_name_downloads_and_brings_its_conventions(
     fpn = replace(recipe.model.fpn, channels=options["FPN"]["OUT_CHANNELS"])
     sizes = {"fpn": fpn, "tower_convs": options["RETINANET"]["NUM_CONVS"]}
     asked = replace(recipe.model, backbone=replace(recipe.model.backbone, **body), **sizes)
-    model, resolved, *_ = build_with_weights(replace(recipe, model=asked, weights="tiny"))
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").mkdir()  # a folder that happens to be called like them, say a clone of the toolbox
+    loaded = build_with_weights(replace(recipe, model=asked, weights="tiny"))
+    model, resolved, *_ = loaded
+    assert loaded.file is None, "they count as the user's"
     backbone = replace(DETECTRON2.backbone, **body)
     classes = options["RETINANET"]["NUM_CLASSES"]
     assert resolved.model == replace(DETECTRON2, num_classes=classes, backbone=backbone, **sizes)

@@ -32,13 +32,7 @@ MIN_SIDE = 1e-5
 """Boxes with a shorter side, in pixels, have no area (detectron2's threshold)."""
 EXACT = 2.0**53
 """Whole numbers from here on are no floats."""
-
-
-class _Code(msgspec.Struct, gc=False):
-    """A run-length code: nothing of it is read here, where it counts as no polygons."""
-
-    def __len__(self) -> int:
-        return 0
+NONE = msgspec.Raw(b"null")
 
 
 class _Plain(msgspec.Struct, gc=False):
@@ -53,9 +47,9 @@ class _Plain(msgspec.Struct, gc=False):
 
 
 class _Outlined(_Plain, gc=False):
-    """An annotation with its mask."""
+    """An annotation with its mask, which is still as it was written."""
 
-    segmentation: list[list[float]] | _Code | None = None
+    segmentation: msgspec.Raw = NONE
 
 
 PLAIN, OUTLINED = msgspec.json.Decoder(list[_Plain]), msgspec.json.Decoder(list[_Outlined])
@@ -166,8 +160,8 @@ class ObjectReader:
         kept = np.flatnonzero(plain & (crowds == 0))
         segments = None
         if self.masks:
-            outlines = [records[place].segmentation or () for place in kept.tolist()]
-            segments, sound = plain_outlines(outlines, sizes_N2[kept])
+            texts = [records[place].segmentation for place in kept.tolist()]
+            segments, sound = plain_outlines(texts, sizes_N2[kept])
             if not sound.all():
                 plain[kept[~sound]] = False
                 kept, segments = kept[sound], segments.take(np.flatnonzero(sound))

@@ -8,12 +8,12 @@ Crowds are not trained on and need no segmentation; in the evaluation their box 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from cvzoo.data.problems import Findings, at
@@ -77,22 +77,20 @@ def join(parts: Sequence[Segments]) -> Segments:
     )
 
 
-def plain_outlines(outlines: Sequence[Sequence[list[float]]], sizes_N2: np.ndarray) -> tuple[Segments, np.ndarray]:
+def plain_outlines(texts: Sequence[msgspec.Raw], sizes_N2: np.ndarray) -> tuple[Segments, np.ndarray]:
     """Many objects' polygons at once, and which of the objects `read_mask` would have nothing to say of.
 
     Args:
+        texts: the JSON of each object's segmentation.
         sizes_N2: height and width of each object's image.
 
     Returns: the masks, and (N,) bool.
     """
-    every = [polygon for outline in outlines for polygon in outline]
-    lengths = np.fromiter(map(len, every), np.int64, len(every))
-    points = array("d")  # takes floats out of lists faster than NumPy does
-    for polygon in every:
-        points.fromlist(polygon)
-    polygons = Ragged(np.frombuffer(points), edges_of(lengths))
-    counts = np.fromiter(map(len, outlines), np.int64, len(outlines))
-    objects = np.repeat(np.arange(len(outlines)), counts)
+    from cvzoo.data.outline_text import outlines_in  # not before there is something to compile
+
+    values, lengths, counts = outlines_in(texts)
+    polygons = Ragged(values, edges_of(lengths))
+    objects = np.repeat(np.arange(len(counts)), counts)
     side = sizes_N2.max(1, initial=0).astype(np.float64)[objects]
     padded = np.append(polygons.values, 0.0)  # never far, and a place for polygons without points at the end
     low, high = (extreme.reduceat(padded, polygons.edges[:-1]) for extreme in (np.minimum, np.maximum))
