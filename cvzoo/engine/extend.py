@@ -9,10 +9,13 @@ from typing import Any
 from cvzoo.engine.log import say
 from cvzoo.engine.optim import lr_factor
 from cvzoo.recipes import Recipe, Schedule
-from cvzoo.recipes.codec import disagreements, from_json, to_json
+from cvzoo.recipes.codec import OF_PATIENCE, disagreements, from_json, to_json
 
-LENGTHS = {f"schedule.{name}" for name in ("iterations", "epochs", "milestones", "extended_from")} | {"run.patience"}
+LENGTHS = {f"schedule.{name}" for name in ("iterations", "epochs", "milestones", "extended_from")}
+LENGTHS |= {"run.patience", *OF_PATIENCE}
 """Fields that tell when a run ends. They may change, as long as its learning rate so far stays what it was."""
+COSTS = {"run.checkpoint_activations"}
+"""Fields that change what a step costs, and nothing else: a run that ran out of memory goes on with less."""
 
 
 def continued(recipe: Recipe, saved: dict[str, Any], iteration: int, folder: Path) -> Recipe:
@@ -33,7 +36,7 @@ def continued(recipe: Recipe, saved: dict[str, Any], iteration: int, folder: Pat
     longer = schedule.iterations > before.iterations
     changes_course = longer and schedule.policy != "step"
     extended = (*before.extended_from, before.iterations) if changes_course else before.extended_from
-    other = {name: values for name, values in differing.items() if name not in LENGTHS}
+    other = {name: values for name, values in differing.items() if name not in LENGTHS | COSTS}
     if other or schedule.iterations < before.iterations:
         raise ValueError(_refused(other or differing, folder))
     schedule = replace(schedule, extended_from=extended)

@@ -15,7 +15,7 @@ from cvzoo.data.dataset import Dataset, identity
 from cvzoo.engine import dist
 from cvzoo.engine.best import keep_best
 from cvzoo.engine.checkpoint import BEST, WEIGHTS, save_weights
-from cvzoo.engine.evaluate import evaluate
+from cvzoo.engine.evaluate import evaluate, validation_losses
 from cvzoo.engine.log import Log, read_metrics, say
 from cvzoo.engine.measure import machine, parameters_m, precision
 from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
@@ -65,7 +65,8 @@ def finish(
         evaluated["train"] = datasets["train"]
     memory_gb = max(dist.gather(state.memory_gb))
     result = _evaluate(recipe, state.result, evaluated, folder, device)
-    figures = log.evaluation(state.iteration, result.evaluations.get("val"), datasets["val"])
+    losses = validation_losses(state.result, datasets["val"], recipe, device, folder)
+    figures = log.evaluation(state.iteration, result.evaluations.get("val"), datasets["val"], losses)
     keep_best(recipe, state, figures, folder)
     if best := state.best:
         say(f"best {best['figure']} {best['value']:.4f}, of iteration {best['iteration']}: {folder / BEST}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -83,20 +84,25 @@ class Log:
         """Record one line, which has `iteration` and any other named numbers. Every process calls this."""
         dist.in_main(lambda: self._write(line))
 
-    def evaluation(self, iteration: int, found: Evaluation | None, dataset: Dataset) -> dict[str, float]:
-        """Record what the main process has `found` on `dataset`, once: a finished run can be repeated.
+    def evaluation(
+        self, iteration: int, found: Evaluation | None, dataset: Dataset, losses: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Record what the main process has `found` on `dataset`, and the losses there, once: a finished run can be
+        repeated.
 
         Every process calls this. Returns: the figures, in every process.
         """
-        dist.in_main(lambda: self._evaluation(iteration, found, dataset))
+        dist.in_main(lambda: self._evaluation(iteration, found, dataset, losses))
         return dist.gather(found and found.figures.stats)[0]
 
-    def _evaluation(self, iteration: int, found: Evaluation | None, dataset: Dataset) -> None:
+    def _evaluation(
+        self, iteration: int, found: Evaluation | None, dataset: Dataset, losses: Mapping[str, float]
+    ) -> None:
         assert found, "the main process has it"
         stats, lines = found.figures.stats, read_metrics(self.path.parent)
         if not lines or lines[-1]["iteration"] != iteration:
             lines.append({"iteration": iteration})
-        figures = {VALIDATION + name: value for name, value in stats.items()}
+        figures = {VALIDATION + name: value for name, value in (*stats.items(), *losses.items())}
         if figures.keys() <= lines[-1].keys():
             return
         lines[-1] |= figures
@@ -104,6 +110,7 @@ class Log:
         self._plot(iteration, figures)
         self._draw(iteration, dict(examples(self.recipe, dataset, found)))
         shown = [f"{metric_title(name)} {stats[name]:.3f}" for name in SUMMARY if name in stats]
+        shown += [f"loss {losses['loss']:.4f}"] if losses else []
         say(f"[{iteration}/{self.recipe.schedule.iterations}] val  {'  '.join(shown)}")
 
     def _keep(self, lines: list[dict[str, Any]]) -> None:

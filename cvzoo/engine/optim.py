@@ -9,7 +9,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from cvzoo.nn.blocks import depths_of
 from cvzoo.nn.model import Model
+from cvzoo.nn.timm_backbone import TimmBackbone
 from cvzoo.recipes import Optim, Schedule
 
 POWER = 0.9
@@ -62,26 +64,41 @@ def build_optimiser(model: nn.Module, optim: Optim, lr: float, kept: Collection[
     # By name, because norm layers share no base class: torch's, timm's and ours are all called ...Norm...
     norm_layers = (module for module in model.modules() if "Norm" in type(module).__name__)
     norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
-    backbone = {id(parameter) for parameter in model.get_submodule("backbone").parameters()}
+    backbone = _backbone_factors(model.get_submodule("backbone"), optim)
     slower = frozenset(kept) if optim.kept_lr_factor != 1 else frozenset()
-    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float | None, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = id(parameter) in norms, id(parameter) in backbone, name in slower
+            group = id(parameter) in norms, backbone.get(id(parameter)), name in slower
             groups.setdefault(group, []).append(parameter)
     settings = [
         {
             "params": parameters,
             "weight_decay": optim.norm_weight_decay if is_norm else optim.weight_decay,
-            "peak_lr": lr
-            * (optim.backbone_lr_factor if in_backbone else 1.0)
-            * (optim.kept_lr_factor if is_kept else 1.0),
+            "peak_lr": lr * (1.0 if factor is None else factor) * (optim.kept_lr_factor if is_kept else 1.0),
         }
-        for (is_norm, in_backbone, is_kept), parameters in groups.items()
+        for (is_norm, factor, is_kept), parameters in groups.items()
     ]
     if optim.name == "sgd":
         return torch.optim.SGD(settings, lr=lr, momentum=0.9, fused=True)
     return torch.optim.AdamW(settings, lr=lr, fused=True)
+
+
+def _backbone_factors(backbone: nn.Module, optim: Optim) -> dict[int, float]:
+    """Of each parameter of the backbone, by its id, the learning rate relative to the rest of the model.
+
+    With the decay d, block number i of L has d^(L + 1 - i), the stem d^(L + 1) (BEiT, 2106.08254, and its followers).
+    """
+    if optim.layer_decay == 1:
+        return {id(parameter): optim.backbone_lr_factor for parameter in backbone.parameters()}
+    # the maps that are made of a plain transformer's one begin anew
+    depths, blocks = depths_of(backbone.body if isinstance(backbone, TimmBackbone) else backbone)
+    if not blocks:
+        raise ValueError("the backbone is no row of blocks, by which optim.layer-decay goes; leave that out")
+    return {
+        id(p): optim.backbone_lr_factor * optim.layer_decay ** (blocks + 1 - depths.get(id(p), blocks + 1))
+        for p in backbone.parameters()
+    }
 
 
 def set_lr(optimiser: torch.optim.Optimizer, factor: float) -> None:

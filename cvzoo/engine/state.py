@@ -18,6 +18,7 @@ from cvzoo.engine.extend import continued
 from cvzoo.engine.optim import EMA, build_optimiser, freeze, peak_lr
 from cvzoo.engine.place import laid_out
 from cvzoo.engine.unread import Unread
+from cvzoo.nn.blocks import save_memory
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import portable, to_json
@@ -77,6 +78,8 @@ class State:
         """
         model = laid_out(model, recipe.run, device).train()
         freeze(model, recipe.optim.freeze, recipe.row)
+        if recipe.run.checkpoint_activations and not save_memory(model.backbone):
+            raise ValueError(f"{recipe.row}: the backbone has no blocks; leave --run.checkpoint-activations out")
         return State(
             model=model,
             optimiser=build_optimiser(model, recipe.optim, peak_lr(recipe.optim, recipe.schedule), kept),

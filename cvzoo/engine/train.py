@@ -72,6 +72,10 @@ def ready(recipe: Recipe) -> tuple[Loaded, dict[str, Dataset]]:
     check_figure(recipe)
     train_set, val_set = build_datasets(recipe.data)
     check_transform(train_set, recipe.data, recipe.run.seed)
+    if recipe.run.val_loss and len(val_set) < dist.world():
+        raise ValueError(
+            f"{len(val_set)} validation images are too few for {dist.world()} processes; leave val-loss out"
+        )
     recipe = with_classes(for_images(recipe, len(train_set)), train_set)
     loaded = build_model(recipe, train_set)
     task_of(recipe).check_model(loaded.model, loaded.recipe)
@@ -116,7 +120,8 @@ def learn(
             if due.logs:
                 log.write(state.line())
             if due.evaluates:
-                figures = log.evaluation(state.iteration, evaluate(state.result), datasets["val"])
+                found, losses = evaluate(state.result), evaluate.losses(state.result)
+                figures = log.evaluation(state.iteration, found, datasets["val"], losses)
                 keep_best(recipe, state, figures, folder)
                 reset_peak_memory(device)  # what an evaluation takes is no cost of training
             if due.saves or stopped:

@@ -13,11 +13,17 @@ from cvzoo.recipes.recipe import Recipe
 
 WITHOUT_EFFECT = {
     *("data.root", "data.workers", "data.cache", "run.out", "run.name", "run.device"),
-    *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.keep_best", "run.wandb"),
+    *("run.log_every", "run.checkpoint_every", "run.eval_every", "run.val_loss", "run.keep_best", "run.wandb"),
     *("weights", "weights_style"),
 }
 """Fields that change no figure of a row file. Weights do, but by their contents, not by where they lie; how they are
 read stands in the model's fields."""
+OF_PATIENCE = {"run.eval_every", "run.keep_best"}
+"""With `run.patience` these two decide when a run ends, and so its figures."""
+
+
+def _without_effect(resolved: dict[str, Any]) -> set[str]:
+    return WITHOUT_EFFECT - OF_PATIENCE if resolved.get("run", {}).get("patience") else WITHOUT_EFFECT
 
 
 def to_json(recipe: Any) -> dict[str, Any]:
@@ -25,14 +31,18 @@ def to_json(recipe: Any) -> dict[str, Any]:
     return _plain(dataclasses.asdict(recipe))
 
 
-def portable(resolved: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def portable(resolved: dict[str, Any]) -> dict[str, Any]:
     """A resolved recipe without the fields that tell of one machine and change no figure: where things lie, and how a
     run is followed. `from_json` gives them the row's own values.
     """
+    return _without(resolved, _without_effect(resolved))
+
+
+def _without(values: dict[str, Any], names: set[str], prefix: str = "") -> dict[str, Any]:
     return {
-        name: portable(value, f"{prefix}{name}.") if isinstance(value, dict) else value
-        for name, value in resolved.items()
-        if prefix + name not in WITHOUT_EFFECT
+        name: _without(value, names, f"{prefix}{name}.") if isinstance(value, dict) else value
+        for name, value in values.items()
+        if prefix + name not in names
     }
 
 
@@ -69,7 +79,7 @@ def changes(recipe: Recipe, default: Recipe) -> dict[str, Any]:
 
 def decisive(resolved: dict[str, Any]) -> dict[str, Any]:
     """Leaves of a resolved recipe by dotted name, without those that change no figure."""
-    return {name: value for name, value in _leaves(resolved) if name not in WITHOUT_EFFECT}
+    return dict(_leaves(portable(resolved)))
 
 
 def disagreements(resolved: dict[str, Any], saved: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -77,7 +87,7 @@ def disagreements(resolved: dict[str, Any], saved: dict[str, Any]) -> dict[str, 
 
     A field that an older version saved nothing for did not exist then; it stands at what was done before it.
     """
-    now, before = decisive(resolved), decisive(saved)
+    now, before = dict(_leaves(resolved)), decisive(saved)
     return {name: (now.get(name), value) for name, value in before.items() if name not in now or now[name] != value}
 
 

@@ -48,6 +48,9 @@ class Optim:
     """Weight decay of the weights and biases of norm layers."""
     backbone_lr_factor: NotNegative = 1.0
     """Learning rate of the backbone relative to the rest."""
+    layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0
+    """Learning rate of each block of the backbone relative to the next one, of the last one to the rest of the model,
+    and of the stem to the first block: blocks near the image change least. 1 treats all alike."""
     kept_lr_factor: NotNegative = 1.0
     """Learning rate of what comes from `weights` relative to the outputs that begin anew for other classes."""
     freeze: tuple[Literal["backbone", "neck"], ...] = ()
@@ -133,6 +136,9 @@ class Run:
     to 9 % of a step; on older CPUs ordinary convolutions train slower that way, but depthwise ones faster."""
     compile: bool = False
     """Run the model through torch.compile."""
+    checkpoint_activations: bool = False
+    """Keep no activations inside the blocks of the backbone for the backward pass, which computes them again: less
+    memory, more time, the same gradients."""
     log_every: Count = 20
     """Iterations between two lines of metrics.jsonl. On a GPU the program asks for the losses no more often, so that a
     run whose loss is no longer finite stops so much later, with the weights from before."""
@@ -140,6 +146,8 @@ class Run:
     """Iterations between two checkpoints."""
     eval_every: Natural = 0
     """Iterations between two evaluations during training; 0 evaluates at the end only."""
+    val_loss: bool = False
+    """Measure the loss on the validation split too, at each evaluation during training and at the end."""
     keep_best: str = ""
     """Keep the weights of the best evaluation by this figure (box_AP, mask_AP, mIoU ...) as best.safetensors too."""
     patience: Natural = 0
@@ -149,6 +157,8 @@ class Run:
 
     def __post_init__(self) -> None:
         problems = recipe_problems(self, "run.")
+        if self.compile and self.checkpoint_activations:
+            problems.append("run.checkpoint-activations does not go with run.compile; leave one of them out")
         if self.keep_best and not self.eval_every:
             problems.append("run.keep-best needs evaluations during the training; set --run.eval-every")
         if self.patience and not self.keep_best:

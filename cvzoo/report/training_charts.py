@@ -13,6 +13,7 @@ from cvzoo.tasks.sections import SUMMARY, metric_title
 from cvzoo.tasks.task import Metrics
 
 NOT_LOSSES = {"iteration", "lr", "seconds", "data_seconds", "memory_gb", "loss"}
+OF_VALIDATION = f"{VALIDATION}loss"
 Log = Sequence[Mapping[str, Any]]
 
 
@@ -59,7 +60,8 @@ def evaluation_chart(figures: Mapping[str, Mapping[int, float]]) -> str:
 
 
 def loss_chart(log: Log) -> str:
-    """The total loss as logged and smoothed, and each named loss smoothed."""
+    """The total loss as logged and smoothed, and of the validation split, where it was measured; each named loss
+    smoothed."""
     lines = [line for line in log if "loss" in line]
     steps = [line["iteration"] for line in lines]
     with mpl.rc_context(STYLE):
@@ -67,6 +69,8 @@ def loss_chart(log: Log) -> str:
         total = [line["loss"] for line in lines]
         axes.plot(steps, total, color=PALETTE[0], alpha=0.2, linewidth=1)
         axes.plot(steps, smoothed(total), color=PALETTE[0], label="total")
+        if seen := {line["iteration"]: line[OF_VALIDATION] for line in log if OF_VALIDATION in line}:
+            axes.plot(list(seen), list(seen.values()), "o--", markersize=3, color=PALETTE[0], label="total, validation")
         for name, colour in zip(_losses(lines), PALETTE[1:]):
             axes.plot(steps, smoothed([line[name] for line in lines]), color=colour, label=name.removeprefix("loss_"))
         axes.set_ylim(bottom=0)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cvzoo.engine.optim import EMA, build_optimiser, lr_factor, peak_lr, set_lr
+from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.recipes import Optim, Schedule
 
 
@@ -80,6 +81,20 @@ def test_parameter_groups() -> None:
     for layer, values in expected.items():
         for parameter in layer.parameters():
             assert settings[id(parameter)] == pytest.approx(values)
+
+
+def test_layer_decay() -> None:
+    model = nn.Module()
+    model.backbone = ResNetConfig(depth=18, width=8, frozen_stages=1).build()
+    model.head = nn.Conv2d(4, 2, 1)
+    optimiser = build_optimiser(model, Optim(layer_decay=0.5, backbone_lr_factor=0.1), 1.0)
+    rates = {id(p): group["peak_lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert id(model.backbone.conv1.weight) not in rates
+    assert rates[id(model.head.weight)] == 1.0
+    assert rates[id(model.backbone.layer4[1].conv2.weight)] == pytest.approx(0.1 * 0.5)
+    assert rates[id(model.backbone.layer1[0].conv1.weight)] == pytest.approx(0.1 * 0.5**8)
+    with pytest.raises(ValueError, match="no row of blocks"):
+        build_optimiser(Detector(), Optim(layer_decay=0.5), 1.0)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])

@@ -70,6 +70,15 @@ def test_fields_without_effect_exist(recipe: Recipe[Any]) -> None:
     assert not WITHOUT_EFFECT & decisive(resolved).keys()
 
 
+def test_what_patience_counts_decides_the_result_with_it(recipe: Recipe[Any]) -> None:
+    followed = with_part(recipe, "run", eval_every=7, keep_best="box_AP")
+    assert changes(followed, recipe) == {}
+    patient = with_part(followed, "run", patience=3)
+    assert changes(patient, recipe) == {"run.patience": 3, "run.eval_every": 7, "run.keep_best": "box_AP"}
+    assert from_json(portable(to_json(patient)), recipe).run == patient.run  # a row file that can be repeated
+    assert disagreements(to_json(followed), to_json(patient)) == {"run.patience": (0, 3)}
+
+
 def test_a_saved_recipe_disagrees_in_values_and_in_fields_that_are_gone(recipe: Recipe[Any]) -> None:
     resolved, saved = to_json(recipe), to_json(with_part(recipe, "optim", lr=0.5))
     saved["model"]["forgotten"] = 7
