@@ -19,7 +19,7 @@ import tyro
 
 import cvzoo
 from cvzoo.commands import habits
-from cvzoo.commands.completion import Shell, script
+from cvzoo.commands.completion import Shell, fields_of, script
 from cvzoo.commands.data import check, convert, view
 from cvzoo.commands.export import Export, export_row
 from cvzoo.commands.prove import prove
@@ -114,7 +114,8 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     recipe, arguments = _on_body(recipe, arguments)
     resolved = kind[type(recipe.model)]
     default: Any = recipe if kind is Recipe else kind(recipe=recipe)
-    habits.check(command, arguments[1:], _undotted(default) | _undotted(recipe))
+    dotted = [name.removeprefix("--") for name, _ in fields_of(recipe)]
+    habits.check(command, arguments[1:], _undotted(default) | _undotted(recipe), dotted)
     expanded = [
         SHORTHANDS.get(name, name) + equals + value
         for name, equals, value in (argument.partition("=") for argument in arguments[1:])

@@ -58,6 +58,16 @@ def test_all_wrong_options_are_told_at_once(capsys: pytest.CaptureFixture[str]) 
     assert "--optim.lr:" not in said
 
 
+def test_misspelt_fields_get_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_to(
+        ["train", ROW, "--optim.lrr", "1", "--data.testshort-side=3", "--run.no_compil", "--epochs=2"], capsys
+    )
+    for typed, meant in (("optim.lrr", "optim.lr"), ("data.testshort-side", "data.test-short-side")):
+        assert f"there is no --{typed}, did you mean --{meant}?" in said
+    assert "there is no --run.no_compil, did you mean --run.no-compile?" in said
+    assert "--epochs is --schedule.epochs" in said
+
+
 def test_words_without_dashes_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
     assert "imgsz is --data.short-sides 640" in said_to(["train", ROW, "imgsz=640"], capsys)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 
 SIZES = "--data.short-sides 640 --data.test-short-side 640 --data.max-long-side 640"
@@ -67,10 +68,12 @@ OF_COMMANDS: dict[str, dict[str, str]] = {
 DEVICE = "--device takes auto, cpu or cuda; for one of several GPUs set CUDA_VISIBLE_DEVICES={value} before the command"
 
 
-def check(command: str, arguments: Sequence[str], known: Collection[str]) -> None:
-    """ValueError with a hint for each option typed by habit; others that do not exist are named along with them.
+def check(command: str, arguments: Sequence[str], known: Collection[str], dotted: Sequence[str] = ()) -> None:
+    """ValueError with a hint for each option typed by habit, or misspelt; others that do not exist are named along.
 
-    `known` are the command's own options without a dot in their names; those with one are left to the parser.
+    Args:
+        known: the command's own options without a dot in their names.
+        dotted: the row's fields with one. What is like none of them is left to the parser.
     """
     table = HABITS | OF_COMMANDS.get(command, {})
     hints, unknown = [], []
@@ -86,5 +89,8 @@ def check(command: str, arguments: Sequence[str], known: Collection[str]) -> Non
             hints.append(f"{option} is {hint}" if hint.startswith("--") else f"{option}: {hint}")
         elif "." not in name:
             unknown.append(f"there is no {option}")
+        elif not any(field == name or field.startswith(f"{name}.") for field in dotted):
+            near = difflib.get_close_matches(name, dotted, n=1)
+            hints += [f"there is no {option}, did you mean --{meant}?" for meant in near]
     if hints:
         raise ValueError(f"{'; '.join(hints + unknown)} (`cvzoo {command} ROW --help` lists all options)")

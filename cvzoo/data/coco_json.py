@@ -131,7 +131,11 @@ def _read_file(file: Path, findings: Findings, masks: bool, surfaces: bool) -> _
     content = _load(file, findings)
     if content is None:
         return None
-    categories = {c["id"]: c["name"] for c in sound_records("categories", content.categories, file, findings)}
+    sound = list(sound_records("categories", content.categories, file, findings))
+    categories = {category["id"]: category["name"] for category in sound}
+    if not surfaces and any("keypoints" in category for category in sound):
+        reason = "holds key points, too"
+        findings.warnings.append(Problem(file, reason, "boxes are read, and masks if asked for; key points are not"))
     frames = _read_images(content.images, file, findings)
     content.images.clear()  # a record that is left keeps the whole file in memory
     content.categories.clear()

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cvzoo.metrics.predictions import FlatBoxes
+from cvzoo.ops import rle
+from cvzoo.structures import RLE
 
 FOUND = 0.5
 """The IoU from which on a detection has found an object (2008.08115, too)."""
@@ -55,7 +57,7 @@ class Pairs(NamedTuple):
     detections_P: np.ndarray
     objects_P: np.ndarray
     ious_P: np.ndarray
-    """IoU; with a crowd the share of the detection that lies in it."""
+    """IoU, of boxes or of masks; with a crowd the share of the detection that lies in it."""
 
     def where(self, chosen_P: np.ndarray) -> Pairs:
         """Those chosen by a bool each."""
@@ -120,9 +122,12 @@ def _places(ids: Any, known: Any) -> np.ndarray:
     return order[np.searchsorted(known[order], np.asarray(ids, np.int64))]
 
 
-def paired(objects: Objects, detections: Detections, classes: int) -> Pairing:
-    """Detections take objects by falling score: each the free object of its class that it overlaps most."""
-    near = _near(objects, detections)
+def paired(objects: Objects, detections: Detections, classes: int, near: Pairs | None = None) -> Pairing:
+    """Detections take objects by falling score: each the free object of its class that it overlaps most.
+
+    `near` are the pairs that overlap, where it is not the boxes that count: see `near_masks`.
+    """
+    near = _near(objects, detections) if near is None else near
     crowd_P = objects.crowds_G[near.objects_P]
     pairs = near.where(~crowd_P)
     alike = pairs.where(_same_class(pairs, objects, detections) & (pairs.ious_P >= FOUND))
@@ -153,6 +158,25 @@ def _near(objects: Objects, detections: Detections) -> Pairs:
     """Pairs in the same image from an IoU of `NEAR` on."""
     found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)), *_chunks(objects, detections)]
     return Pairs(*(np.concatenate(parts) for parts in zip(*found)))
+
+
+def near_masks(objects: Objects, detections: Detections, codes_G: Sequence[RLE], codes_D: Sequence[RLE]) -> Pairs:
+    """Pairs in the same image whose masks have an IoU of `NEAR` or more; the codes are of each object and detection."""
+    order_D = np.argsort(detections.images_D, kind="stable")
+    images = np.intersect1d(objects.images_G, detections.images_D)
+    found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for image in images:
+        own = order_D[_span(detections.images_D[order_D], image)]
+        theirs = np.arange(len(codes_G))[_span(objects.images_G, image)]
+        ious_DG = rle.ious([codes_D[d] for d in own], [codes_G[g] for g in theirs], objects.crowds_G[theirs])
+        near_D, near_G = np.nonzero(ious_DG >= NEAR)
+        found.append(Pairs(own[near_D], theirs[near_G], ious_DG[near_D, near_G]))
+    return Pairs(*(np.concatenate(parts) for parts in zip(*found)))
+
+
+def _span(ascending: np.ndarray, value: int) -> slice:
+    """Where a value stands."""
+    return slice(int(np.searchsorted(ascending, value)), int(np.searchsorted(ascending, value, side="right")))
 
 
 def _chunks(objects: Objects, detections: Detections) -> Iterator[Pairs]:

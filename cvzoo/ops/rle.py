@@ -38,6 +38,13 @@ def intersection(codes: Sequence[RLE]) -> RLE:
     return cast(RLE, _coco.merge(list(codes), intersect=True))
 
 
+def ious(codes_D: Sequence[RLE], others_G: Sequence[RLE], crowds_G: np.ndarray) -> np.ndarray:
+    """(D, G) float64: the IoU of each with each other one; with a crowd, the share of the first that lies in it."""
+    if not (codes_D and others_G):
+        return np.zeros((len(codes_D), len(others_G)))
+    return np.asarray(_coco.iou(list(codes_D), list(others_G), crowds_G.astype(np.uint8).tolist()))
+
+
 def from_polygons(polygons: Sequence[np.ndarray], size: Size) -> RLE:
     """The code of all polygons together, filled as COCO's rasteriser does; at least one polygon."""
     return cast(RLE, _coco.merge(_coco.frPyObjects([polygon.tolist() for polygon in polygons], *size)))

@@ -1,6 +1,6 @@
 """Detections under the magnifying glass: kinds of error, thresholds, classes, and images with the most errors first.
 
-All of it is of boxes at an IoU of 0.5; masks are drawn with them.
+All of it is of boxes at an IoU of 0.5; masks are drawn with them, and have costs of their errors of their own.
 Shape suffixes: G objects, D detections, N images, K classes.
 """
 
@@ -17,9 +17,9 @@ from cvzoo.data.dataset import ObjectDataset
 from cvzoo.metrics.coco import Measure
 from cvzoo.metrics.error_kinds import KINDS, Errors, average_precision, costs, errors_of
 from cvzoo.metrics.operating import Operating, confusion_of, operating
-from cvzoo.metrics.pairing import Pairing, detections_of, objects_of, paired
+from cvzoo.metrics.pairing import Pairing, detections_of, near_masks, objects_of, paired
 from cvzoo.metrics.predictions import flat_boxes, mask_of
-from cvzoo.ops.masks import scale_mask, to_bitmap
+from cvzoo.ops.masks import scale_mask, to_bitmap, to_rle
 from cvzoo.ops.outlines import outlines
 from cvzoo.structures import Mask, Prediction, Size
 from cvzoo.tasks.charts import class_precision_recall_chart, confusion_chart, cost_chart, threshold_chart
@@ -80,6 +80,18 @@ class BoxStudy:
     def errors(self) -> Errors:
         return errors_of(self.pairing)
 
+    def mask_costs(self) -> dict[str, float]:
+        """What each kind of error costs where masks are compared."""
+        objects, detections = self.pairing.objects, self.pairing.detections
+        annotations = self.dataset.ground_truth["annotations"]
+        sizes_G2 = self.dataset.sizes[objects.images_G].tolist()
+        masks = (mask_of(annotations[number]) for number in objects.numbers_G.tolist())
+        codes_G = [to_rle(mask or [], tuple(size)) for mask, size in zip(masks, sizes_G2)]
+        codes_D = [code for found in self.predictions.values() for code in found.masks or ()]
+        near = near_masks(objects, detections, codes_G, codes_D)
+        pairing = paired(objects, detections, len(self.dataset.classes), near)
+        return costs(pairing, errors_of(pairing))
+
     @cached_property
     def overall(self) -> Operating:
         return operating(self.pairing)
@@ -104,6 +116,8 @@ class BoxStudy:
     def charts(self) -> Iterator[tuple[str, str]]:
         classes = self.dataset.classes
         yield "What each kind of error costs", cost_chart(costs(self.pairing, self.errors))
+        if "mask" in self.ap:
+            yield "What each kind of error costs, of masks", cost_chart(self.mask_costs(), "mask")
         most = np.argsort(-self.pairing.counts_K, kind="stable")[:CURVES].tolist()
         curves = {k: self.by_class[k].curves_3T for k in most if k in self.by_class}
         yield "F1 by score threshold, IoU 0.50", threshold_chart(self.overall, curves)

@@ -62,8 +62,8 @@ def class_chart(per_class: Mapping[str, float], measure: str) -> str:
         return svg_of(figure, "classes")
 
 
-def cost_chart(costs: Mapping[str, float]) -> str:
-    """What each kind of error costs in AP50, the first on top."""
+def cost_chart(costs: Mapping[str, float], kind: str = "box") -> str:
+    """What each kind of error costs in AP50 of boxes or masks, the first on top."""
     names, values = list(costs)[::-1], list(costs.values())[::-1]
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(xlabel="AP50 that is won without these errors", height=2.6)
@@ -71,7 +71,7 @@ def cost_chart(costs: Mapping[str, float]) -> str:
         axes.grid(visible=False, axis="y")
         axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=GREY, fontsize=9)
         axes.set(xlim=(0, max(1.2 * max(values), 0.01)))
-        return svg_of(figure, "costs")
+        return svg_of(figure, f"costs-{kind}")
 
 
 def threshold_chart(overall: Operating, of_classes: Mapping[int, np.ndarray]) -> str:

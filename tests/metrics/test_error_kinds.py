@@ -6,7 +6,8 @@ import pytest
 from cvzoo.metrics.coco import evaluate_coco
 from cvzoo.metrics.error_kinds import KINDS, Errors, average_precision, costs, errors_of, mean_ap
 from cvzoo.metrics.operating import confusion_of, operating
-from cvzoo.metrics.pairing import Detections, Objects, Pairing, paired
+from cvzoo.metrics.pairing import Detections, Objects, Pairing, near_masks, paired
+from cvzoo.ops import rle
 
 SIDE = 100.0
 
@@ -62,6 +63,33 @@ def test_one_detection_of_one_object(found, kind):
     if kind == "both":  # one object that need not be found, and no detection of its class
         won["missed"] = 1.0
     assert cost == pytest.approx(won)
+
+
+def bitmap(box, height):
+    """The upper part of a box as a mask."""
+    left, top, right, _ = box.astype(int)
+    pixels = np.zeros((120, 1200), np.uint8)
+    pixels[top : top + height, left:right] = 1
+    return rle.encode(pixels)
+
+
+def test_masks_are_compared_as_boxes_are():
+    """Masks that fill their boxes make the same errors; one of half the height is badly placed, whatever its box."""
+    truth = objects((1, 0, 0), (1, 1, 300), (0, 0, 600), (1, 0, 900, "crowd"))
+    found = detections((1, 0, 10, 0.9), (0, 0, 600, 0.8), (1, 0, 300, 0.7), (1, 0, 950, 0.6), (0, 1, 0, 0.5))
+    codes_G = [bitmap(box, 100) for box in truth.boxes_G4]
+    truth = Objects(*(part[[2, 0, 1, 3]] for part in truth))  # images ascend
+    codes_G = [codes_G[place] for place in (2, 0, 1, 3)]
+    codes_D = [bitmap(box, 100) for box in found.boxes_D4]
+    by_box, errors, cost = solved(truth, found)
+    by_mask = paired(truth, found, 2, near_masks(truth, found, codes_G, codes_D))
+    assert kinds(errors_of(by_mask)) == kinds(errors) == ["none", "none", "classification", "none", "background"]
+    assert by_mask.object_of_D.tolist() == by_box.object_of_D.tolist()
+    assert by_mask.ignored_D.tolist() == by_box.ignored_D.tolist() == [False, False, False, True, False]
+    assert costs(by_mask, errors_of(by_mask)) == pytest.approx(cost)
+    codes_D[0] = bitmap(found.boxes_D4[0], 45)
+    half = paired(truth, found, 2, near_masks(truth, found, codes_G, codes_D))
+    assert kinds(errors_of(half))[:2] == ["localisation", "none"]
 
 
 def test_what_nothing_has_found_is_missed():

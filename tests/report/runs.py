@@ -73,6 +73,10 @@ class Images:
     def __len__(self):
         return len(self.images)
 
+    @property
+    def sizes(self):
+        return np.array([size_of(image) for image, *_ in self.images])
+
     def __getitem__(self, index):
         image, target, _ = self.images[index]
         return Sample(image, target, index, size_of(image))

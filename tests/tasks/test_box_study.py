@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from report.runs import CLASSES, Images, filled, make_images, make_result
 
 from cvzoo.metrics.coco import CocoResult
+from cvzoo.metrics.error_kinds import costs
 from cvzoo.metrics.predictions import from_coco, mask_of
 from cvzoo.ops.masks import mask_json, to_bitmap, to_rle
 from cvzoo.ops.rle import encode
@@ -52,6 +54,15 @@ def test_marks_say_where_what_and_how_sure(tmp_path):
         assert [mark.score for mark in drawn.found.marks] == pytest.approx(found.scores.tolist())
         assert Counter(mark.kind for mark in drawn.found.marks)["right"] == sum(m.score >= 0 for m in drawn.truth.marks)
         assert drawn.found.source == ""  # the same image
+    assert study.mask_costs() == pytest.approx(costs(study.pairing, study.errors))  # masks fill boxes, all right
+    narrow = {
+        i: replace(found, masks=[to_rle(filled((x1, y1, x1 + (x2 - x1) / 3, y2)), size) for x1, y1, x2, y2 in boxes])
+        for i, found in study.predictions.items()
+        for boxes, size in [(found.boxes.tolist(), tuple(study.dataset.sizes[i].tolist()))]
+    }
+    cost = BoxStudy(study.dataset, narrow, study.ap).mask_costs()
+    assert cost["localisation"] > 0.9
+    assert cost["background"] == cost["classification"] == 0
 
 
 def test_the_surest_detections_are_marked_wherever_they_lie():

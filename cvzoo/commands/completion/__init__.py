@@ -37,7 +37,7 @@ def script(
     """
     own = {name: list(_parameters(function)) for name, function in plain.items()}
     own |= {name: list(_own_fields(kind)) for name, (kind, _) in {**of_rows, **on_rows}.items()}
-    rows = {name: list(_fields(row.recipe())) for name, row in ROWS.items()}
+    rows = {name: list(fields_of(row.recipe())) for name, row in ROWS.items()}
     every = [option for found in (*own.values(), *rows.values()) for option in found]
     every += [(short, words) for short, full in shorthands.items() for option, words in every if option == full]
     answers = _of_places(own) | _of_fields({name: _names(found) for name, found in rows.items()})
@@ -95,7 +95,7 @@ def _own_fields(kind: type) -> Iterator[Option]:
             yield from _option(named[0] if named else field.name, hints[field.name], field.default)
 
 
-def _fields(value: Any, prefix: str = "") -> Iterator[Option]:
+def fields_of(value: Any, prefix: str = "") -> Iterator[Option]:
     """Options of a dataclass and of all that are in it, as the command line names them."""
     hints = hints_of(type(value))
     for field in dataclasses.fields(value):
@@ -104,7 +104,7 @@ def _fields(value: Any, prefix: str = "") -> Iterator[Option]:
 
 def _option(name: str, hint: Any, value: Any) -> Iterator[Option]:
     if dataclasses.is_dataclass(value):
-        yield from _fields(value, f"{name}.")
+        yield from fields_of(value, f"{name}.")
     elif isinstance(value, tuple) and value and isinstance(value[0], tuple):
         for i, inner in enumerate(value):
             yield from _option(f"{name}.{i}", None, inner)

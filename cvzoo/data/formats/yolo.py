@@ -3,7 +3,7 @@
 A line is the number of a class, then the box's middle x and y, its width and height, or else the points x y x y ... of
 an outline, all as shares of the image's width and height. An image without a text file shows nothing, as one with an
 empty file does. Where images lie in a folder called `images`, text files lie in one called `labels` at its place, else
-beside them.
+beside them. Of a set of poses (data.yaml has `kpt_shape`) the boxes are read, not the key points behind them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "train/labels/classes
 def read(root: Path, split: Split, findings: Findings) -> Document:
     """The images of a split with the objects of their text files."""
     document = Document(numbers=class_names(root, findings))
+    points = _key_points(root, findings)
     for image in images_of(root, split, findings):
         size = measured(image.path, findings)
         file = image.beside(".txt")
@@ -41,8 +42,19 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
             document.add_image(image.name, size, file)
             lines = read_lines(file, findings, "remove it") if file.is_file() else None
             for number, line in (lines or {}).items():
-                _read_line(line, f"line {number}", size, document, findings)
+                _read_line(line, f"line {number}", size, document, findings, points)
     return document
+
+
+def _key_points(root: Path, findings: Findings) -> int:
+    """How many numbers of key points follow each box: none, but of a set of poses, which a warning says."""
+    for file in yaml_files(root):
+        shape = _content(file).get("kpt_shape")
+        if isinstance(shape, list) and len(shape) == 2 and all(isinstance(one, int) for one in shape):
+            reason = f"describes poses: {shape[0]} key points of each object (kpt_shape)"
+            findings.warnings.append(Problem(file, reason, "the boxes are read, the key points are not"))
+            return shape[0] * shape[1]
+    return 0
 
 
 def class_names(root: Path, findings: Findings) -> dict[int, str]:
@@ -78,10 +90,12 @@ def _content(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _read_line(line: str, where: str, size: Size, document: Document, findings: Findings) -> None:
+def _read_line(line: str, where: str, size: Size, document: Document, findings: Findings, points: int = 0) -> None:
+    """An object, of whose numbers the last `points` are of key points."""
     classes = document.numbers or {}
     try:
         number, *shares = map(float, line.split())
+        shares = shares[:4] if points and len(shares) == 4 + points else shares
         problem = _problem(number, shares, classes)
     except ValueError:
         number, shares, problem = 0, [], f"holds {line[:40]!r}, which are no numbers"

@@ -105,6 +105,15 @@ def yolo_outlines(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
     yolo(root, part, wanted, outline=True)
 
 
+def yolo_poses(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
+    """With 3 key points behind each box, the last one out of sight."""
+    yolo(root, part, wanted)
+    for file in (root / "labels" / part).iterdir():
+        file.write_text("".join(f"{line} .1 .2 2 .3 .4 1 0 0 0\n" for line in file.read_text().splitlines()))
+    with (root / "data.yaml").open("a") as yaml:
+        yaml.write("kpt_shape: [3, 3]\nflip_idx: [0, 2, 1]\n")
+
+
 def yolo_of_roboflow(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
     yolo(root / "own", part, wanted)
     folder = root / ("valid" if part == "val" else part)
@@ -166,6 +175,7 @@ FORMATS = {
     voc: "voc",
     yolo: "yolo",
     yolo_outlines: "yolo",
+    yolo_poses: "yolo",
     yolo_of_roboflow: "yolo",
     yolo_without_yaml: "yolo",
     labelme: "labelme",

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from data.formats.folders import CLASSES, drawings, write_voc
-from data.formats.test_every_format import coco, csv_of_retinanet, jpg, labelme, plain, write_images, write_json, yolo
+from data.formats.test_every_format import (
+    coco,
+    csv_of_retinanet,
+    jpg,
+    labelme,
+    plain,
+    write_images,
+    write_json,
+    yolo,
+    yolo_poses,
+)
 from PIL import Image
 
 import cvzoo
@@ -108,6 +118,23 @@ def test_problems_of_yolo_name_file_and_line(tmp_path: Path) -> None:
     for error, drawing, reason in zip(errors, drawings(len(wrong)), wrong.values()):
         assert f"labels/train/{drawing.name}.txt: " in error
         assert reason in error
+
+
+def test_key_points_are_left_out_with_a_word(tmp_path: Path) -> None:
+    of_coco, of_yolo = tmp_path / "coco", tmp_path / "yolo"
+    for part, wanted in (("train", drawings(3)), ("val", drawings(5)[3:])):
+        plain(of_coco, part, wanted)
+        file = of_coco / f"annotations/instances_{part}2017.json"
+        content = json.loads(file.read_text())
+        content["categories"][0]["keypoints"] = ["nose"]
+        write_json(file, content)
+        yolo_poses(of_yolo, part, wanted)
+    for root, reason in ((of_coco, "holds key points, too"), (of_yolo, r"3 key points of each object (kpt_shape)")):
+        found = check(data_in(root))
+        assert not found.errors
+        assert [reason in str(warning) for warning in found.warnings] == [True, True]
+    (next((of_yolo / "labels/train").iterdir())).write_text("0 .5 .5 .1 .1 .1 .2 2\n")
+    assert "line 1 has 7 numbers" in errors_in(of_yolo)[0]
 
 
 def test_yolo_images_without_text_show_nothing(tmp_path: Path) -> None:
