@@ -30,6 +30,7 @@ from cvzoo.commands.sharing import Share, mirror, share
 from cvzoo.commands.training import LrRange, compare, lr_range
 from cvzoo.commands.zoo import doctor, list_rows, report, table
 from cvzoo.engine.stop import ElsewhereError
+from cvzoo.fields import idle_problems
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.folder import in_the_folder
 
@@ -128,6 +129,8 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     asked, said = in_the_folder(asked, recipe, _fields(arguments[1:]))
     if said:
         print(said, file=sys.stderr)
+    if idle := idle_problems(asked, recipe):
+        raise ValueError("; ".join(idle))
     asked = _of_as_many_images(asked, recipe, arguments)
     return asked if kind is Recipe else replace(options, recipe=asked)
 

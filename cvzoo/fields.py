@@ -9,8 +9,10 @@ import dataclasses
 import difflib
 import math
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -34,6 +36,16 @@ class Range:
         parts = [f"above {self.low:g}" if self.above else f"of at least {self.low:g}"] if self.low > -math.inf else []
         parts += [f"below {self.high:g}" if self.below else f"of at most {self.high:g}"] if self.high < math.inf else []
         return " and ".join(parts)
+
+
+class Needs:
+    """Declared at a field that has no effect unless one of these holds: `mosaic` is set, `policy=step` has that value.
+
+    The fields are of the same dataclass or, where that has none of the name, of the recipe.
+    """
+
+    def __init__(self, *conditions: str) -> None:
+        self.conditions = conditions
 
 
 Positive = Annotated[float, Range(0, above=True)]
@@ -67,6 +79,40 @@ def field_problems(kind: type, values: dict[str, Any], prefix: str = "") -> list
     hints = hints_of(kind)
     found = ((name, _problem(value, hints[name])) for name, value in values.items() if name in hints)
     return [f"{(prefix + name).replace('_', '-')} {problem}" for name, problem in found if problem]
+
+
+def idle_problems(asked: Any, own: Any) -> list[str]:
+    """Fields of a recipe which somebody has set, unlike the row's `own`, and which have no effect as the others are."""
+    return list(_idle(asked, own, "", asked))
+
+
+def _idle(part: Any, own: Any, prefix: str, whole: Any) -> Iterator[str]:
+    for field in dataclasses.fields(part):
+        value, before = getattr(part, field.name), getattr(own, field.name)
+        if value == before or value == field.default:
+            continue
+        needs = [x for x in get_args(hints_of(type(part))[field.name]) if isinstance(x, Needs)]
+        if needs and not any(_holds(condition, part, whole) for condition in needs[0].conditions):
+            wanted = " or ".join(_worded(condition, part, prefix) for condition in needs[0].conditions)
+            name = f"{prefix}{field.name}".replace("_", "-")
+            yield f"{name} has no effect unless {wanted}; leave it out, or change that too"
+        elif dataclasses.is_dataclass(value) and type(value) is type(before):
+            yield from _idle(value, before, f"{prefix}{field.name}.", whole)
+
+
+def _holds(condition: str, part: Any, whole: Any) -> bool:
+    name, equals, wanted = condition.partition("=")
+    holder = part if name.partition(".")[0] in hints_of(type(part)) else whole
+    value = attrgetter(name)(holder)
+    return str(value) == wanted if equals else value != getattr(type(holder), name)
+
+
+def _worded(condition: str, part: Any, prefix: str) -> str:
+    name, equals, wanted = condition.partition("=")
+    shown = f"{prefix if name.partition('.')[0] in hints_of(type(part)) else ''}{name}".replace("_", "-")
+    if not equals:
+        return f"{shown} is set"
+    return f"{shown} is {'not set' if wanted in ('()', 'None') else wanted}"
 
 
 @cache

@@ -104,6 +104,11 @@ def test_bad_values_name_the_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--row cannot rename" in refused(["show", ROW, "--row", "other"], capsys)
 
 
+def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(["show", ROW, "--data.window-side", "320"], capsys)
+    assert "data.window-side has no effect unless data.window-scales is set; leave it out" in message
+
+
 def test_missing_data_is_said_before_anything_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(["train", "retinanet_r50_fpn_1x", "--data.root", "/nowhere", "--device", "cpu"], capsys)
     assert said.startswith("cvzoo: error: ")

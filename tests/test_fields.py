@@ -10,7 +10,20 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from cvzoo.fields import Count, Fraction, NotNegative, Positive, Range, Share, field_problems, recipe_problems
+from cvzoo.fields import (
+    Count,
+    Fraction,
+    Needs,
+    NotNegative,
+    Positive,
+    Range,
+    Share,
+    field_problems,
+    hints_of,
+    idle_problems,
+    recipe_problems,
+)
+from cvzoo.recipes.codec import with_changes
 from cvzoo.zoo import ROWS
 
 
@@ -75,8 +88,9 @@ def bounded(value: Any, prefix: str = "") -> Iterator[tuple[str, Any, Range]]:
         if is_dataclass(inner):
             yield from bounded(inner, f"{prefix}{field.name}.")
         for hint in (hints[field.name], *get_args(hints[field.name])):
-            if get_origin(hint) is Annotated:
-                yield f"{prefix}{field.name}", value, get_args(hint)[1]
+            limits = [limit for limit in get_args(hint) if isinstance(limit, Range)]
+            if get_origin(hint) is Annotated and limits:
+                yield f"{prefix}{field.name}", value, limits[0]
 
 
 @pytest.mark.parametrize("row", ["mask_rcnn_r50_fpn_1x", "centernet_r18_512", "pspnet_r50_d8_cityscapes"])
@@ -104,3 +118,57 @@ def test_recipes_are_checked_however_they_are_made() -> None:
         replace(recipe, model=replace(recipe.model, num_classes=0))
     with pytest.raises(ValueError, match=r"run\.seed must be .* below 4\.29"):
         replace(recipe, run=replace(recipe.run, seed=2**32))
+
+
+IDLE = [
+    ("retinanet_r50_fpn_1x", "data.window_side", 320, "data.window-scales is set"),
+    ("retinanet_r50_fpn_1x", "data.window_border", 64, "data.window-scales is set"),
+    ("retinanet_r50_fpn_1x", "data.crop_max_share", 0.75, "data.source is label_maps"),
+    ("retinanet_r50_fpn_1x", "data.mixed_until", 0.5, "data.mosaic is set or data.mixup is set"),
+    ("retinanet_r50_fpn_1x", "data.min_visible", 0.3, "data.rotation is set or data.zoom is set"),
+    ("retinanet_r50_fpn_1x", "data.shapes.max_objects", 3, "data.source is shapes"),
+    ("retinanet_r50_fpn_1x", "data.label_maps.ignored", [0], "data.source is label_maps"),
+    ("retinanet_r50_fpn_1x", "data.smpl", "elsewhere", "data.surfaces is set"),
+    ("retinanet_r50_fpn_1x", "schedule.floor", 0.1, "schedule.policy is poly"),
+    ("pspnet_r50_d8_cityscapes", "schedule.milestones", [10], "schedule.policy is step"),
+    ("retinanet_r50_fpn_1x", "weights_style", "caffe", "weights is set"),
+    ("retinanet_r50_fpn_1x", "optim.kept_lr_factor", 0.1, "weights is set"),
+    ("retinanet_r50_fpn_1x", "model.tower_norm_groups", 8, "model.tower-norm is group"),
+    ("retinanet_r50_fpn_1x", "model.backbone.deform_groups", 4, "model.backbone.deform is set"),
+    ("centernet_r18_512", "data.short_sides", [96], "data.window-scales is not set"),
+]
+
+
+@pytest.mark.parametrize(("row", "field", "value", "needed"), IDLE)
+def test_what_has_no_effect_is_named(row: str, field: str, value: Any, needed: str) -> None:
+    own = ROWS[row].recipe()
+    (problem,) = idle_problems(with_changes(own, {field: value}), own)
+    assert problem.startswith(".".join(field.replace("_", "-").split(".")[:2]))
+    assert f" has no effect unless {needed}" in problem
+
+
+def test_what_has_an_effect_passes() -> None:
+    own = ROWS["retinanet_r50_fpn_1x"].recipe()
+    windows = {"data.window_side": 320, "data.window_scales": [0.5], "data.crop": [320, 320]}
+    others = {"data.mixed_until": 0.5, "data.mixup": 0.1, "data.min_visible": 0.2, "optim.kept_lr_factor": 0.5}
+    policy = {"schedule.policy": "poly", "schedule.floor": 0.1, "weights": "torchvision", "weights_style": "caffe"}
+    groups = {"model.tower_norm": "group", "model.tower_norm_groups": 8, "optim.lr": 0.1, "model.backbone.depth": 101}
+    assert idle_problems(with_changes(own, windows | others | policy | groups), own) == []
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_a_row_says_itself_needs_no_reason(row: str) -> None:
+    recipe = ROWS[row].recipe()
+    assert idle_problems(recipe, recipe) == []
+    for name, part in conditional(recipe):
+        for condition in name.conditions:
+            first = condition.partition("=")[0].partition(".")[0]
+            assert first in hints_of(type(part)) or first in hints_of(type(recipe)), condition
+
+
+def conditional(part: Any) -> Iterator[tuple[Needs, Any]]:
+    """Every declaration of what a field needs, with its dataclass."""
+    for field in fields(part):
+        yield from ((x, part) for x in get_args(hints_of(type(part))[field.name]) if isinstance(x, Needs))
+        if is_dataclass(inner := getattr(part, field.name)):
+            yield from conditional(inner)

@@ -5,7 +5,8 @@ or another version of cvzoo have left is never found. The content of a source is
 path, its size and the times of its last change. That is sound because the system itself sets the time of the last
 change of a file's state (ctime) whenever content or name change, and no program can set it back; a file that changed
 within the last seconds, when another change might yet fall on the same tick of that clock, is hashed again.
-Where nothing can be written, nothing is kept, and every process reads for itself.
+Where nothing can be written, nothing is kept, and every process reads for itself. Whenever something is kept, what has
+not been opened for two months goes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from cvzoo.files import atomic, file_digest, locked
 
 SETTLED = 2.0
 """Seconds after a file's last change from which its times tell of every further one."""
+DAY = 86_400.0
+"""Seconds; how finely the last use of a file is noted."""
+UNUSED = 60 * DAY
+"""Seconds after its last use from which a file is removed."""
+SUFFIXES = {".safetensors", ".json", ".lock", ".tmp"}
+"""Of what is written into the folder."""
 
 
 class Stored(NamedTuple):
@@ -59,6 +66,7 @@ class Place(NamedTuple):
                 save_file(arrays, temporary, {"notes": json.dumps(notes)})
         except OSError:
             return None
+        _remove_unused(self.file.parent)
         return stored(self.file)
 
 
@@ -99,9 +107,31 @@ def stored(file: Path) -> Stored | None:
     try:
         with safe_open(file, framework="pt") as opened:
             arrays = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118  (cannot be iterated itself)
-            return Stored(arrays, json.loads(opened.metadata()["notes"]), file)
+            found = Stored(arrays, json.loads(opened.metadata()["notes"]), file)
     except (OSError, SafetensorError):
         return None
+    note_use(file)
+    return found
+
+
+def note_use(file: Path) -> None:
+    """Let a file of the cache count as used today, also on a disk that notes no reading."""
+    with suppress(OSError):
+        status = file.stat()
+        if time.time() - _last_use(status) > DAY:
+            os.utime(file, ns=(time.time_ns(), status.st_mtime_ns))
+
+
+def _last_use(status: os.stat_result) -> float:
+    return max(status.st_atime, status.st_mtime)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Other data and other versions have left files that nobody will ask for; a process that maps one keeps it."""
+    with suppress(OSError), os.scandir(folder) as files:
+        for file in files:
+            if Path(file).suffix in SUFFIXES and time.time() - _last_use(file.stat()) > UNUSED:
+                os.unlink(file)
 
 
 def state_of(file: Path) -> list[int]:

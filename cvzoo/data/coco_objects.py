@@ -52,7 +52,7 @@ class _Outlined(_Plain, gc=False):
     segmentation: msgspec.Raw = NONE
 
 
-PLAIN, OUTLINED = msgspec.json.Decoder(list[_Plain]), msgspec.json.Decoder(list[_Outlined])
+PLAIN, OUTLINED = msgspec.json.Decoder(_Plain), msgspec.json.Decoder(_Outlined)
 _Object = tuple[list[float], Mask, Annotated | None]
 """Box, mask and surface."""
 
@@ -303,7 +303,7 @@ def _decoded(chunk: list[Any], decoder: msgspec.json.Decoder[Any]) -> list[Any] 
     if not isinstance(chunk[0], msgspec.Raw):
         return None
     try:
-        return decoder.decode(b"[" + b",".join(chunk) + b"]")
+        return list(map(decoder.decode, chunk))
     except (msgspec.MsgspecError, RecursionError):
         return None
 

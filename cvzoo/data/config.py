@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cvzoo.fields import Count, Degrees, Natural, NotNegative, Pixels, Positive, Range, Share, recipe_problems
+from cvzoo.fields import Count, Degrees, Natural, Needs, NotNegative, Pixels, Positive, Range, Share, recipe_problems
 
 Source = Literal["coco", "coco_export", "voc", "yolo", "labelme", "csv", "label_maps", "shapes"]
+
+DROPPING = ("rotation", "zoom", "shift", "shear", "mosaic", "mixup", "copy_paste", "cutout")
+"""What may leave too little of an object to be seen."""
+SEMANTIC = ("source=label_maps", "shapes.label_maps=True")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +80,9 @@ class DataSet:
     """The training split."""
     val: Split = Split(images="val2017", annotations="annotations/instances_val2017.json")
     """The split that is evaluated."""
-    shapes: Shapes = Shapes()
+    shapes: Annotated[Shapes, Needs("source=shapes")] = Shapes()
     """Settings of the drawn images; used by source `shapes` only."""
-    label_maps: LabelMaps = LabelMaps()
+    label_maps: Annotated[LabelMaps, Needs("source=label_maps")] = LabelMaps()
     """What the numbers of label maps mean; used by source `label_maps` only."""
     classes: tuple[str, ...] = ()
     """Learn and evaluate only these classes, by their names after `data.rename`; their labels are in this order. None
@@ -92,10 +96,10 @@ class DataSet:
     """Read the objects' segmentations, and evaluate masks too."""
     surfaces: bool = False
     """Read the surfaces of people (dense pose), and train only on images where at least one person has one."""
-    charts: Literal["smpl", "flat"] = "smpl"
+    charts: Annotated[Literal["smpl", "flat"], Needs("surfaces")] = "smpl"
     """Dense pose: what the parts of a surface are like. `smpl`: COCO's body, described by files in `data.smpl`.
     `flat`: unconnected squares, whose mirror images are the same squares of the other side (the drawn figures)."""
-    smpl: Path = Path("data/smpl")
+    smpl: Annotated[Path, Needs("surfaces")] = Path("data/smpl")
     """Dense pose: folder of the files that describe COCO's body; docs/dense_pose.md lists them."""
 
     def problems(self) -> list[str]:
@@ -131,7 +135,7 @@ class DataSet:
 class Sizes:
     """How large images are, in training and in evaluation."""
 
-    short_sides: tuple[Pixels, ...] = (800,)
+    short_sides: Annotated[tuple[Pixels, ...], Needs("window_scales=()")] = (800,)
     """Training: the short side is drawn from these, in pixels."""
     test_short_side: Pixels = 800
     """Evaluation and prediction: the short side in pixels."""
@@ -164,18 +168,18 @@ class Sizes:
 class Augmentation:
     """How training images are varied."""
 
-    scale_jitter: tuple[Positive, Positive] | None = None
+    scale_jitter: Annotated[tuple[Positive, Positive] | None, Needs("window_scales=()")] = None
     """Training: zoom by a factor drawn from this range around the size above, then crop to fit; keep what is inside."""
     crop: tuple[Pixels, Pixels] | None = None
     """Training: (height, width) that is cut out of the zoomed image, and that a smaller one is padded to."""
     window_scales: tuple[Positive, ...] = ()
     """Training: cut a square window of this many times the image's long side, drawn from these, around a random place
     instead, and resize it to the (square) crop; what of it lies outside the image is black."""
-    window_side: Pixels | None = None
+    window_side: Annotated[Pixels | None, Needs("window_scales")] = None
     """Training: the pixels of which the window's scales are multiples, instead of the image's long side."""
-    window_border: Natural = 128
+    window_border: Annotated[Natural, Needs("window_scales")] = 128
     """Training: the window's middle lies so many pixels inside the image; in a small one half of that, a quarter ..."""
-    crop_max_share: Annotated[float, Range(0, 1, above=True)] = 1.0
+    crop_max_share: Annotated[float, Range(0, 1, above=True), Needs(*SEMANTIC)] = 1.0
     """Training on label maps: look up to ten times for a crop where no class has more than this share of the pixels."""
     colour_jitter: Annotated[float, Range(0, 1, below=True)] = 0.0
     """Training: brightness, contrast and saturation change by up to this share."""
@@ -194,7 +198,7 @@ class Augmentation:
     """Training: move the image by up to this share of its width and height."""
     shear: Annotated[float, Range(0, 45, below=True)] = 0.0
     """Training: slant the image along both axes, by up to so many degrees each."""
-    min_visible: Share = 0.1
+    min_visible: Annotated[Share, Needs(*DROPPING)] = 0.1
     """Training: rotation, zoom, shift, shear, mosaic, MixUp, copy-paste and cutout drop an object of which they leave
     less than this share to be seen."""
     mosaic: Share = 0.0
@@ -203,7 +207,7 @@ class Augmentation:
     """Training: probability that another image shines through, its objects among the image's own."""
     copy_paste: Share = 0.0
     """Training: probability that half of the objects of another image are pasted onto this one, by their masks."""
-    mixed_until: Share = 1.0
+    mixed_until: Annotated[Share, Needs("mosaic", "mixup", "copy_paste")] = 1.0
     """Training: mosaic, MixUp and copy-paste stop after this share of the run."""
     blur: Share = 0.0
     """Training: probability that an image is blurred, by a Gaussian of 0.1 to 2 pixels."""
@@ -214,7 +218,7 @@ class Augmentation:
     transform: str | None = None
     """Training: a function of your own, `module:function` or `file.py:function`, which is given the sample after all of
     the above, with a generator of random numbers, and returns it varied (docs/augmentation.md)."""
-    flip_uv_self_parts: bool = True
+    flip_uv_self_parts: Annotated[bool, Needs("surfaces")] = True
     """Training on surfaces: a horizontal flip mirrors the coordinates on the torso too, which has no left and right
     part. The first recipes of DensePose (until January 2020) left them as they were."""
 

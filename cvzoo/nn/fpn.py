@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count
+from cvzoo.fields import Count, Needs
 from cvzoo.nn.layers import ConvNorm, Norm
 
 
@@ -22,17 +22,17 @@ class FPNConfig:
     """Finest level of the pyramid: P2 (stride 4) or P3 (stride 8)."""
     extra: Literal["conv", "pool", "none"] = "conv"
     """Levels above P5: P6, P7 by convolutions of stride 2 (1708.02002), P6 by subsampling P5 (1612.03144) or none."""
-    extra_from: Literal["input", "output"] = "output"
+    extra_from: Annotated[Literal["input", "output"], Needs("extra=conv")] = "output"
     """Convolve P6 from C5 (`input`: detectron2, mmdetection, torchvision v2) or from P5 (`output`: torchvision)."""
-    extra_relu: bool = True
+    extra_relu: Annotated[bool, Needs("extra=conv")] = True
     """A ReLU between the convolutions to P6 and P7 (none in mmdetection's models of 1708.02002)."""
     fuse: Literal["sum", "mean"] = "sum"
     """How a level of the pyramid and the coarser one above it are merged."""
     norm: Norm | None = None
     """Norm of the pyramid's lateral and output convolutions; none: they have biases instead."""
-    extra_norm: Norm | None = None
+    extra_norm: Annotated[Norm | None, Needs("extra=conv")] = None
     """Norm of the convolutions to P6 and P7; none: they have biases instead."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group", "extra_norm=group")] = 32
     """Groups of the pyramid's group norms; must divide the pyramid's channels."""
 
 

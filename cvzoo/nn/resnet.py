@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Natural, NotNegative, Positive
+from cvzoo.fields import Count, Natural, Needs, NotNegative, Positive
 from cvzoo.nn.context import ContextBlock
 from cvzoo.nn.deform import Deform, DeformConv, dilated, start_plain
 from cvzoo.nn.layers import Norm, make_norm, norm_relu
@@ -36,11 +36,11 @@ class ResNetConfig:
     """Bottlenecks stride in their first 1x1 convolution (caffe style) instead of the 3x3 (pytorch style)."""
     deform: Deform | None = None
     """Deformable 3x3 convolutions in the bottlenecks of layer2 to layer4; `v2` weights their taps, too (1811.11168)."""
-    deform_groups: Count = 1
+    deform_groups: Annotated[Count, Needs("deform")] = 1
     """Groups of channels that have offsets of their own in deformable convolutions."""
     output_stride: Literal[8, 16, 32] = 32
     """Stride of the body's last map: layers beyond it dilate their 3x3 convolutions instead (1706.05587, figure 3)."""
-    contract_dilation: bool = True
+    contract_dilation: Annotated[bool, Needs("output_stride=8", "output_stride=16")] = True
     """The first block of a layer that dilates instead of halving its map is dilated as the layer before it
     (torchvision, mmsegmentation), not as the other blocks of its layer (detectron2)."""
     multi_grid: tuple[Count, ...] = ()
@@ -49,7 +49,7 @@ class ResNetConfig:
     """Bottlenecks of layer2 to layer4 end in a global context block this much narrower than they are (1904.11492)."""
     norm: Norm = "frozen"
     """Norm of the body: batch norm fixed, with its affine part trained, or trained altogether; or group norm."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group")] = 32
     """Groups of the body's group norms; must divide the channels of all its convolutions."""
     norm_eps: NotNegative = 1e-5
     """Added to the variance in the body's norms; torchvision's published COCO_V1 detectors have 0."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, assert_never
+from typing import Annotated, Literal, NamedTuple, assert_never
 
 import torch
 from torch import Tensor
 
-from cvzoo.fields import NotNegative, Positive, Share
+from cvzoo.fields import Needs, NotNegative, Positive, Share
 from cvzoo.ops.boxes import pairwise_iou
 from cvzoo.ops.transfer import on_device
 
@@ -20,9 +20,9 @@ class SoftNMSConfig:
     method: Literal["gaussian", "linear", "hard"] = "gaussian"
     """What soft-NMS multiplies the score of an overlapping box by: exp(-IoU^2 / sigma), or beyond the IoU threshold
     1 - IoU (`linear`) or 0 (`hard`)."""
-    iou_threshold: Share = 0.5
+    iou_threshold: Annotated[Share, Needs("method=linear", "method=hard")] = 0.5
     """Soft-NMS of method `linear` or `hard`: boxes of a class with at least this IoU count as overlapping."""
-    sigma: Positive = 0.5
+    sigma: Annotated[Positive, Needs("method=gaussian")] = 0.5
     """Soft-NMS of method `gaussian`: the higher, the less an overlapping box loses."""
     min_score: Share = 0.001
     """Boxes whose score soft-NMS has brought below this are dropped."""

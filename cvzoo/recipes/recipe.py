@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from cvzoo.data.config import Data
-from cvzoo.fields import Count, Fraction, Natural, NotNegative, Positive, Range, Share, recipe_problems
+from cvzoo.fields import Count, Fraction, Natural, Needs, NotNegative, Positive, Range, Share, recipe_problems
 
 if TYPE_CHECKING:
     from cvzoo.nn.model import Model
@@ -51,7 +51,7 @@ class Optim:
     layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0
     """Learning rate of each block of the backbone relative to the next one, of the last one to the rest of the model,
     and of the stem to the first block: blocks near the image change least. 1 treats all alike."""
-    kept_lr_factor: NotNegative = 1.0
+    kept_lr_factor: Annotated[NotNegative, Needs("weights")] = 1.0
     """Learning rate of what comes from `weights` relative to the outputs that begin anew for other classes."""
     freeze: tuple[Literal["backbone", "neck"], ...] = ()
     """Parts that stay as they are: their weights, and the statistics of their norms."""
@@ -76,13 +76,13 @@ class Schedule:
     policy: Literal["step", "cosine", "poly"] = "step"
     """`step`: times `gamma` at each milestone. `cosine`: half a cosine down to 0 after the warm-up. `poly`: what is
     left of the run, to the power of 0.9, down to `floor`."""
-    milestones: tuple[Natural, ...] = (60_000, 80_000)
+    milestones: Annotated[tuple[Natural, ...], Needs("policy=step")] = (60_000, 80_000)
     """Policy `step`: iterations at which the learning rate drops."""
-    gamma: Positive = 0.1
+    gamma: Annotated[Positive, Needs("policy=step")] = 0.1
     """Policy `step`: the factor of a drop."""
-    floor: Share = 0.0
+    floor: Annotated[Share, Needs("policy=poly")] = 0.0
     """Policy `poly`: the share of the peak learning rate that the run ends with."""
-    extended_from: tuple[Count, ...] = ()
+    extended_from: Annotated[tuple[Count, ...], Needs("policy=cosine", "policy=poly")] = ()
     """Policies `cosine` and `poly`: lengths in iterations that the run had before it was extended. Up to each of them
     the learning rate goes as in a run of that length, from the last one on as in one of all iterations."""
     warmup_iterations: Natural = 1000
@@ -175,7 +175,7 @@ class Recipe(Generic[Config]):
     """Name of the row, the same everywhere."""
     model: Config
     """Hyper-parameters of the system."""
-    backbone_weights: str | None = None
+    backbone_weights: Annotated[str | None, Needs("weights=None")] = None
     """Start the backbone from these: `imagenet` (torchvision's or timm's store), a file or a folder; None is random."""
     weights: str | None = None
     """Start the whole model from these: a published name (torchvision, detectron2 ...), a path, or hf:OWNER/NAME
@@ -183,7 +183,7 @@ class Recipe(Generic[Config]):
     recipe: Literal["finetune"] | None = None
     """`finetune`: train on from `weights` as few images need it, with a lower learning rate for what is kept, a short
     warm-up, a cosine, and iterations by the number of images. Fields that are set stay. None: as the row says."""
-    weights_style: Literal["caffe", "pytorch"] | None = None
+    weights_style: Annotated[Literal["caffe", "pytorch"] | None, Needs("weights")] = None
     """How images enter a network of another toolbox, where its file does not say: `caffe` in BGR, less a mean, strides
     in the 1x1 convolutions; `pytorch` in RGB, normalised, strides in the 3x3. None: as that toolbox's first config."""
     data: Data = field(default_factory=Data)

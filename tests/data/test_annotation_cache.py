@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,29 @@ def test_another_version_is_not_trusted(folder: Folder, monkeypatch: pytest.Monk
     monkeypatch.setattr(annotation_cache, "makers", lambda: "another")
     opened(folder)
     assert len(kept()) == 2
+
+
+def test_what_nobody_has_opened_for_months_is_removed(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(folder)
+    (used,) = kept()
+    long_ago = time.time() - 61 * 86_400
+    names = ("boxes-old.safetensors", "boxes-old.lock", "voc-old-train.json", "mine.txt", "read-lately.json")
+    old, lock, converted, mine, read = (cache_folder() / name for name in names)
+    for file in (old, lock, converted, mine, read):
+        file.touch()
+    for file in (used, old, lock, converted, mine):
+        os.utime(file, (long_ago, long_ago))
+    os.utime(read, (time.time(), long_ago))
+    written = used.stat().st_mtime_ns
+    opened(folder)  # a use, at which nothing is kept
+    assert old.exists()
+    monkeypatch.setattr(annotation_cache, "makers", lambda: "another")
+    opened(folder)
+    assert not any(file.exists() for file in (old, lock, converted))
+    assert mine.exists()
+    assert read.exists()
+    assert used in kept()
+    assert used.stat().st_mtime_ns == written
 
 
 def test_a_broken_file_is_replaced(folder: Folder) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from cvzoo.data.annotation_cache import cache_folder, is_settled, makers, state_of
+from cvzoo.data.annotation_cache import cache_folder, is_settled, makers, note_use, state_of
 from cvzoo.data.config import Data, Split
 from cvzoo.data.formats import boxes_csv, coco_export, labelme, voc, yolo
 from cvzoo.data.formats.document import CLASS, Document
@@ -45,6 +45,8 @@ def coco_split(data: Data, name: SplitName, findings: Findings) -> Split | None:
     file = _place() / f"{data.source}-{key}-{name}.json"
     with locked(file.with_suffix(".lock")):
         if settled and file.exists():
+            note_use(file)
+            note_use(notes_of(file))
             own = Findings(
                 warnings=[Problem(Path(path), *rest) for path, *rest in json.loads(notes_of(file).read_bytes())]
             )

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Natural, NotNegative, Share
+from cvzoo.fields import Count, Natural, Needs, NotNegative, Share
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
@@ -36,9 +36,9 @@ class BoxHeadConfig:
     """How the features of a proposal are sampled for the box head."""
     convs: Natural = 0
     """3x3 convolutions on the pooled features of the box head (torchvision's v2 has 4)."""
-    conv_norm: Norm | None = None
+    conv_norm: Annotated[Norm | None, Needs("convs")] = None
     """Norm of the box head's convolutions."""
-    conv_norm_groups: Count = 32
+    conv_norm_groups: Annotated[Count, Needs("conv_norm=group")] = 32
     """Groups of the group norms of the box head's convolutions; must divide the channels of the pooled features."""
     fcs: Natural = 2
     """Hidden linear layers of the box head; without any (C4) the features of a region are averaged."""
@@ -63,7 +63,7 @@ class BoxHeadConfig:
     """Add the ground-truth boxes to the proposals in training."""
     box_loss: BoxLoss = "smooth_l1"
     """Loss of the boxes: smooth L1 on deltas, or GIoU on decoded boxes."""
-    smooth_l1_beta: NotNegative = 0.0
+    smooth_l1_beta: Annotated[NotNegative, Needs("box_loss=smooth_l1")] = 0.0
     """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     box_loss_weight: NotNegative = 1.0
     """Weight of the box head's loss of boxes."""

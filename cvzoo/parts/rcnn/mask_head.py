@@ -6,14 +6,14 @@ Shape suffixes: F foreground regions, D detections, K classes, C channels, S sid
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Natural, NotNegative
+from cvzoo.fields import Count, Natural, Needs, NotNegative
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
@@ -33,7 +33,7 @@ class MaskHeadConfig:
     """3x3 convolutions on the pooled features of the mask head."""
     conv_norm: Norm | None = None
     """Norm of the mask head's convolutions (torchvision's v2: batch)."""
-    conv_norm_groups: Count = 32
+    conv_norm_groups: Annotated[Count, Needs("conv_norm=group")] = 32
     """Groups of the group norms of the mask head's convolutions; must divide their channels."""
     channels: Count = 256
     """Channels of the mask head's convolutions, and of its upsampled features."""

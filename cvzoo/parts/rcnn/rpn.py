@@ -6,13 +6,13 @@ Shape suffixes: N images, L levels, A anchors per cell, M anchors of all levels,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Natural, NotNegative, Share
+from cvzoo.fields import Count, Natural, Needs, NotNegative, Share
 from cvzoo.nn.towers import init_normal, tower
 from cvzoo.nn.windows import tower_at
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
@@ -64,7 +64,7 @@ class RPNConfig:
     mmdetection (`sampled_or_one`) counts an image without positives as if it had one."""
     box_loss: BoxLoss = "smooth_l1"
     """Smooth L1 loss on deltas, or a loss on decoded boxes."""
-    smooth_l1_beta: NotNegative = 0.0
+    smooth_l1_beta: Annotated[NotNegative, Needs("box_loss=smooth_l1")] = 0.0
     """Where the smooth L1 loss of the proposals turns from quadratic to linear; 0 is L1."""
     loss_weight: NotNegative = 1.0
     """Weight of both losses of the first stage."""

@@ -9,13 +9,13 @@ Shape suffixes: N images, L levels, M anchors of all levels, P positive anchors 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative
+from cvzoo.fields import ClassId, Count, Fraction, Natural, Needs, NotNegative
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -57,7 +57,7 @@ class ATSSConfig:
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
-    tower_norm_groups: Count = 32
+    tower_norm_groups: Annotated[Count, Needs("tower_norm=group")] = 32
     """Groups of the towers' group norms; must divide their channels."""
     prior: Fraction = 0.01
     """Score that every class starts from."""

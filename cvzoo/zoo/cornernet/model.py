@@ -9,13 +9,13 @@ Shape suffixes: N images, K classes, O objects of all images, X their corners of
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvzoo.fields import ClassId, Count, Fraction, NotNegative
+from cvzoo.fields import ClassId, Count, Fraction, Needs, NotNegative
 from cvzoo.nn.hourglass import HourglassConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import IMAGENET, Pixels
@@ -57,7 +57,7 @@ class CornerNetConfig:
     """Channels of the 3x3 convolution before each output."""
     head_norm: Norm = "batch"
     """Norm around corner pooling."""
-    head_norm_groups: Count = 32
+    head_norm_groups: Annotated[Count, Needs("head_norm=group")] = 32
     """Groups of the group norms around corner pooling; must divide their channels."""
     prior: Fraction = 0.1
     """Score that every class starts from."""

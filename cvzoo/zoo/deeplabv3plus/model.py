@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Natural, Share
+from cvzoo.fields import Count, Natural, Needs, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import ASPP
 from cvzoo.nn.layers import ConvNorm, Norm, separable
@@ -65,7 +65,7 @@ class DeepLabV3PlusConfig:
     """Side of the decoder's convolutions; 5 in detectron2 where they are separable."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group")] = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""

@@ -9,9 +9,9 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from cvzoo.fields import Count, Natural, Share
+from cvzoo.fields import Count, Natural, Needs, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import Norm
 from cvzoo.nn.pixels import Pixels
@@ -41,7 +41,7 @@ class FCNConfig:
     """Another convolution merges their output with C5; torchvision has none."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group")] = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""

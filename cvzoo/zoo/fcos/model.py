@@ -10,13 +10,13 @@ H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Positive
+from cvzoo.fields import ClassId, Count, Fraction, Natural, Needs, NotNegative, Positive
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -54,7 +54,7 @@ class FCOSConfig:
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
-    tower_norm_groups: Count = 32
+    tower_norm_groups: Annotated[Count, Needs("tower_norm=group")] = 32
     """Groups of the towers' group norms; must divide their channels."""
     tower_bias: bool | None = True
     """Bias of the towers' convolutions; None: where there is no norm."""

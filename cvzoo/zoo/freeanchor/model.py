@@ -11,13 +11,13 @@ B boxes of all images, S pairs of anchor and class that may be an object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Share
+from cvzoo.fields import ClassId, Count, Fraction, Natural, Needs, NotNegative, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -63,7 +63,7 @@ class FreeAnchorConfig:
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = None
     """Norm in the towers."""
-    tower_norm_groups: Count = 32
+    tower_norm_groups: Annotated[Count, Needs("tower_norm=group")] = 32
     """Groups of the towers' group norms; must divide their channels."""
     prior: Fraction = 0.02
     """Score that every class starts from."""

@@ -10,12 +10,12 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Positive, Share
+from cvzoo.fields import Count, Needs, Positive, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import ContextBlock
 from cvzoo.nn.layers import ConvNorm, Norm
@@ -44,7 +44,7 @@ class GCNetConfig:
     """The context block narrows to this share of the channels."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group")] = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""

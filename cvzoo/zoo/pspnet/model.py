@@ -9,11 +9,11 @@ Shape suffixes: N images, K classes, H W pixels or cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, Share
+from cvzoo.fields import Count, Needs, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.context import Fuse, PyramidPooling
 from cvzoo.nn.layers import Norm
@@ -42,7 +42,7 @@ class PSPNetConfig:
     """Regions along each side of the map, level by level."""
     norm: Norm = "batch"
     """Norm of the heads."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group")] = 32
     """Groups of the heads' group norms; must divide the channels of each convolution."""
     dropout: Share = 0.1
     """Share of the channels that are dropped before the classifier."""

@@ -10,13 +10,13 @@ before x), K classes, H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Positive, Share
+from cvzoo.fields import ClassId, Count, Fraction, Natural, Needs, NotNegative, Positive, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.deform import deform_convs
 from cvzoo.nn.fpn import FPNConfig
@@ -62,7 +62,7 @@ class RepPointsConfig:
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = "group"
     """Norm in the towers."""
-    tower_norm_groups: Count = 32
+    tower_norm_groups: Annotated[Count, Needs("tower_norm=group")] = 32
     """Groups of the towers' group norms; must divide their channels."""
     prior: Fraction = 0.01
     """Score that every class starts from."""

@@ -10,12 +10,12 @@ images, K classes, H W cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from cvzoo.fields import ClassId, Count, Fraction, Natural, NotNegative, Share
+from cvzoo.fields import ClassId, Count, Fraction, Natural, Needs, NotNegative, Share
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.fpn import FPNConfig
 from cvzoo.nn.layers import Norm
@@ -54,7 +54,7 @@ class RetinaNetConfig:
     """3x3 convolutions in each tower."""
     tower_norm: Norm | None = None
     """Norm in the towers; torchvision's v2 has `group`."""
-    tower_norm_groups: Count = 32
+    tower_norm_groups: Annotated[Count, Needs("tower_norm=group")] = 32
     """Groups of the towers' group norms; must divide their channels."""
     tower_bias: bool | None = None
     """Bias of the towers' convolutions; None: where there is no norm."""
@@ -82,7 +82,7 @@ class RetinaNetConfig:
     """How strongly well-classified anchors are discounted."""
     box_loss: BoxLoss = "smooth_l1"
     """Smooth L1 loss on deltas, or a loss on decoded boxes."""
-    smooth_l1_beta: NotNegative = 0.0
+    smooth_l1_beta: Annotated[NotNegative, Needs("box_loss=smooth_l1")] = 0.0
     """Where the smooth L1 loss of the boxes turns from quadratic to linear; 0 is L1."""
     normaliser: Literal["moving", "image", "batch"] = "moving"
     """Losses are divided by the number of positives: its moving average (detectron2), per image and then averaged

@@ -9,12 +9,12 @@ Shape suffixes: N images, C channels, K classes, H W cells, h w cells of the coa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvzoo.fields import Count, NotNegative
+from cvzoo.fields import Count, Needs, NotNegative
 from cvzoo.nn.bodies import BodyConfig
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.pixels import Pixels
@@ -57,7 +57,7 @@ class TreeFilterConfig:
     """Groups of channels, each averaged along the tree with similarities of its own."""
     norm: Norm = "batch"
     """Norm of the decoder and the auxiliary head."""
-    norm_groups: Count = 32
+    norm_groups: Annotated[Count, Needs("norm=group")] = 32
     """Groups of the group norms of decoder and auxiliary head; must divide the channels of each convolution."""
     align_corners: bool = True
     """Resize so that the centres of corner cells stay in place."""
