@@ -27,10 +27,7 @@ def corner_pool(maps_NCHW: Tensor, direction: Direction) -> Tensor:
     last = maps_NCHW.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     lines = maps_NCHW.transpose(dim, 3).contiguous(memory_format=layout)
-    if direction in ("bottom", "right"):
-        found = lines.cummax(3).values
-    else:
-        found = lines.flip(3).cummax(3).values.flip(3)
+    found = lines.cummax(3).values if direction in ("bottom", "right") else lines.flip(3).cummax(3).values.flip(3)
     return found.transpose(dim, 3)
 
 
