@@ -1,5 +1,6 @@
-"""3x3 convolutions of many small maps on a CPU, with a quarter of the multiplications (1509.09308, F(4x4, 3x3)).
+"""3x3 convolutions on a CPU with a quarter of the multiplications (1509.09308, F(4x4, 3x3)).
 
+They pay for large maps of many channels, or for many small ones.
 A tile of 6 x 6 cells gives 4 x 4 outputs. Seen in another basis (that of polynomials' values at 0, 1, -1, 2, -2 and
 infinity) tile and kernel are multiplied number by number: 36 products for each pair of channels instead of 144.
 Shape suffixes: N images, T tiles, C channels in, O channels out, 36 numbers of a tile, V of them in the other basis.
@@ -8,6 +9,7 @@ Shape suffixes: N images, T tiles, C channels in, O channels out, 36 numbers of 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import torch
@@ -40,18 +42,18 @@ OUTPUT = (
     (0.0, 1.0, -1.0, 8.0, -8.0, 1.0),
 )
 """The changes of basis along one axis."""
-AT_ONCE = 256
+AT_ONCE = 128
 """Tiles that are worked on while their numbers stay in the cache."""
-CHANNELS, TILES = 128, 256
+CHANNELS, TILES = 256, 256
 """With fewer of them there is nothing to gain: the kernel must be brought to the other basis, too."""
 
 
 class WinogradConv(ConvNorm):
-    """ConvNorm of 3x3 for many small maps: fast on a CPU in single precision, the usual convolution elsewhere."""
+    """ConvNorm of 3x3, fast on a CPU in single precision where it pays, and else the usual convolution."""
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
-        if torch.compiler.is_exporting() or not _pays(x, conv):
+        if torch.compiler.is_compiling() or not _pays(x, conv):
             return super().forward(x)
         y = Winograd.apply(x, conv.weight)
         assert isinstance(y, Tensor)
@@ -90,10 +92,10 @@ def _kernel(weight_OC33: Tensor) -> Tensor:
 
 def _convolved(x_NCHW: Tensor, kernel_VCO: Tensor) -> Tensor:
     back, y_NHWO = _basis(OUTPUT, x_NCHW), x_NCHW.new_empty(*_tiled(x_NCHW), kernel_VCO.shape[2])
+    cells = _cells(y_NHWO)
     for part, x_VTC in _tiles(x_NCHW):
         y_16M = back @ torch.bmm(x_VTC, kernel_VCO).view(36, -1)
-        cells = _cells(y_NHWO[part])
-        cells.copy_(y_16M.view(cells.shape))
+        cells[part] = y_16M.view(cells[part].shape)
     return y_NHWO[:, : x_NCHW.shape[2], : x_NCHW.shape[3]].permute(0, 3, 1, 2)
 
 
@@ -103,25 +105,26 @@ def _weight_gradient(x_NCHW: Tensor, grad_NOHW: Tensor) -> Tensor:
     grad_NHWO = F.pad(
         grad_NOHW.permute(0, 2, 3, 1), (0, 0, 0, width - grad_NOHW.shape[3], 0, height - grad_NOHW.shape[2])
     )
+    cells = _cells(grad_NHWO)
     sum_VOC = x_NCHW.new_zeros(36, grad_NOHW.shape[1], x_NCHW.shape[1])
     for part, x_VTC in _tiles(x_NCHW):
-        grad_VTO = (back @ _cells(grad_NHWO[part]).reshape(16, -1)).view(36, -1, grad_NOHW.shape[1])
+        grad_VTO = (back @ cells[part].reshape(16, -1)).view(36, -1, grad_NOHW.shape[1])
         sum_VOC.baddbmm_(grad_VTO.transpose(1, 2), x_VTC)
     weight_9M = _basis(KERNEL, sum_VOC).T @ sum_VOC.view(36, -1)
     return weight_9M.view(3, 3, *sum_VOC.shape[1:]).permute(2, 3, 0, 1)
 
 
-def _tiles(x_NCHW: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some images at a time: which ones, and their tiles (36, T, C) in the other basis."""
+def _tiles(x_NCHW: Tensor) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+    """Some at a time: where they are in `_cells`, and their numbers (36, T, C) in the other basis."""
     images, height, width = _tiled(x_NCHW)
     padding = (0, 0, 1, width + 1 - x_NCHW.shape[3], 1, height + 1 - x_NCHW.shape[2])
-    at_once = max(AT_ONCE * 16 // (height * width), 1)
+    tiles = F.pad(x_NCHW.permute(0, 2, 3, 1), padding).unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)
+    rows, columns = height // 4, width // 4
+    images_at_once, rows_at_once = max(AT_ONCE // (rows * columns), 1), max(AT_ONCE // columns, 1)
     forth = _basis(INPUT, x_NCHW)
-    for start in range(0, images, at_once):
-        part = slice(start, start + at_once)
-        x_NHWC = F.pad(x_NCHW[part].permute(0, 2, 3, 1), padding)
-        tiles_36M = x_NHWC.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3).reshape(36, -1)
-        yield part, (forth @ tiles_36M).view(36, -1, x_NCHW.shape[1])
+    for image, row in product(range(0, images, images_at_once), range(0, rows, rows_at_once)):
+        part = slice(None), slice(None), slice(image, image + images_at_once), slice(row, row + rows_at_once)
+        yield part, (forth @ tiles[part].reshape(36, -1)).view(36, -1, x_NCHW.shape[1])
 
 
 def _tiled(x_NCHW: Tensor) -> tuple[int, int, int]:

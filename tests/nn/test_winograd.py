@@ -27,9 +27,9 @@ def test_values_and_gradients_are_those_of_a_convolution(
 
 def test_single_precision_is_good_for_a_deep_head() -> None:
     """Without ReLUs, one of which near 0 would change a gradient by more."""
-    fast = torch.nn.Sequential(*(WinogradConv(128, 128) for _ in range(8)))
+    fast = torch.nn.Sequential(*(WinogradConv(256, 256) for _ in range(8)))
     plain = torch.nn.Sequential(*(conv.conv for conv in fast))
-    x = torch.randn(16, 128, 14, 14, requires_grad=True)
+    x = torch.randn(16, 256, 14, 14, requires_grad=True)
     assert all(winograd._pays(x, conv) for conv in plain)  # type: ignore[arg-type]
     found, expected = fast(x), plain(x)
     assert (found - expected).abs().max() < 2e-5 * expected.abs().max()
@@ -38,11 +38,11 @@ def test_single_precision_is_good_for_a_deep_head() -> None:
 
 
 def test_where_it_would_not_pay_it_is_the_usual_convolution() -> None:
-    conv = WinogradConv(128, 128)
-    few, other = torch.randn(1, 128, 14, 14), torch.randn(16, 128, 14, 14)
+    conv = WinogradConv(256, 256)
+    few, other = torch.randn(1, 256, 14, 14), torch.randn(16, 256, 14, 14)
     assert not winograd._pays(few, conv.conv)
     assert not winograd._pays(other.bfloat16(), conv.conv)
-    assert not winograd._pays(other, WinogradConv(128, 128, stride=2).conv)
+    assert not winograd._pays(other, WinogradConv(256, 256, stride=2).conv)
     torch.testing.assert_close(conv(few), conv.conv(few))
     with torch.autocast("cpu", torch.bfloat16):
         assert conv(other).dtype is torch.bfloat16

@@ -35,7 +35,7 @@ class _HeatmapLoss(torch.autograd.Function):
             x = x.clamp(-limit, limit)
         p = torch.sigmoid(x)
         softplus = -(1 - p + epsilon).log() if epsilon else F.softplus(x)
-        weight = (1 - target).pow_(gamma).mul_(p.square() if alpha == 2 else p.pow(alpha))
+        weight = (1 - target).square_().pow_(gamma / 2).mul_(p.square() if alpha == 2 else p.pow(alpha))
         loss = weight * softplus
         p_peak = p[peak]
         softplus_peak = -(p_peak + epsilon).log() if epsilon else F.softplus(-x[peak])

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from cvzoo.nn.layers import ConvNorm
 from cvzoo.nn.towers import init_normal, logit
 from cvzoo.nn.windows import grown, tower_in_tiles
+from cvzoo.nn.winograd import WinogradConv
 from cvzoo.ops.swap_align2nat import swap_align2nat_at
 from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size, size_of
@@ -149,7 +150,7 @@ class TensorMaskHead(nn.Module):
 
 def _tower(channels: int, hidden: int, convs: int) -> nn.Sequential:
     widths = [channels] + [hidden] * convs
-    return nn.Sequential(*(ConvNorm(a, b, relu=True) for a, b in pairwise(widths)))
+    return nn.Sequential(*(WinogradConv(a, b, relu=True) for a, b in pairwise(widths)))
 
 
 def _any(region: dict[int, np.ndarray]) -> np.ndarray:
