@@ -8,7 +8,8 @@ Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -97,8 +98,12 @@ def mask_targets(
     device: torch.device,
     kind: MaskTarget = "binary",
     canvas: Size | None = None,
-) -> Tensor:
-    """(F, side, side) float32: what a mask head should predict in each box, from mask `index_F` of a batch's masks.
+) -> Callable[[], Tensor]:
+    """Begins to find what a mask head should predict in each box, from mask `index_F` of a batch's.
+
+    A thread draws polygons, without Python's lock, while the program tells the device what to compute.
+
+    Returns: what waits for the thread and gives (F, side, side) float32.
 
     `binary` rasterises polygons shifted and scaled to the box, and thresholds bitmaps that RoIAlign has resampled
     (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the size of each mask's image to that
@@ -106,22 +111,35 @@ def mask_targets(
     Bitmaps are resampled on the device, one after the other.
     """
     outlines = [[] if isinstance(mask, dict) else mask for mask in masks]
-    drawn = kind == "binary" and any(outlines)
-    targets = on_device(_drawn_in(outlines, index_F, boxes_F4, side), device) if drawn else None
-    if targets is None:
-        targets = torch.zeros(len(index_F), side, side, device=device)
-    targets, boxes = targets.float(), on_device(boxes_F4, device, torch.float32)
-    for number in np.unique(index_F):
-        if kind == "binary" and not isinstance(masks[number], dict):
-            continue
-        rows = on_device(np.flatnonzero(index_F == number), device)
-        bitmap = on_device(to_bitmap(masks[number], sizes[number]), device).float()[None, None]
-        if kind == "bitmap" and canvas is not None:
-            height, width = sizes[number]
-            bitmap = F.pad(bitmap, (0, canvas[1] - width, 0, canvas[0] - height))
-        cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
-        targets[rows] = cropped if kind == "soft" else (cropped >= 0.5).float()
-    return targets
+    drawing = _in_thread(_drawn_in, outlines, index_F, boxes_F4, side) if kind == "binary" and any(outlines) else None
+
+    def finish() -> Tensor:
+        if drawing is None:
+            targets = torch.zeros(len(index_F), side, side, device=device)
+        else:
+            targets = on_device(drawing.result(), device).float()
+        boxes = on_device(boxes_F4, device, torch.float32)
+        for number in np.unique(index_F):
+            if kind == "binary" and not isinstance(masks[number], dict):
+                continue
+            rows = on_device(np.flatnonzero(index_F == number), device)
+            bitmap = on_device(to_bitmap(masks[number], sizes[number]), device).float()[None, None]
+            if kind == "bitmap" and canvas is not None:
+                height, width = sizes[number]
+                bitmap = F.pad(bitmap, (0, canvas[1] - width, 0, canvas[0] - height))
+            cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
+            targets[rows] = cropped if kind == "soft" else (cropped >= 0.5).float()
+        return targets
+
+    return finish
+
+
+def _in_thread(function: Callable[..., np.ndarray], *arguments: Any) -> Future[np.ndarray]:
+    """The result to come of a function that has begun to run."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function, *arguments)
+    pool.shutdown(wait=False)  # the thread ends with its work
+    return future
 
 
 def _drawn_in(outlines: Sequence[Polygons], index_F: np.ndarray, boxes_F4: np.ndarray, side: int) -> np.ndarray:

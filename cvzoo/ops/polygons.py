@@ -96,20 +96,17 @@ def _draw(
         wide, high = factor_F2[region]
         for outline in range(objects[object_F[region]], objects[object_F[region] + 1]):
             start, end = ends[outline], ends[outline + 1]
+            x1 = int(FINER * ((points_M2[end - 1, 0] - left) * wide) + 0.5)
+            y1 = int(FINER * ((points_M2[end - 1, 1] - top) * high) + 0.5)
             for point in range(start, end):
-                other = point + 1 if point + 1 < end else start
-                _edge(
-                    int(FINER * ((points_M2[point, 0] - left) * wide) + 0.5),
-                    int(FINER * ((points_M2[point, 1] - top) * high) + 0.5),
-                    int(FINER * ((points_M2[other, 0] - left) * wide) + 0.5),
-                    int(FINER * ((points_M2[other, 1] - top) * high) + 0.5),
-                    side,
-                    flips,
-                )
+                x2 = int(FINER * ((points_M2[point, 0] - left) * wide) + 0.5)
+                y2 = int(FINER * ((points_M2[point, 1] - top) * high) + 0.5)
+                _edge(x1, y1, x2, y2, side, flips)
+                x1, y1 = x2, y2
             inside = 0
-            for place in range(side * side):
-                inside ^= flips[place]
-                flips[place] = 0
-                if inside:
-                    found[region, place % side, place // side] = 1
+            for column in range(side):
+                for row in range(side):
+                    inside ^= flips[column * side + row]
+                    flips[column * side + row] = 0
+                    found[region, row, column] |= inside
             flips[side * side] = 0

@@ -136,7 +136,7 @@ def test_targets_of_polygons_and_bitmaps_agree(outlines: list[tuple[Polygons, Si
         box = torch.tensor([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]).float()
         masks: list[Mask] = [to_rle(polygons, size), polygons]
         where = np.array([1, 0, 1]), box.repeat(3, 1).numpy(), 28, box.device
-        first, code, again = mask_targets(masks, [size] * 2, *where, kind)  # pyright: ignore
+        first, code, again = mask_targets(masks, [size] * 2, *where, kind)()  # pyright: ignore
         assert torch.equal(first, again)
         assert iou(first.numpy() >= 0.5, code.numpy() >= 0.5) > 0.8
         assert 0 <= first.min() <= first.max() <= 1
@@ -146,7 +146,7 @@ def test_a_box_that_leaves_half_the_mask_out() -> None:
     square = [np.array([10.0, 10, 30, 10, 30, 30, 10, 30])]
     boxes = torch.tensor([[20.0, 10.0, 40.0, 30.0], [60.0, 60.0, 70.0, 70.0], [15.0, 15.0, 15.0, 15.0]])
     for mask in (square, to_rle(square, (80, 80))):
-        half, none, point = mask_targets([mask], [(80, 80)], np.zeros(3, int), boxes.numpy(), 14, boxes.device)
+        half, none, point = mask_targets([mask], [(80, 80)], np.zeros(3, int), boxes.numpy(), 14, boxes.device)()
         assert half[:, :7].all()
         assert not half[:, 7:].any()
         assert not none.any()
@@ -154,7 +154,7 @@ def test_a_box_that_leaves_half_the_mask_out() -> None:
 
 
 def test_no_boxes_no_targets() -> None:
-    found = mask_targets([], [], np.zeros(0, int), np.zeros((0, 4)), 28, torch.device("cpu"))
+    found = mask_targets([], [], np.zeros(0, int), np.zeros((0, 4)), 28, torch.device("cpu"))()
     assert found.shape == (0, 28, 28)
 
 

@@ -5,6 +5,7 @@ Shape suffixes: F foreground regions, D detections, K classes, C channels, S sid
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -82,15 +83,15 @@ class MaskHead(nn.Module):
 
         ValueError when the targets have no masks.
         """
+        targets = self._targets(sampled, batch, canvas, side=2 * regions_FCSS.shape[-1])
         logits_FSS = self(regions_FCSS, torch.cat([s.labels_R[s.foreground_F] for s in sampled])).float()
-        truth_FSS = self._targets(sampled, batch, canvas, side=logits_FSS.shape[-1])
         pixels = max(logits_FSS.numel(), logits_FSS.shape[-1] ** 2)
         normaliser = mean_over_processes(logits_FSS.new_full((), pixels))
-        loss = F.binary_cross_entropy_with_logits(logits_FSS, truth_FSS, reduction="sum")
+        loss = F.binary_cross_entropy_with_logits(logits_FSS, targets(), reduction="sum")
         return {"loss_mask": self.config.loss_weight * loss / normaliser}
 
-    def _targets(self, sampled: list[Sampled], batch: Batch, canvas: Size, side: int) -> Tensor:
-        """(F, side, side). The program waits for where the regions are."""
+    def _targets(self, sampled: list[Sampled], batch: Batch, canvas: Size, side: int) -> Callable[[], Tensor]:
+        """See `mask_targets`. The program waits for where the regions are."""
         masks, sizes, places = [], [], []
         for s, target, size in zip(sampled, batch.targets, batch.sizes):
             if target.masks is None:

@@ -174,7 +174,7 @@ class TensorMask(DenseDetector[TensorMaskConfig, TensorMaskOutput]):
         mask = cls.new_zeros(())
         for rows, logits_PSS in self.head.masks(raw.features, windows):
             places = first[image[rows]] + objects[rows], on_host[rows, 3:]
-            truth_PSS = mask_targets(masks, sizes_of_masks, *places, logits_PSS.shape[-1], logits_PSS.device)
+            truth_PSS = mask_targets(masks, sizes_of_masks, *places, logits_PSS.shape[-1], logits_PSS.device)()
             weight = logits_PSS.new_full((), c.mask_positive_weight)
             loss = F.binary_cross_entropy_with_logits(logits_PSS, truth_PSS, reduction="sum", pos_weight=weight)
             mask = mask + loss / logits_PSS.shape[-1] ** 2
