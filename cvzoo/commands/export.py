@@ -22,12 +22,15 @@ class Export(Generic[Config]):
     """What runs the file: ONNX runtimes; PyTorch; PyTorch with machine code compiled for this machine; OpenVINO."""
     output: Path | None = None
     """The file; None is the row's name in the current folder."""
+    int8: int | None = None
+    """Compute in int8 (onnx, openvino), with the ranges that so many training images show; 100 is usual. None: in the
+    precision of `--precision`."""
 
 
 def export_row(options: Export) -> None:
     """Export weights to a file that runs without cvzoo (docs/export.md)."""
     from cvzoo.export.export import export
 
-    path, comparison = export(options.recipe, options.format, options.output)
+    path, comparison = export(options.recipe, options.format, options.output, options.int8)
     print(*comparison.lines(), sep="\n")
     print(path)

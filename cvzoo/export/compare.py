@@ -21,10 +21,11 @@ from cvzoo.data.transforms import eval_resize
 from cvzoo.engine.bench import image_size
 from cvzoo.engine.measure import median_seconds
 from cvzoo.nn.model import Model
+from cvzoo.ops import rle
 from cvzoo.ops.boxes import paired_iou
 from cvzoo.recipes import Recipe
 from cvzoo.runtime.model import Exported
-from cvzoo.structures import Batch, Prediction, Sample, Segmentation, Size
+from cvzoo.structures import RLE, Batch, Prediction, Sample, Segmentation, Size, size_of
 
 IMAGES = 4
 """Real images that are compared."""
@@ -46,6 +47,9 @@ class Case(NamedTuple):
     """The largest of the scores of detections that agree."""
     pixels: float
     """The largest of their boxes' sides."""
+    shapes: float | None
+    """Of detections that agree, the mean IoU of their masks, or the mean share of a body's pixels that both say to be
+    of one part; None where there are no such."""
     eager: float
     exported: float
 
@@ -58,19 +62,24 @@ class Comparison:
 
     def check(self, path: Path, precision: str) -> None:
         """ValueError where a file is not what it should be."""
+        if precision != "fp32":
+            return
+        start, end = f"{path} does not answer as its model does: of", "Do not use it"
         worst = min(self.cases, key=lambda case: case.agreement)
-        if precision == "fp32" and worst.agreement < AGREEMENT:
-            raise ValueError(
-                f"{path} does not answer as its model does: of {worst.what} they agree in {worst.agreement:.1%} of"
-                f" {worst.detections}. Do not use it"
-            )
+        if worst.agreement < AGREEMENT:
+            raise ValueError(f"{start} {worst.what} they agree in {worst.agreement:.1%} of {worst.detections}. {end}")
+        for case in self.cases:
+            if case.shapes is not None and case.shapes < AGREEMENT:
+                raise ValueError(f"{start} {case.what} the shapes in equal boxes agree in {case.shapes:.1%}. {end}")
 
     def lines(self) -> Iterator[str]:
         """As a table."""
-        yield f"{'':<24}{'agree':>9}{'of':>10}{'score +-':>10}{'pixels +-':>10}{'eager s':>9}{'file s':>9}{'ratio':>7}"
+        heads = f"{'agree':>9}{'of':>10}{'score +-':>10}{'pixels +-':>10}{'shapes':>9}"
+        yield f"{'':<24}{heads}{'eager s':>9}{'file s':>9}{'ratio':>7}"
         for c in self.cases:
+            shapes = "-" if c.shapes is None else f"{c.shapes:.2%}"
             yield (
-                f"{c.what:<24}{c.agreement:>9.2%}{c.detections:>10}{c.difference:>10.2g}{c.pixels:>10.2g}"
+                f"{c.what:<24}{c.agreement:>9.2%}{c.detections:>10}{c.difference:>10.2g}{c.pixels:>10.2g}{shapes:>9}"
                 f"{c.eager:>9.3f}{c.exported:>9.3f}{c.exported / c.eager:>7.2f}"
             )
 
@@ -83,7 +92,7 @@ def compared(model: Model, exported: Exported, recipe: Recipe[Any], iterations: 
         batch.images = exported.on_canvas(batch.images)  # the same for both: cells beyond an image see its canvas
         batch = batch.to(device)
         found = [one.to("cpu") for one in model.predict(batch)]
-        agreed = _agreement(found, exported.predict(batch))
+        agreed = agreement(found, exported.predict(batch))
         seconds = [_seconds(one.predict, batch, device, iterations) / len(batch) for one in (model, exported)]
         cases.append(Case(what, *agreed, *seconds))
     return Comparison(cases)
@@ -117,21 +126,35 @@ def _batch(samples: list[Sample], data: Data) -> Batch:
     return Batch.collate(samples, data.canvas)
 
 
-def _agreement(ours: list[Any], theirs: list[Any]) -> tuple[float, int, float, float]:
-    """Share and number of what both have, and the largest differences of scores and of sides of boxes."""
-    pairs = [_same(*pair) for pair in zip(ours, theirs, strict=True)]
-    same, count, scores, pixels = (list(values) for values in zip(*pairs))
-    return sum(same) / max(sum(count), 1) if sum(count) else 1.0, sum(count), max(scores), max(pixels)
+class _Same(NamedTuple):
+    """What two answers to an image have in common."""
+
+    same: int
+    of: int
+    scores: float = 0.0
+    pixels: float = 0.0
+    shapes: list[float] | None = None
+    """Of each detection that agrees."""
 
 
-def _same(ours: Prediction | Segmentation, theirs: Prediction | Segmentation) -> tuple[int, int, float, float]:
-    """How many agree of how many, and how far those that agree are apart."""
+def agreement(ours: list[Any], theirs: list[Any]) -> tuple[float, int, float, float, float | None]:
+    """The figures of a `Case`, from `agreement` to `shapes`."""
+    found = [_same(*pair) for pair in zip(ours, theirs, strict=True)]
+    count = sum(one.of for one in found)
+    share = sum(one.same for one in found) / count if count else 1.0
+    shapes = [shape for one in found for shape in one.shapes or ()]
+    differences = max(one.scores for one in found), max(one.pixels for one in found)
+    return share, count, *differences, sum(shapes) / len(shapes) if shapes else None
+
+
+def _same(ours: Prediction | Segmentation, theirs: Prediction | Segmentation) -> _Same:
     if isinstance(ours, Segmentation):
         assert isinstance(theirs, Segmentation)
-        return int((ours.labels == theirs.labels).sum()), ours.labels.numel(), 0.0, 0.0
+        return _Same(int((ours.labels == theirs.labels).sum()), ours.labels.numel())
     assert isinstance(theirs, Prediction)
+    count = max(len(ours), len(theirs))
     if not len(ours) or not len(theirs):
-        return 0, max(len(ours), len(theirs)), 0.0, 0.0
+        return _Same(0, count)
     sides_OT = (ours.boxes[:, None] - theirs.boxes).abs().amax(dim=2)
     scores_OT = (ours.scores[:, None] - theirs.scores).abs()
     far_OT = sides_OT + 1000 * scores_OT + 1e6 * (ours.labels[:, None] != theirs.labels)
@@ -140,9 +163,32 @@ def _same(ours: Prediction | Segmentation, theirs: Prediction | Segmentation) ->
     near_O = _near(ours.boxes, theirs.boxes[nearest_O]) & (scores_OT[row_O, nearest_O] <= NEAR_SCORE)
     near_O &= ours.labels == theirs.labels[nearest_O]
     if not near_O.any():
-        return 0, max(len(ours), len(theirs)), 0.0, 0.0
+        return _Same(0, count)
     scores, sides = (x[row_O, nearest_O][near_O].max().item() for x in (scores_OT, sides_OT))
-    return int(near_O.sum()), max(len(ours), len(theirs)), scores, sides
+    shapes = _shapes(ours[near_O], theirs[nearest_O[near_O]])
+    return _Same(int(near_O.sum()), count, scores, sides, shapes)
+
+
+def _shapes(ours: Prediction, theirs: Prediction) -> list[float] | None:
+    """How far the masks or surfaces of the same detections agree; None where there are none."""
+    if ours.surfaces is not None and theirs.surfaces is not None:
+        return [_same_parts(*pair) for pair in zip(ours.surfaces, theirs.surfaces)]
+    if ours.masks is not None and theirs.masks is not None:
+        return [_mask_iou(*pair) for pair in zip(ours.masks, theirs.masks)]
+    return None
+
+
+def _mask_iou(ours: RLE, theirs: RLE) -> float:
+    either = rle.area(rle.union([ours, theirs]))
+    return rle.area(rle.intersection([ours, theirs])) / either if either else 1.0
+
+
+def _same_parts(ours_3HW: Tensor, theirs_3HW: Tensor) -> float:
+    """Boxes that differ by less than nothing may have a row or a column of whole pixels more."""
+    height, width = (min(sides) for sides in zip(size_of(ours_3HW), size_of(theirs_3HW)))
+    ours_HW, theirs_HW = (x[0, :height, :width] for x in (ours_3HW, theirs_3HW))
+    either = int(((ours_HW > 0) | (theirs_HW > 0)).sum())
+    return int(((ours_HW == theirs_HW) & (ours_HW > 0)).sum()) / either if either else 1.0
 
 
 def _near(boxes_O4: Tensor, others_O4: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from cvzoo.engine.prepare import build_model
 from cvzoo.export.compare import Comparison, compared
 from cvzoo.export.formats import write
 from cvzoo.export.graph import TRACED, graph_of
+from cvzoo.export.quantise import feeds_of
 from cvzoo.loading import Loaded
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe
@@ -27,37 +28,52 @@ from cvzoo.runtime.model import Exported
 from cvzoo.tasks.limits import detection_config
 
 PRECISIONS: dict[Format, tuple[str, ...]] = {
-    "onnx": ("fp32", "fp16"),
+    "onnx": ("fp32", "fp16", "int8"),
     "torch_export": ("fp32", "fp16", "bf16"),
     "aoti": ("fp32", "fp16", "bf16"),
-    "openvino": ("fp32", "fp16", "bf16"),
+    "openvino": ("fp32", "fp16", "bf16", "int8"),
 }
 """What each runtime computes in: onnxruntime has no convolutions in bf16."""
 
 
-def export(recipe: Recipe[Any], format: Format, path: Path | None = None) -> tuple[Path, Comparison]:
+def export(
+    recipe: Recipe[Any], format: Format, path: Path | None = None, int8: int | None = None
+) -> tuple[Path, Comparison]:
     """Export the recipe's weights in `run.precision`, and compare what the file answers with what the model does.
 
-    `path` is by default the row's name in the current folder, with the format's suffix.
+    `path` is by default the row's name in the current folder, with the format's suffix. `int8` are the training images
+    that show the ranges of a file in int8.
 
     Raises:
         ValueError: weights are missing, the runtime has not that precision, a model or an operation has no place in a
             graph, or an fp32 file answers otherwise than its model; that file is left as it is.
     """
     path = path or Path(f"{recipe.row}{SUFFIXES[format]}")
-    _check(recipe.run.precision, format, path)
+    precision = _precision(recipe, int8)
+    _check(precision, format, path)
     loaded = build_model(with_weights(recipe))
     if isinstance(loaded.model, Exported):
         raise ValueError(f"{recipe.weights} is an exported file already; give the weights it was made from")
     model = loaded.model.to(device_of(recipe.run)).for_inference()
-    facts = facts_of(loaded, model)
+    facts = facts_of(loaded, model, precision)
     say(f"{recipe.row}: its graph ...")
-    canvas = loaded.recipe.data.canvas
-    write(graph_of(_in_precision(model, facts.precision, format), canvas), facts, path, format)
+    feeds = feeds_of(loaded.recipe.data, facts, int8) if int8 else ()
+    graph = graph_of(_in_precision(model, precision, format), loaded.recipe.data.canvas)
+    write(graph, facts, path, format, feeds)
     say(f"{path}: compared with the model ...")
     found = compared(model, _opened(path, model), loaded.recipe)
-    found.check(path, facts.precision)
+    found.check(path, precision)
     return path, found
+
+
+def _precision(recipe: Recipe[Any], int8: int | None) -> str:
+    if int8 is None:
+        return recipe.run.precision
+    if int8 < 1:
+        raise ValueError(f"--int8 {int8}: the ranges of an int8 file are seen in images; give their number, 100 or so")
+    if recipe.run.precision != "fp32":
+        raise ValueError(f"--int8 and --precision {recipe.run.precision} exclude each other; leave one out")
+    return "int8"
 
 
 def _check(precision: str, format: Format, path: Path) -> None:
@@ -71,10 +87,13 @@ def _check(precision: str, format: Format, path: Path) -> None:
 
 
 def _in_precision(model: Model, precision: str, format: Format) -> Model:
-    """The model itself in fp32, else a copy; OpenVINO chooses where to be less precise when it opens the file."""
-    if precision == "fp32" or format == "openvino":
+    """The model itself where the file or its runtime makes less of it; else a copy whose network computes so."""
+    if precision not in DTYPES or precision == "fp32" or format == "openvino":
         return model
-    return copy.deepcopy(model).to(DTYPES[precision])
+    dtype = DTYPES[precision]
+    copied = copy.deepcopy(model).to(dtype)
+    copied.backbone.register_forward_pre_hook(lambda _, images: tuple(x.to(dtype) for x in images))
+    return copied
 
 
 def _opened(path: Path, model: Model) -> Exported:
@@ -83,7 +102,7 @@ def _opened(path: Path, model: Model) -> Exported:
     return exported
 
 
-def facts_of(loaded: Loaded, model: Model) -> Facts:
+def facts_of(loaded: Loaded, model: Model, precision: str = "fp32") -> Facts:
     """What an exported file will say of a model."""
     recipe, config = loaded.recipe, model.config
     data, pixels, detect = recipe.data, config.pixels, detection_config(config)
@@ -95,7 +114,7 @@ def facts_of(loaded: Loaded, model: Model) -> Facts:
         row=recipe.row,
         task=config.answer,
         outputs=_outputs(model),
-        precision=recipe.run.precision,
+        precision=precision,
         classes=loaded.class_names,
         category_ids=loaded.category_ids,
         short_side=data.test_short_side,

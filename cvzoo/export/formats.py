@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from cvzoo.export.graph import reason
+from cvzoo.export.quantise import Feed, quantise
 from cvzoo.files import atomic
 from cvzoo.runtime.facts import KEY, Facts, Format
 from cvzoo.runtime.formats import runtime
@@ -21,11 +22,17 @@ OPSET = 20
 """The first ONNX opset with all that our graphs need (DeformConv came with 19)."""
 
 
-def write(graph: ExportedProgram, facts: Facts, path: Path, format: Format) -> None:
-    """Write `path`, whole or not at all. ValueError where the format cannot express the graph."""
+def write(graph: ExportedProgram, facts: Facts, path: Path, format: Format, feeds: Iterable[Feed] = ()) -> None:
+    """Write `path`, whole or not at all; where `facts` say int8, with the ranges that `feeds` show.
+
+    ValueError where the format cannot express the graph.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        WRITERS[format](graph, facts, path)
+        if facts.precision == "int8":
+            _int8(graph, facts, path, format, feeds)
+        else:
+            WRITERS[format](graph, facts, path)
     except (ValueError, OSError):
         raise
     except Exception as error:  # each exporter has its own
@@ -87,12 +94,31 @@ def _aoti(graph: ExportedProgram, facts: Facts, path: Path) -> None:
 
 
 def _openvino(graph: ExportedProgram, facts: Facts, path: Path) -> None:
-    ov = runtime("openvino", "openvino")
     with tempfile.TemporaryDirectory() as folder:
         _onnx(graph, facts, Path(folder) / "model.onnx")
-        model = ov.convert_model(Path(folder) / "model.onnx")
-        model.set_rt_info(facts.to_json(), [KEY])
-        ov.save_model(model, Path(folder) / "model.xml", compress_to_fp16=facts.precision != "fp32")
+        _converted(Path(folder) / "model.onnx", facts, path)
+
+
+def _int8(graph: ExportedProgram, facts: Facts, path: Path, format: Format, feeds: Iterable[Feed]) -> None:
+    """Both runtimes read the same quantised file of ONNX."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "model.onnx"
+        _onnx(graph, facts, whole)
+        quantise(whole, feeds)
+        if format == "openvino":
+            _converted(whole, facts, path)
+            return
+        with atomic(path) as temporary:
+            temporary.write_bytes(whole.read_bytes())
+
+
+def _converted(onnx: Path, facts: Facts, path: Path) -> None:
+    """A file of ONNX as OpenVINO's."""
+    ov = runtime("openvino", "openvino")
+    model = ov.convert_model(onnx)
+    model.set_rt_info(facts.to_json(), [KEY])
+    with tempfile.TemporaryDirectory() as folder:
+        ov.save_model(model, Path(folder) / "model.xml", compress_to_fp16=facts.precision in ("fp16", "bf16"))
         for suffix in (".bin", ".xml"):  # the .xml names no .bin: its own lies beside it under its name
             with atomic(path.with_suffix(suffix)) as temporary:
                 temporary.write_bytes((Path(folder) / f"model{suffix}").read_bytes())

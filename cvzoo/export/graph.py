@@ -45,6 +45,8 @@ def graph_of(model: Model, canvas: Size | None) -> ExportedProgram:
             shapes = {"images": free, "sizes": {0: batch}}
             return torch.export.export(Answers(model), (images, sizes), dynamic_shapes=shapes)
     except Exception as error:  # tracing fails in many ways, which have no class in common
+        if isinstance(error, ValueError) and _is_ours(traceback.extract_tb(error.__traceback__)[-1]):
+            raise  # a model that says itself what has no place in a graph
         raise ValueError(f"{type(model).__name__} cannot be exported: {reason(error)}") from error
 
 
@@ -62,9 +64,13 @@ def reason(error: Exception) -> str:
 
 
 def _last_line(trace: TracebackType | None) -> str:
-    frames = [frame for frame in traceback.extract_tb(trace) if PACKAGE in Path(frame.filename).parents]
+    frames = [frame for frame in traceback.extract_tb(trace) if _is_ours(frame)]
     frames = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent]
     if not frames:
         return ""
     last = frames[-1]
     return f"`{last.line}` ({Path(last.filename).relative_to(PACKAGE.parent)}:{last.lineno}): "
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return PACKAGE in Path(frame.filename).parents

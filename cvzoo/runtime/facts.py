@@ -26,7 +26,7 @@ class Facts:
     outputs: list[str]
     """Names of what it answers; `Boxes`, `BoxesWithMasks` and `LabelMaps` in structures.py say what they are."""
     precision: str
-    """fp32, fp16 or bf16."""
+    """fp32, fp16, bf16 or int8."""
     classes: list[str]
     """By label."""
     category_ids: list[int]

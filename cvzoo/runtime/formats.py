@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -83,12 +84,15 @@ def _openvino(path: Path) -> tuple[str | None, Run]:
     text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
     precision = Facts.from_json(text, str(path)).precision
     hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    hints |= {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision]}
+    hints |= {"INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp16": "f16"}.get(precision, "f32")}
     compiled = core.compile_model(model, "CPU", hints)
     names = [output.get_any_name() for output in compiled.outputs]
+    of_thread = threading.local()  # a request holds the tensors of one image
 
     def run(images_N3HW: Tensor, sizes_N2: Tensor) -> dict[str, Tensor]:
-        found = compiled([images_N3HW.cpu().numpy(), sizes_N2.cpu().numpy()])
+        if not hasattr(of_thread, "request"):
+            of_thread.request = compiled.create_infer_request()
+        found = of_thread.request.infer([images_N3HW.cpu().numpy(), sizes_N2.cpu().numpy()])
         return {name: torch.from_numpy(np.array(found[place])) for place, name in enumerate(names)}
 
     return text, run

@@ -13,6 +13,7 @@ from cvzoo.nn.model import Model
 from cvzoo.ops.boxes import scale_boxes
 from cvzoo.ops.masks import paste_masks
 from cvzoo.ops.surfaces import surfaces_of
+from cvzoo.runtime.facts import Facts
 from cvzoo.runtime.formats import open_exported
 from cvzoo.structures import (
     Answer,
@@ -77,13 +78,17 @@ class Exported(Model):
 
     def on_canvas(self, images_N3HW: Tensor) -> Tensor:
         """Filled up with 0 to a size that the graph takes. ValueError where the images are larger."""
-        height, width = size_of(images_N3HW)
-        divisor, smallest = self.facts.divisor, self.facts.smallest
-        free = [max(side + -side % divisor, smallest) for side in (height, width)]
-        canvas = self.facts.canvas or free
-        if height > canvas[0] or width > canvas[1]:
-            raise ValueError(f"{self.path} takes images of up to {canvas[0]} x {canvas[1]}, not {height} x {width}")
-        return F.pad(images_N3HW, (0, canvas[1] - width, 0, canvas[0] - height)).contiguous()
+        return on_canvas(images_N3HW, self.facts, str(self.path))
+
+
+def on_canvas(images_N3HW: Tensor, facts: Facts, graph: str) -> Tensor:
+    """Images filled up with 0 to a size that a graph takes. ValueError, naming the `graph`, where they are larger."""
+    height, width = size_of(images_N3HW)
+    free = [max(side + -side % facts.divisor, facts.smallest) for side in (height, width)]
+    canvas = facts.canvas or free
+    if height > canvas[0] or width > canvas[1]:
+        raise ValueError(f"{graph} takes images of up to {canvas[0]} x {canvas[1]}, not {height} x {width}")
+    return F.pad(images_N3HW, (0, canvas[1] - width, 0, canvas[0] - height)).contiguous()
 
 
 def _detections(

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from export.pairs import CANVAS, CLASSES, RETINANET, Pair, drawn, exported, same_answers
 from PIL import Image
-from zoo.systems import narrow, same_detections
+from zoo.systems import narrow
 
 import cvzoo
-from cvzoo.data.shapes import draw_for
 from cvzoo.export.compare import compared
-from cvzoo.export.export import facts_of
-from cvzoo.export.formats import write
-from cvzoo.export.graph import graph_of
-from cvzoo.loading import Loaded
-from cvzoo.nn.model import Model
+from cvzoo.export.graph import graph_of, reason
+from cvzoo.ops.boxes import clip_boxes
 from cvzoo.predictor import Predictor
-from cvzoo.recipes import Recipe
-from cvzoo.runtime.formats import SUFFIXES, Format
 from cvzoo.runtime.model import Exported
-from cvzoo.structures import Batch, Sample, Segmentation, Size
 from cvzoo.tasks.detections import Detections
 from cvzoo.weights.errors import WeightsError
 
@@ -41,52 +35,8 @@ ROWS = [
     "deeplabv3plus_r18_shapes",
     "gcnet_r18_shapes",
 ]
-CANVAS = (128, 128)
-RETINANET, FCN = "retinanet_r18_fpn_shapes", "fcn_r18_shapes"
+FCN = "fcn_r18_shapes"
 SCRIPT = Path(__file__).parents[2] / "examples" / "use_onnx.py"
-CLASSES = ["bus", "cat", "tree"]
-
-
-class Pair(NamedTuple):
-    """A narrow model, and what became of it."""
-
-    model: Model
-    file: Exported
-    recipe: Recipe[Any]
-
-
-def exported(row: str, folder: Path, format: Format = "onnx", canvas: Size | None = CANVAS) -> Pair:
-    torch.manual_seed(0)
-    recipe: Recipe[Any] = narrow(row)
-    recipe = replace(recipe, data=replace(recipe.data, canvas=canvas))
-    model = recipe.model.build().for_inference()
-    path = folder / f"{row}{SUFFIXES[format]}"
-    data = {"classes": CLASSES} if row == RETINANET else {}
-    write(graph_of(model, canvas), facts_of(Loaded(model, recipe, data), model), path, format)
-    file = Exported(path)
-    file.config = model.config
-    return Pair(model, file, recipe)
-
-
-@pytest.fixture(scope="session")
-def retinanet(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """On canvases of any size."""
-    return exported(RETINANET, tmp_path_factory.mktemp("export"), canvas=None)
-
-
-def drawn(*sizes: Size) -> Batch:
-    """Images whose answers are wanted at another size."""
-    samples = [draw_for(narrow(RETINANET).data, size, objects=4, seed=seed) for seed, size in enumerate(sizes)]
-    return Batch.collate([Sample(s.image, original_size=(2 * s.size[0], s.size[1])) for s in samples])
-
-
-def same_answers(pair: Pair, batch: Batch) -> None:
-    for ours, theirs in zip(pair.file.predict(batch), pair.model.predict(batch), strict=True):
-        if isinstance(theirs, Segmentation):
-            assert isinstance(ours, Segmentation)
-            assert (ours.labels != theirs.labels).float().mean() < 1e-3
-        else:
-            same_detections(ours, theirs)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -162,15 +112,17 @@ def test_it_runs_where_there_is_no_cvzoo(retinanet: Pair, tmp_path: Path) -> Non
 
 def test_what_has_no_place_in_a_graph_is_named() -> None:
     model = narrow("treefilter_r18_shapes").model.build().for_inference()
-    with pytest.raises(ValueError, match=r"Segmenter cannot be exported: `.+` \(cvzoo/.+\.py:\d+\): ."):
+    with pytest.raises(ValueError, match=r"^TreeFilter cannot be exported: it joins all pixels by a minimum spanning"):
+        graph_of(model, CANVAS)
+    model = narrow("tensormask_r18_fpn_shapes").model.build().eval()
+    with pytest.raises(ValueError, match=r"^TensorMask cannot be exported: it computes boxes and masks in those tiles"):
         graph_of(model, CANVAS)
 
 
-def test_a_system_that_decodes_in_its_own_way_says_so() -> None:
-    model = narrow("tensormask_r18_fpn_shapes").model.build().eval()
-    images = torch.zeros(1, 3, *CANVAS, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="TensorMask cannot be exported: its candidates"):
-        model.infer(images, torch.tensor([CANVAS]))
+def test_a_line_that_cannot_be_traced_is_named() -> None:
+    with pytest.raises(TypeError) as raised:
+        clip_boxes(torch.zeros(1, 4), None)  # type: ignore[arg-type]
+    assert re.match(r"`.+` \(cvzoo/ops/boxes.py:\d+\): .", reason(raised.value))
 
 
 def test_a_file_that_is_none_of_ours(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from export.test_export import Pair, drawn, exported
+from export.pairs import Pair, drawn, exported
 from zoo.systems import narrow, same_detections
 
 from cvzoo.structures import Batch, Prediction

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from export.test_export import drawn, exported, same_answers
+from export.pairs import drawn, exported, same_answers
 from zoo.systems import narrow
 
 pytest.importorskip("onnxruntime")

@@ -32,7 +32,7 @@ from cvzoo.ops.distributed import processes, sum_over_processes
 from cvzoo.ops.losses import box_loss, focal_loss_of_levels, focal_star_loss
 from cvzoo.ops.masks import mask_targets
 from cvzoo.parts.dense.detector import DenseDetector
-from cvzoo.structures import AnswerKind, Mask, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Boxes, Mask, Prediction, Size, Target, size_of
 from cvzoo.zoo.tensormask.head import Representation, TensorMaskHead, TensorMaskOutput
 from cvzoo.zoo.tensormask.windows import Windows, match_windows
 
@@ -141,6 +141,13 @@ class TensorMask(DenseDetector[TensorMaskConfig, TensorMaskOutput]):
             tower_channels=(config.cls_channels, config.box_channels, config.mask_channels),
             prior=config.prior,
             pad=config.mask_pad,
+        )
+
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes:
+        raise ValueError(
+            "TensorMask cannot be exported: it computes boxes and masks in those tiles of its maps that hold what the"
+            " classes have found (`tower_in_tiles`, `swap_align2nat_at`), which a graph of fixed operations cannot"
+            " choose, and each kind of window on each level has masks of another size; export Mask R-CNN"
         )
 
     def losses(

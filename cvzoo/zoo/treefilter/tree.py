@@ -48,7 +48,15 @@ def minimum_spanning_tree(guidance_BNHW: Tensor, method: Method | None = None) -
 
     Args:
         method: None is that of the device; the tree is the same, but one that was made by jumps cannot be walked.
+
+    Raises: ValueError when it is traced.
     """
+    if torch.compiler.is_exporting():
+        raise ValueError(
+            "TreeFilter cannot be exported: it joins all pixels by a minimum spanning tree (`minimum_spanning_tree`),"
+            " edge by edge, each chosen by those before it. This is a program with loops of unknown length, for which"
+            " neither ONNX nor torch.export has an operation"
+        )
     batch, _, height, width = guidance_BNHW.shape
     vertices = torch.arange(height * width, device=guidance_BNHW.device).view(height, width)
     down = torch.stack([vertices[:-1], vertices[1:]], dim=-1).view(-1, 2)

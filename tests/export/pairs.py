@@ -1,0 +1,61 @@
+"""Narrow models and the files that they were exported to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from zoo.systems import narrow, same_detections
+
+from cvzoo.data.shapes import draw_for
+from cvzoo.export.export import facts_of
+from cvzoo.export.formats import write
+from cvzoo.export.graph import graph_of
+from cvzoo.loading import Loaded
+from cvzoo.nn.model import Model
+from cvzoo.recipes import Recipe
+from cvzoo.runtime.formats import SUFFIXES, Format
+from cvzoo.runtime.model import Exported
+from cvzoo.structures import Batch, Sample, Segmentation, Size
+
+CANVAS = (128, 128)
+RETINANET = "retinanet_r18_fpn_shapes"
+CLASSES = ["rectangle", "ellipse", "triangle"]
+
+
+class Pair(NamedTuple):
+    """A narrow model, and what became of it."""
+
+    model: Model
+    file: Exported
+    recipe: Recipe[Any]
+
+
+def exported(row: str, folder: Path, format: Format = "onnx", canvas: Size | None = CANVAS) -> Pair:
+    torch.manual_seed(0)
+    recipe: Recipe[Any] = narrow(row)
+    recipe = replace(recipe, data=replace(recipe.data, canvas=canvas))
+    model = recipe.model.build().for_inference()
+    path = folder / f"{row}{SUFFIXES[format]}"
+    data = {"classes": CLASSES} if row == RETINANET else {}
+    write(graph_of(model, canvas), facts_of(Loaded(model, recipe, data), model), path, format)
+    file = Exported(path)
+    file.config = model.config
+    return Pair(model, file, recipe)
+
+
+def drawn(*sizes: Size) -> Batch:
+    """Images whose answers are wanted at another size."""
+    samples = [draw_for(narrow(RETINANET).data, size, objects=4, seed=seed) for seed, size in enumerate(sizes)]
+    return Batch.collate([Sample(s.image, original_size=(2 * s.size[0], s.size[1])) for s in samples])
+
+
+def same_answers(pair: Pair, batch: Batch) -> None:
+    for ours, theirs in zip(pair.file.predict(batch), pair.model.predict(batch), strict=True):
+        if isinstance(theirs, Segmentation):
+            assert isinstance(ours, Segmentation)
+            assert (ours.labels != theirs.labels).float().mean() < 1e-3
+        else:
+            same_detections(ours, theirs)  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""Files of OpenVINO: several threads may use one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+import torch
+from export.pairs import Pair
+
+from cvzoo.runtime.facts import KEY, Facts
+from cvzoo.runtime.model import Exported
+from cvzoo.structures import LabelMaps
+
+ov = pytest.importorskip("openvino")
+
+
+def label_maps(path: Path, facts: Facts) -> Exported:
+    """A model whose label maps are the images' red."""
+    from openvino import opset13 as op
+
+    images = op.parameter([-1, 3, -1, -1], np.uint8, name="images")
+    sizes = op.parameter([-1, 2], np.int64, name="sizes")
+    labels = op.gather(images, np.int64(0), np.int64(1))
+    labels.output(0).set_names({"labels"})
+    model = ov.Model([labels], [images, sizes])
+    model.set_rt_info(replace(facts, outputs=["labels"], task="label_maps").to_json(), [KEY])
+    ov.save_model(model, path)
+    return Exported(path)
+
+
+def test_two_threads_get_their_own_answers(retinanet: Pair, tmp_path: Path) -> None:
+    file = label_maps(tmp_path / "model.xml", retinanet.file.facts)
+    wrong: list[object] = []
+    both = Barrier(2)
+
+    def ask(value: int) -> None:
+        images = torch.full((1, 3, 256, 256), value, dtype=torch.uint8)
+        both.wait()
+        try:
+            for _ in range(30):
+                found = file.infer(images, torch.tensor([[256, 256]]))
+                assert isinstance(found, LabelMaps)
+                assert (found.labels == value).all()
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [Thread(target=ask, args=[value]) for value in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
