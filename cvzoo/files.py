@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -90,10 +90,11 @@ SUMS = "SHA256SUMS"
 """Of a folder: the sha256 of its files, as `sha256sum --check` reads it."""
 
 
-def write_sums(folder: Path, names: Sequence[str]) -> None:
-    """State the sha256 of the named files of a folder in its SHA256SUMS."""
+def write_sums(folder: Path, names: Sequence[str], known: Mapping[str, str]) -> None:
+    """State the sha256 of the named files of a folder in its SHA256SUMS; what is known of some is not found again."""
+    sums = {name: known.get(name) or file_digest(folder / name) for name in names}
     with atomic(folder / SUMS) as temporary:
-        temporary.write_text("".join(f"{file_digest(folder / name)}  {name}\n" for name in names))
+        temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
 
 
 def stated_digest(path: Path) -> str | None:

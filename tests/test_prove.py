@@ -144,9 +144,14 @@ def test_another_precision_and_other_data_are_evaluated_anew(
     assert "done before" in said(capsys, *command, str(root))[1]
     assert "done before" not in said(capsys, *command, str(root), "--precision", "bf16")[1]
     root.rename("elsewhere")
-    out, err = said(capsys, *command, "elsewhere")
+    out, err = said(capsys, *command, "elsewhere", "--json")
     assert "done before" not in err
-    assert "1 other data" in out
+    (proof,) = json.loads(out)
+    assert (proof["row"], proof["weights"], proof["state"]) == (RETINANET, "mmdetection", "other data")
+    assert proof["reservation"] == "on 6 images, the published figures are of 5000"
+    (figure,) = proof["figures"]
+    assert figure["difference"] == figure["ours"] - figure["published"]
+    assert Path(proof["report"]).exists()
 
 
 @pytest.mark.usefixtures("store")

@@ -9,17 +9,18 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import tyro
 
+from cvzoo.commands.printing import print_json
 from cvzoo.commands.rows import rows_named
 from cvzoo.files import alone_in, locked
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.folder import has_split
 from cvzoo.recipes.recipe import Device, Precision
 from cvzoo.results.proofs import FAULT, FOUND, PAGE, place_of, proofs
-from cvzoo.results.published import comparison
+from cvzoo.results.published import Comparison, comparison
 from cvzoo.results.row_files import read_row
 
 
@@ -37,6 +38,8 @@ class Prove:
     """Where to evaluate; `auto` takes CUDA where there is one."""
     precision: Precision = "fp32"
     """Autocast precision."""
+    json: bool = False
+    """Print JSON: one object for each of the weights."""
 
 
 def prove(options: Annotated[Prove, tyro.conf.arg(name="")]) -> int:
@@ -47,12 +50,16 @@ def prove(options: Annotated[Prove, tyro.conf.arg(name="")]) -> int:
     recipes = _wanted(options)
     recipes.sort(key=lambda recipe: recipe.run.out.exists())  # what ended a command before comes last
     for recipe in recipes:
-        _settle(recipe)
+        _settle(recipe, sys.stderr if options.json else sys.stdout)
         _write_page(options.output)
     found = {proof.folder: proof for proof in proofs(options.output)}
-    states = Counter(found[recipe.run.out].state for recipe in recipes)
-    print(", ".join(f"{count} {state}" for state, count in states.items()))
-    print(options.output / PAGE)
+    proven = [found[recipe.run.out] for recipe in recipes]
+    states = Counter(proof.state for proof in proven)
+    if options.json:
+        print_json([proof.values for proof in proven])
+    else:
+        print(", ".join(f"{count} {state}" for state, count in states.items()))
+        print(options.output / PAGE)
     return 2 if states["failed"] or states["differs"] else 0
 
 
@@ -80,8 +87,8 @@ def _evaluation(recipe: Recipe, weights: str, options: Prove) -> Recipe:
     return replace(recipe, weights=weights, data=replace(recipe.data, root=options.root), run=run)
 
 
-def _settle(recipe: Recipe) -> None:
-    """Evaluate the weights, unless that is done or under way, and keep what was found or what went wrong."""
+def _settle(recipe: Recipe, out: TextIO) -> None:
+    """Evaluate the weights, unless that is done or under way; say what was found, and keep it or what went wrong."""
     folder, name = recipe.run.out, f"{recipe.row} --weights {recipe.weights}"
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -94,7 +101,7 @@ def _settle(recipe: Recipe) -> None:
             print(f"{name}: done before", file=sys.stderr)
             return
         try:
-            _evaluate(recipe)
+            print(recipe.row, _evaluated(recipe), file=out)
             (folder / FAULT).unlink(missing_ok=True)
         except Exception as error:  # whatever is wrong with one, the others are evaluated
             known = isinstance(error, ValueError | OSError)
@@ -111,7 +118,7 @@ def _is_done(recipe: Recipe) -> bool:
     return (before["data"]["root"], before["run"]["precision"]) == (str(recipe.data.root), recipe.run.precision)
 
 
-def _evaluate(recipe: Recipe) -> None:
+def _evaluated(recipe: Recipe) -> Comparison | None:
     from cvzoo.engine.finish import evaluate_row
     from cvzoo.report.run_report import write_report
 
@@ -119,7 +126,7 @@ def _evaluate(recipe: Recipe) -> None:
     write_report(result)
     assert result.row_file is not None
     shutil.copy(result.row_file, recipe.run.out / FOUND)
-    print(recipe.row, comparison(read_row(recipe.run.out / FOUND)))
+    return comparison(read_row(recipe.run.out / FOUND))
 
 
 def _write_page(output: Path) -> None:

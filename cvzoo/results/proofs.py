@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cvzoo.results.published import Comparison, comparison
 from cvzoo.results.row_files import read_row
@@ -54,6 +55,20 @@ class Proof:
         if self.comparison.reservation:
             return "other data"
         return "agrees" if self.comparison.agrees else "differs"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """As `cvzoo prove --json` prints it."""
+        figures = self.comparison.figures if self.comparison else ()
+        return {
+            "row": self.row,
+            "weights": self.published.name,
+            "state": self.state,
+            "figures": [asdict(figure) | {"difference": figure.difference} for figure in figures],
+            "reservation": self.comparison.reservation if self.comparison else "",
+            "fault": self.fault,
+            "report": self.report if self.report.exists() else None,
+        }
 
 
 def proofs(output: Path) -> list[Proof]:

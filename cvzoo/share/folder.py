@@ -35,9 +35,10 @@ def save(recipe: Recipe[Any], folder: Path, *, licence: str = "", name: str = ""
     if (folder / "env.json").exists():
         raise ValueError(f"{folder} is the folder of a run; share it to another one")
     loaded = build_with_weights(recipe)
-    measured = _measured(loaded)
+    digest = file_digest(loaded.file) if loaded.file else None
+    measured = _measured(loaded, digest)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_weights(loaded, folder)
+    sha256 = _write_weights(loaded, digest, folder)
     write_json(folder / RECIPE, portable(to_json(loaded.recipe)))
     shutil.rmtree(folder / ROW_FILES, ignore_errors=True)
     for file, row in measured.items():
@@ -47,12 +48,12 @@ def save(recipe: Recipe[Any], folder: Path, *, licence: str = "", name: str = ""
         loaded=loaded,
         rows=[*measured.values()],
         licence=licence,
-        sha256=file_digest(folder / WEIGHTS),
+        sha256=sha256,
         size=(folder / WEIGHTS).stat().st_size,
     )
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card(shared))
-    write_sums(folder, [WEIGHTS, RECIPE, CARD, *(f"{ROW_FILES}/{file}" for file in measured)])
+    write_sums(folder, [WEIGHTS, RECIPE, CARD, *(f"{ROW_FILES}/{file}" for file in measured)], {WEIGHTS: sha256})
     return folder
 
 
@@ -79,19 +80,18 @@ def push(recipe: Recipe[Any], repository: str, *, licence: str = "", private: bo
     return str(made)
 
 
-def _write_weights(loaded: Loaded, folder: Path) -> None:
-    """A file of ours stays as it is: its sha256 is what its row files know it by."""
-    if loaded.file and is_own(loaded.file):
+def _write_weights(loaded: Loaded, digest: str | None, folder: Path) -> str:
+    """Returns their sha256. A file of ours stays as it is: its sha256, `digest`, is what its row files know it by."""
+    if loaded.file and digest and is_own(loaded.file):
         with atomic(folder / WEIGHTS) as temporary:
             shutil.copyfile(loaded.file, temporary)
-    else:
-        origin = {"row": loaded.recipe.row, "recipe": portable(to_json(loaded.recipe))} | loaded.data
-        save_weights(folder, loaded.model.state_dict(), origin)
+        return digest
+    origin = {"row": loaded.recipe.row, "recipe": portable(to_json(loaded.recipe))} | loaded.data
+    return save_weights(folder, loaded.model.state_dict(), origin)
 
 
-def _measured(loaded: Loaded) -> dict[str, RowFile]:
+def _measured(loaded: Loaded, digest: str | None) -> dict[str, RowFile]:
     """The row files that vouch for weights, by name: those of this zoo, and those that a shared file came with."""
-    digest = file_digest(loaded.file) if loaded.file else None
     is_shared = loaded.file is not None and stated_digest(loaded.file) is not None
     beside = sorted((loaded.file.parent / ROW_FILES).glob("*@*.json")) if loaded.file and is_shared else []
     found = {path.name: read_row(path) for path in [*beside, *files_of(loaded.recipe, digest)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cvzoo.weights.backbones import imagenet_file
@@ -12,27 +13,30 @@ from cvzoo.weights.remote import Remote
 from cvzoo.zoo.system import Row
 
 
-def fill(folder: Path, rows: Sequence[Row]) -> Iterator[str]:
-    """Bring every published file of the rows into a mirror, verified, and say so line by line.
+@dataclass(frozen=True)
+class Copy:
+    """A published file in a mirror."""
+
+    url: str
+    path: Path
+    bytes: int
+    """Its size; 0 of a file that no place has."""
+    was_there: bool
+    failures: list[str]
+    """Why it is not there, place by place."""
+
+
+def fill(folder: Path, files: Sequence[Remote]) -> Iterator[Copy]:
+    """Bring published files into a mirror, verified, one after the other.
 
     A file that is there and whole is not fetched again, one that was cut off goes on where it stopped. What lies in the
-    cache is copied. WeightsError at the end with all that no place has.
+    cache is copied. WeightsError where the folder cannot be written.
     """
-    files, notes = files_of(rows)
-    total, failed = 0, []
-    for number, file in enumerate(files, start=1):
+    for file in files:
         path = folder / path_of(file).lstrip("/")
         there = is_whole(path, file)
-        if failures := [] if there else _fetched(file, path):
-            failed.append("\n  ".join([f"{file.name} ({file.url})", *failures]))
-            continue
-        size = path.stat().st_size
-        total += size
-        yield f"{number}/{len(files)}  {size / 1e6:8.1f} MB  {path}{' (was there)' if there else ''}"
-    yield f"{len(files) - len(failed)} files, {total / 1e9:.2f} GB. Where they are needed: export CVZOO_MIRROR={folder}"
-    yield from notes
-    if failed:
-        raise WeightsError("\n".join(["no place has these; the same command tries again:", *failed]))
+        failures = [] if there else _fetched(file, path)
+        yield Copy(file.url, path, 0 if failures else path.stat().st_size, there, failures)
 
 
 def _fetched(file: Remote, path: Path) -> list[str]:

@@ -50,11 +50,11 @@ def mmdetection(path: str, name: str = "mmdetection", note: str = "", **results:
     return Published(name=name, file=file, results=results, page=page, note=note)
 
 
-def mmsegmentation(path: str, **results: float) -> Published:
+def mmsegmentation(path: str, name: str = "mmsegmentation", note: str = "", **results: float) -> Published:
     """A file of mmsegmentation."""
     page = f"{MMSEGMENTATION}/{path.split('/')[0]}"
     file = named_by_sha256(f"{MMSEGMENTATION_STORE}/{path}.pth")
-    return Published(name="mmsegmentation", file=file, results=results, page=page)
+    return Published(name=name, file=file, results=results, page=page, note=note)
 
 
 def cvpods(path: str, note: str = "", **results: float) -> Reference:

@@ -83,8 +83,8 @@ class System:
 
     name: str
     """As its paper calls it."""
-    papers: tuple[str, ...]
-    """arXiv numbers, the first one first."""
+    papers: dict[str, str]
+    """Their titles by arXiv number, the first one first."""
     rows: tuple[Row, ...]
     module: str
     """That of its rows, `__name__`; beside it `weights.py` says whose weights it loads."""

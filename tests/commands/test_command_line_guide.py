@@ -37,8 +37,8 @@ def test_every_command_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_every_listing_takes_json() -> None:
     text = (ROOT / "docs/command-line.md").read_text()
     takes = [name for name, function in PLAIN_COMMANDS.items() if "json" in function.__annotations__]
-    assert sorted([*takes, "show"]) == ["compare", "data check", "doctor", "list", "show"]
-    assert "`cvzoo list`, `show`, `compare`, `data check` and `doctor` take `--json`" in text
+    assert sorted([*takes, "prove", "show"]) == ["compare", "data check", "doctor", "list", "mirror", "prove", "show"]
+    assert "`cvzoo list`, `show`, `compare`, `data check`, `doctor`, `mirror` and `prove` take `--json`" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -80,6 +80,7 @@ def test_the_card_says_what_the_row_file_says(shared: Path) -> None:
     assert "2 iterations of 4 images" in body
     assert "Of the weights: apache-2.0" in body
     assert "https://arxiv.org/abs/1708.02002" in body
+    assert "title = {{Focal Loss for Dense Object Detection}}," in body
     assert f'cvzoo.load("{shared}")' in body
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,8 @@ from cvzoo.cli import main
 from cvzoo.recipes import Recipe
 from cvzoo.share.mirror import files_of, fill
 from cvzoo.weights.download import cache_folder, download
-from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.remote import Remote
 from cvzoo.zoo import ROWS
-from cvzoo.zoo.system import Row
 
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
 
@@ -28,64 +27,52 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def without_backbone() -> Recipe:
-    return replace(ROWS["retinanet_r50_fpn_1x"].recipe(), backbone_weights=None)
+def retinanet_r50_fpn_1x() -> Recipe:
+    """Without weights of a backbone."""
+    return replace(ROWS["retinanet_r18_fpn_shapes"].recipe(), row="retinanet_r50_fpn_1x")
 
 
-def publishing(*urls: str) -> Row:
-    """A row that has published these files."""
-    entry = ROWS["retinanet_r50_fpn_1x"].published[0]
-    files = [Remote(url=url, algorithm="sha256", digest=DIGEST) for url in urls]
-    published = tuple(replace(entry, file=file) for file in files)
-    return Row(recipe=without_backbone, backbone="R-50", schedule="1x", published=published)
+def at(*urls: str) -> list[Remote]:
+    return [Remote(url=url, algorithm="sha256", digest=DIGEST) for url in urls]
 
 
 def test_a_mirror_serves_a_machine_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = tmp_path / "mirror"
     with serving() as server:
-        row = publishing(f"{server.url}/store/a.pth", f"{server.url}/cut/b.pth")
-        first = list(fill(mirror, [row]))
-        assert [line.split(maxsplit=3)[::3] for line in first[:2]] == [
-            ["1/2", str(mirror / "store/a.pth")],
-            ["2/2", str(mirror / "cut/b.pth")],
-        ]
-        assert "0.3 MB" in first[0]
-        assert first[2].startswith("2 files, 0.00 GB")
+        files = at(f"{server.url}/store/a.pth", f"{server.url}/cut/b.pth")
+        first = list(fill(mirror, files))
+        assert [copy.path for copy in first] == [mirror / "store/a.pth", mirror / "cut/b.pth"]
+        assert [(copy.bytes, copy.was_there, copy.failures) for copy in first] == [(len(CONTENT), False, [])] * 2
         asked = list(server.asked)
-        again = list(fill(mirror, [row]))
-        assert [line.endswith("(was there)") for line in again] == [True, True, False]
+        assert list(fill(mirror, files)) == [replace(copy, was_there=True) for copy in first]
         assert server.asked == asked
     monkeypatch.setenv("CVZOO_MIRROR", str(mirror))
-    for entry in row.published:
-        assert download(entry.file).read_bytes() == CONTENT
-        assert download(entry.file).parent == cache_folder()
+    for file in files:
+        assert download(file).read_bytes() == CONTENT
+        assert download(file).parent == cache_folder()
 
 
 def test_it_goes_on_where_it_was_cut_off(server: Server, tmp_path: Path) -> None:
-    row = publishing(f"{server.url}/store/a.pth")
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / ".a.pth.part").write_bytes(CONTENT[:CUT])
-    list(fill(tmp_path, [row]))
+    list(fill(tmp_path, at(f"{server.url}/store/a.pth")))
     assert server.asked == [f"/store/a.pth@{CUT}"]
     assert (tmp_path / "store/a.pth").read_bytes() == CONTENT
 
 
 def test_what_lies_in_the_cache_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
-    row = publishing(f"{server.url}/store/a.pth")
-    download(row.published[0].file)
-    list(fill(tmp_path, [row]))
+    (file,) = at(f"{server.url}/store/a.pth")
+    download(file)
+    list(fill(tmp_path, [file]))
     assert (tmp_path / "store/a.pth").read_bytes() == CONTENT
     assert server.asked == ["/store/a.pth"]
 
 
 def test_the_rest_is_fetched_when_one_file_is_not_to_be_had(server: Server, tmp_path: Path) -> None:
-    filling = fill(tmp_path, [publishing(*(f"{server.url}/{name}" for name in ("gone/a", "store/b", "altered/c")))])
-    lines: list[str] = []
-    with pytest.raises(WeightsError) as raised:
-        lines.extend(filling)
-    message = str(raised.value)
-    assert f"a ({server.url}/gone/a)\n  {server.url}/gone/a: HTTP Error 404" in message
-    assert f"c ({server.url}/altered/c)\n  {server.url}/altered/c: its sha256 is" in message
+    gone, _, altered = fill(tmp_path, at(*(f"{server.url}/{name}" for name in ("gone/a", "store/b", "altered/c"))))
+    assert f"{server.url}/gone/a: HTTP Error 404" in gone.failures[0]
+    assert f"{server.url}/altered/c: its sha256 is" in altered.failures[0]
+    assert gone.bytes == 0
     assert (tmp_path / "store/b").read_bytes() == CONTENT
     assert not (tmp_path / "altered/c").exists()
 
@@ -105,3 +92,20 @@ def test_the_command(inside: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr().out.startswith("0 files")
     assert main(["mirror", "m", "retinanet_r18_fpn_shape"]) == 2
     assert "did you mean retinanet_r18_fpn_shapes" in capsys.readouterr().err
+
+
+def test_the_command_lists_files_as_json(
+    inside: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ROWS["retinanet_r50_fpn_1x"]
+    published = tuple(
+        replace(row.published[0], file=file) for file in at(f"{server.url}/store/a", f"{server.url}/gone/b")
+    )
+    monkeypatch.setitem(ROWS, row.name, replace(row, recipe=retinanet_r50_fpn_1x, published=published))
+    assert main(["mirror", "m", row.name, "--json"]) == 2
+    out, err = capsys.readouterr()
+    here, gone = json.loads(out)
+    assert (here["path"], here["bytes"], here["failures"]) == ("m/store/a", len(CONTENT), [])
+    assert "HTTP Error 404" in gone["failures"][0]
+    assert "1/2       0.3 MB  m/store/a" in err
+    assert "no place has 1 of them; the same command tries again" in err

@@ -12,9 +12,13 @@ from weights.as_mmdetection import as_mmdetection
 
 from cvzoo.loading import Loaded, build_with_weights
 from cvzoo.nn.pixels import CAFFE, IMAGENET
+from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.stated import stated
 from cvzoo.zoo import ROWS
+from cvzoo.zoo.faster_rcnn import weights as faster_rcnn
+from cvzoo.zoo.mask_rcnn import weights as mask_rcnn
+from cvzoo.zoo.tridentnet import weights as tridentnet
 
 CAFFE_RETINANET = """
 _base_ = ['x.py']
@@ -49,6 +53,37 @@ MODEL:
   RESNETS: {STRIDE_IN_1X1: false}
   ROI_HEADS: {SCORE_THRESH_TEST: 0.0001, NMS_THRESH_TEST: 0.4}
   RPN: {PRE_NMS_TOPK_TEST: 400, POST_NMS_TOPK_TEST: 300, NMS_THRESH: 0.65}
+"""
+
+ON_C5 = """
+model = dict(type='FasterRCNN',
+    backbone=dict(type='ResNet', num_stages=4, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), out_indices=(3, ),
+        frozen_stages=1, norm_cfg=dict(type='BN', requires_grad=False), norm_eval=True, style='caffe'),
+    rpn_head=dict(type='RPNHead', in_channels=2048, anchor_generator=dict(type='AnchorGenerator',
+        scales=[2, 4, 8, 16, 32], ratios=[0.5, 1.0, 2.0], strides=[16])),
+    roi_head=dict(type='StandardRoIHead',
+        bbox_roi_extractor=dict(type='SingleRoIExtractor', featmap_strides=[16],
+            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0)),
+        bbox_head=dict(type='Shared2FCBBoxHead', in_channels=2048)),
+    test_cfg=dict(rpn=dict(nms_pre=6000, max_per_img=1000), rcnn=dict(score_thr=0.05)))
+"""
+ON_C4 = (
+    ON_C5.replace("num_stages=4, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2)", "num_stages=3, strides=(1, 2, 2)")
+    .replace("out_indices=(3, )", "dilations=(1, 1, 1), out_indices=(2, )")
+    .replace("output_size=7", "output_size=14")
+    .replace("'Shared2FCBBoxHead'", "'BBoxHead', with_avg_pool=True")
+    .replace(
+        "bbox_roi", "shared_head=dict(type='ResLayer', depth=50, stage=3, stride=2, style='caffe'),\n        bbox_roi"
+    )
+)
+TRIDENT = ON_C4.replace("'ResNet'", "'TridentResNet', trident_dilations=(1, 2, 3), num_branch=3, test_branch_idx=1")
+DETECTRON2_C5 = """
+MODEL:
+  RESNETS: {STRIDE_IN_1X1: true, RES5_DILATION: 2}
+  RPN: {PRE_NMS_TOPK_TEST: 6000}
+  ROI_HEADS: {IN_FEATURES: [res5]}
+  ROI_BOX_HEAD: {POOLER_RESOLUTION: 7, NUM_CONV: 0, NUM_FC: 2}
+  ROI_MASK_HEAD: {POOLER_RESOLUTION: 14, NUM_CONV: 4}
 """
 
 
@@ -89,6 +124,37 @@ def test_detectron2() -> None:
     assert (config.rpn.pre_nms_test, config.rpn.post_nms_test, config.rpn.nms_threshold) == (400, 300, 0.65)
     detect = config.box_head.detect
     assert (detect.score_threshold, detect.nms_threshold, detect.detections) == (0.0001, 0.4, 300)
+
+
+@pytest.mark.parametrize(
+    ("published", "text"),
+    [
+        (faster_rcnn.MMDETECTION_C4, ON_C4),
+        (mask_rcnn.MMDETECTION_C4, ON_C4.replace("bbox_head=", "mask_head=dict(num_convs=0), bbox_head=")),
+        (faster_rcnn.MMDETECTION_C5, ON_C5),
+        (tridentnet.MMDETECTION, TRIDENT.replace("'StandardRoIHead'", "'TridentRoIHead', num_branch=3")),
+        (faster_rcnn.DETECTRON2_C5, DETECTRON2_C5),
+        (mask_rcnn.DETECTRON2_C5, DETECTRON2_C5),
+    ],
+)
+def test_stages_without_a_pyramid(published: Any, text: str) -> None:
+    """A text leads to the published config also from one that is wrong in all that it says."""
+    b, heads = published.backbone, {"box_head": published.box_head, "mask_head": getattr(published, "mask_head", None)}
+    pool = RoIPoolConfig(size=3, strides=(8,))
+    wrong = {name: replace(head, pool=pool, convs=1) for name, head in heads.items() if head is not None}
+    config = replace(
+        published,
+        backbone=replace(b, stride_in_1x1=False, output_stride=48 - b.output_stride),
+        rpn=replace(published.rpn, pre_nms_test=1),
+        **wrong,
+    )
+    assert stated(config, f"w.pth\n{text}", "w.pth") == published
+
+
+def test_a_last_layer_unlike_the_body_is_refused() -> None:
+    text = ON_C4.replace("stride=2, style='caffe'", "stride=2, style='pytorch'")
+    with pytest.raises(WeightsError, match=r"roi_head\.shared_head\.style='pytorch'"):
+        read("faster_rcnn_r50_c4_1x", text)
 
 
 @pytest.mark.parametrize("text", ["", "x", "model = dict(", "MODEL: [", "model = undefined(1)", "model = os.x"])

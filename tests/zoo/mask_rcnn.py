@@ -13,7 +13,7 @@ from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
 
 __all__ = ["GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
 
-FPN, C4 = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x"
+FPN, C4, DC5 = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x", "mask_rcnn_r50_dc5_1x"
 DEFORM = {"deform": "v1"}
 GROUP_NORMS, BATCH_NORMS = {"norm": "group"}, {"norm": "batch"}
 PARAMETERS = {FPN: 44_343_216}
@@ -22,6 +22,9 @@ MANIFESTS = {
     "detectron2/mask_rcnn_R_50_C4_1x": Fits(C4),
     "detectron2/mask_rcnn_R_50_C4_3x": Fits(C4),
     "detectron2/mask_rcnn_R_101_C4_3x": Fits(C4, body=R101),
+    "detectron2/mask_rcnn_R_50_DC5_1x": Fits(DC5),
+    "detectron2/mask_rcnn_R_50_DC5_3x": Fits(DC5),
+    "detectron2/mask_rcnn_R_101_DC5_3x": Fits(DC5, body=R101),
     "detectron2/mask_rcnn_R_50_FPN_1x": Fits(FPN),
     "detectron2/mask_rcnn_R_50_FPN_3x": Fits(FPN),
     "detectron2/mask_rcnn_R_50_FPN_1x_giou": Fits(FPN),

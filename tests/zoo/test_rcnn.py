@@ -117,6 +117,7 @@ def test_options_that_no_row_has(name: str, tmp_path: Path) -> None:
         (CASCADE, {"mask_stages": 4}, r"model\.mask-stages is 1 to 3"),
         (CASCADE, {"mask_stages": 0}, r"model\.mask-stages is 1 to 3"),
         (CASCADE, {"box_head": BOX_HEAD}, r"class-agnostic must be True"),
+        (ON_C4, {"backbone": replace(THIN, output_stride=8)}, r"output-stride 8: without a pyramid take 32.* or 16"),
         (TRIDENT, {"dilations": ()}, r"model\.dilations must hold one"),
     ],
 )

@@ -20,8 +20,9 @@ from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.parts.rcnn.box_head import BoxHeadConfig
-from cvzoo.parts.rcnn.c4 import C4_BOX_HEAD, C4_RPN
+from cvzoo.parts.rcnn.c4 import C4_BOX_HEAD, C4_MASK_HEAD, C4_RPN, C5_BODY, C5_BOX_HEAD
 from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
+from cvzoo.parts.rcnn.regions import ends_at_c4
 from cvzoo.parts.rcnn.rpn import RPNConfig
 from cvzoo.weights.conventions import (
     CAFFE_BODY,
@@ -56,14 +57,18 @@ DETECTRON2 = Stages(backbone=CAFFE_BODY, pixels=CAFFE)
 """`*_R_50_FPN_{1x,3x}`: our defaults on a caffe backbone."""
 DETECTRON2_C4 = Stages(backbone=CAFFE_BODY, fpn=None, pixels=CAFFE_C4, rpn=C4_RPN, box_head=C4_BOX_HEAD)
 """`*_R_50_C4_{1x,3x}`."""
-MMDETECTION_RPN = RPNConfig(
-    anchors=replace(RPNConfig().anchors, order="ratio"),
-    clamp_shrinking=True,
-    best_match="truth",
-    best_match_from=0.3,
-    valid_divisor=32,
-    normaliser="sampled_or_one",
-)
+CAFFE_C5 = replace(C5_BODY, stride_in_1x1=True)
+DETECTRON2_C5 = Stages(backbone=CAFFE_C5, fpn=None, pixels=CAFFE_C4, rpn=C4_RPN, box_head=C5_BOX_HEAD)
+"""`*_R_50_DC5_{1x,3x}`."""
+OF_MMDETECTION: dict[str, Any] = {
+    "clamp_shrinking": True,
+    "best_match": "truth",
+    "best_match_from": 0.3,
+    "valid_divisor": 32,
+    "normaliser": "sampled_or_one",
+}
+"""Of the first stage, whatever it stands on."""
+MMDETECTION_RPN = RPNConfig(anchors=replace(RPNConfig().anchors, order="ratio"), **OF_MMDETECTION)
 MMDETECTION_REGIONS = BoxHeadConfig(clamp_shrinking=True, detect=DetectConfig(min_side=None))
 MMDETECTION = Stages(
     backbone=MMDETECTION_BODY,
@@ -71,9 +76,27 @@ MMDETECTION = Stages(
     box_head=MMDETECTION_REGIONS,
 )
 """`*_r50_fpn_1x_coco`."""
+MMDETECTION_C4_RPN = replace(C4_RPN, anchors=replace(C4_RPN.anchors, order="ratio"), **OF_MMDETECTION)
+MMDETECTION_C4 = Stages(
+    backbone=CAFFE_BODY,
+    fpn=None,
+    pixels=CAFFE,
+    rpn=MMDETECTION_C4_RPN,
+    box_head=replace(C4_BOX_HEAD, clamp_shrinking=True, detect=MMDETECTION_REGIONS.detect),
+)
+"""`faster-rcnn_r50-caffe_c4-1x_coco`."""
+MMDETECTION_C5 = Stages(
+    backbone=CAFFE_C5,
+    fpn=None,
+    pixels=CAFFE,
+    rpn=MMDETECTION_C4_RPN,
+    box_head=replace(C5_BOX_HEAD, clamp_shrinking=True, detect=MMDETECTION_REGIONS.detect),
+)
+"""`faster-rcnn_r50-caffe-dc5_1x_coco`."""
 MMDETECTION_TYPES = ("StandardRoIHead", "PISARoIHead", "DynamicRoIHead")
 """Classes of a second stage that differ in training alone."""
 MMDETECTION_MASKS = MaskHeadConfig(target="bitmap")
+MMDETECTION_C4_MASKS = replace(C4_MASK_HEAD, target="bitmap")
 TORCHVISION_RPN = RPNConfig(
     anchors=AnchorConfig(
         sizes=((32,), (64,), (128,), (256,), (512,)),
@@ -117,21 +140,26 @@ def torchvision(v1: Config, v2: Config, state: Mapping[str, Tensor], row: Config
     return fitted(replace(version, backbone=torchvision_body(state, version.backbone)), state, row)
 
 
-def detectron2(pyramid: Config, c4: Config, state: Mapping[str, Tensor], row: Config) -> Config:
-    """The convention for the row's kind of maps."""
-    return fitted(as_begun(c4 if on_c4(row) else pyramid, state, row), state, row)
+def detectron2(convention: Config, state: Mapping[str, Tensor], row: Config) -> Config:
+    """Its convention for what a state's body has begun from."""
+    return fitted(as_begun(convention, state, row), state, row)
 
 
 def on_c4(row: Any) -> bool:
     """Whether a row's only map is C4."""
-    return row.fpn is None
+    return ends_at_c4(row.backbone, row.fpn)
+
+
+def on_c5(row: Any) -> bool:
+    """Whether a row's only map is a dilated C5."""
+    return row.fpn is None and not on_c4(row)
 
 
 def on_pyramid(row: Any) -> bool:
     return row.fpn is not None
 
 
-BOX_HEAD = r"^box_head\."
+BOX_HEAD, HIDDEN = r"^box_head\.", r"^box_head\.fcs\."
 MASK_HEAD = r"^mask_head\."
 SURFACE_HEAD = r"^surface_head\."
 OUR_STAGES = r"^rpn\.objectness\."
@@ -143,16 +171,19 @@ DETECTRON2_OTHER_HEADS = r"^roi_heads\.(?!box_|res5\.)"
 """All but that for boxes: for masks, key points, surfaces."""
 DETECTRON2_CASCADE = r"^roi_heads\.box_predictor\.\d\."
 DETECTRON2_PYRAMID = r"^backbone\.bottom_up\."
-DETECTRON2_C4_STAGE = r"^roi_heads\.res5\."
+DETECTRON2_C4_STAGE, DETECTRON2_C5_STAGE = r"^roi_heads\.res5\.", r"^backbone\.res5\."
+NECK = r"^neck\."
 MMDETECTION_BOX_HEAD = r"^roi_head\.bbox_head\.(?!\d)"
 MMDETECTION_MASK_HEAD = r"^roi_head\.mask_head\."
+MMDETECTION_C4_STAGE, MMDETECTION_C5_STAGE = r"^roi_head\.shared_head\.", r"^backbone\.layer4\."
 MMDETECTION_CASCADE = r"^roi_head\.bbox_head\.\d\."
 TORCHVISION_BOX_HEAD = r"^roi_heads\.box_predictor\.cls_score\."
 TORCHVISION_MASK_HEAD = r"^roi_heads\.mask_predictor\."
-OUR_C4 = Marker(has=(OUR_STAGES, BOX_HEAD), lacks=(pyramid_keys.OURS, MASK_HEAD))
+OUR_C4 = Marker(has=(OUR_STAGES, BOX_HEAD), lacks=(pyramid_keys.OURS, HIDDEN, MASK_HEAD))
 DETECTRON2_ON_C4 = Marker(
     has=(DETECTRON2_STAGES, DETECTRON2_BOX_HEAD, DETECTRON2_C4_STAGE), lacks=(DETECTRON2_PYRAMID, DETECTRON2_MASK_HEAD)
 )
+MMDETECTION_ON_C4 = Marker(has=(MMDETECTION_C4_STAGE, MMDETECTION_BOX_HEAD), lacks=(NECK, MMDETECTION_MASK_HEAD))
 """The networks of an R-CNN on C4 for boxes alone, which several systems share."""
 
 
@@ -206,5 +237,6 @@ def adopted_on_c4(config: Any, row: Any) -> Any | None:
 
 def _is_on_c4(config: Any) -> bool:
     """No pyramid, one box head, no masks."""
-    parts = [getattr(config, name, None) for name in ("fpn", "mask_head")]
-    return hasattr(config, "rpn") and hasattr(config, "box_head") and parts == [None, None]
+    if not hasattr(config, "rpn") or not hasattr(config, "box_head"):
+        return False
+    return ends_at_c4(config.backbone, getattr(config, "fpn", None)) and getattr(config, "mask_head", None) is None

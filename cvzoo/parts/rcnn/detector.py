@@ -48,17 +48,19 @@ class TwoStage(Model, Generic[Config]):
     box_head: BoxHead
 
     def __init__(self, config: Config, backbone: Body, neck: FPN | None) -> None:
-        """Without a pyramid (`neck`) the maps are C4, and the body's last stage runs on every region."""
+        """Without a pyramid (`neck`) the only map is the body's last one; where that is C4, its `layer4` runs on every
+        region."""
         super().__init__()
         self.config = config
         self.backbone, self.neck = backbone, neck
         channels = backbone.channels
-        map_channels = neck.config.channels if neck else channels[2]
+        self.ends_at_c4 = isinstance(backbone, ResNet) and backbone.stages < 4
+        map_channels = neck.config.channels if neck else channels[2 if self.ends_at_c4 else 3]
         self.region_channels = neck.config.channels if neck else channels[3]
         self.rpn = RPN(config.rpn, map_channels)
 
     def maps(self, images_N3HW: Tensor) -> list[Tensor]:
-        """[P2, ..., P6], or [C4], of normalised, padded images."""
+        """[P2, ..., P6], [C4] or [C5], of normalised, padded images."""
         maps = self.backbone(images_N3HW)
         return maps[-1:] if self.neck is None else self.neck(maps)
 
@@ -73,7 +75,7 @@ class TwoStage(Model, Generic[Config]):
     def regions_at(self, maps: list[Tensor], boxes_R4: Tensor, image_R: Tensor, pool: RoIPoolConfig) -> Tensor:
         """(R, C, S, S): the features under boxes of those images."""
         pooled_RCSS = roi_pool(maps, boxes_R4, image_R, pool)
-        if self.neck is not None:
+        if not self.ends_at_c4:
             return pooled_RCSS
         assert isinstance(self.backbone, ResNet)
         return self.backbone.layer4(pooled_RCSS)

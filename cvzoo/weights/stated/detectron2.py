@@ -43,14 +43,14 @@ def norm_in(part: Section) -> dict[str, Any]:
     return {"norm": norm, **({"norm_groups": GROUPS} if norm == "group" else {})}
 
 
-def pool_in(pool: Any, part: Section, levels: tuple[str, ...] | None = None) -> Any:
+def pool_in(pool: Any, part: Section, strides: tuple[int, ...] | None = None) -> Any:
     """How a head samples the features of its boxes."""
     return with_fields(
         pool,
         size=part.take("POOLER_RESOLUTION"),
         sampling=part.take("POOLER_SAMPLING_RATIO"),
         aligned=part.choose("POOLER_TYPE", {"ROIAlign": False, "ROIAlignV2": True}),
-        strides=tuple(2 ** int(level[-1]) for level in levels) if levels else None,
+        strides=strides,
     )
 
 
@@ -137,8 +137,9 @@ def _stages(config: Any, model: Section, detections: int | None) -> Any:
         nms_threshold=part.take("NMS_THRESH"),
         min_side=model.part("PROPOSAL_GENERATOR").take("MIN_SIZE"),
     )
-    levels = heads.take("IN_FEATURES")
-    box_head = _box_head(config.box_head, model.part("ROI_BOX_HEAD"), levels)
+    levels, coarsest = heads.take("IN_FEATURES", ()), getattr(config.backbone, "output_stride", 32)
+    strides = tuple(min(2 ** int(level[-1]), coarsest) for level in levels) or None
+    box_head = _box_head(config.box_head, model.part("ROI_BOX_HEAD"), strides)
     detect = with_fields(box_head.detect, detections=detections, **_thresholds(heads))
     config = replace(config, rpn=rpn, box_head=replace(box_head, detect=detect))
     weights = model.part("ROI_BOX_CASCADE_HEAD").take("BBOX_REG_WEIGHTS")
@@ -147,15 +148,15 @@ def _stages(config: Any, model: Section, detections: int | None) -> Any:
         config = replace(config, stages=tuple(replace(stage, box_weights=own) for stage, own in stages))
     if getattr(config, "mask_head", None) is None:
         return config
-    return replace(config, mask_head=_mask_head(config, model.part("ROI_MASK_HEAD"), levels))
+    return replace(config, mask_head=_mask_head(config, model.part("ROI_MASK_HEAD"), strides))
 
 
-def _box_head(config: Any, part: Section, levels: tuple[str, ...] | None) -> Any:
+def _box_head(config: Any, part: Section, strides: tuple[int, ...] | None) -> Any:
     part.only("USE_SIGMOID_CE", False)
     norm = norm_in(part)
     found = with_fields(
         config,
-        pool=pool_in(config.pool, part, levels),
+        pool=pool_in(config.pool, part, strides),
         box_weights=part.take("BBOX_REG_WEIGHTS"),
         convs=part.take("NUM_CONV"),
         fcs=part.take("NUM_FC"),
@@ -165,11 +166,11 @@ def _box_head(config: Any, part: Section, levels: tuple[str, ...] | None) -> Any
     return replace(found, conv_norm=norm["norm"] if found.convs else None) if norm else found
 
 
-def _mask_head(config: Any, part: Section, levels: tuple[str, ...] | None) -> Any:
+def _mask_head(config: Any, part: Section, strides: tuple[int, ...] | None) -> Any:
     """On C4 it has the box head's features of a region."""
     norm, head = norm_in(part), config.mask_head
-    on_c4 = getattr(config, "fpn", None) is None
-    pool = config.box_head.pool if on_c4 else pool_in(head.pool, part, levels)
+    on_c4 = getattr(config, "fpn", None) is None and config.backbone.output_stride == 32
+    pool = config.box_head.pool if on_c4 else pool_in(head.pool, part, strides)
     found = with_fields(
         head,
         pool=pool,

@@ -25,7 +25,8 @@ def of_mmlab(config: Any, settings: Section) -> Any:
     model.skip(*TRAINING)
     config = replace(config, pixels=_pixels(config.pixels, model, settings))
     if "backbone" in model:
-        config = replace(config, backbone=body_of(config.backbone, model.part("backbone")))
+        last = model.part("roi_head").part("shared_head")
+        config = replace(config, backbone=body_of(config.backbone, model.part("backbone"), last))
     if "neck" in model:
         config = neck_of(config, model)
     test = model.part("test_cfg") if "test_cfg" in model else settings.part("test_cfg")

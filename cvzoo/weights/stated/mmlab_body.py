@@ -13,7 +13,10 @@ DILATIONS = {32: (1, 1, 1, 1), 16: (1, 1, 1, 2), 8: (1, 1, 2, 4)}
 """Of the four layers, by the stride of the last map."""
 BEYOND_LAYER1 = (False, True, True, True)
 """Layers with deformable convolutions or context blocks."""
-BODIES = ("ResNet", "ResNeXt", "ResNetV1c")
+TRIDENT = "TridentResNet"
+BODIES = ("ResNet", "ResNeXt", "ResNetV1c", TRIDENT)
+OUTPUTS = ((0, 1, 2, 3), (2,), (3,))
+"""Which maps are used: all, C4 alone, C5 alone; the shapes of what stands on them tell it, too."""
 IN_THE_SHAPES = ("depth", "in_channels", "base_channels", "stem_channels", "groups", "base_width")
 TRAINING = ("init_cfg", "pretrained", "with_cp", "zero_init_residual")
 
@@ -32,8 +35,8 @@ def norm_of(part: Section, default: str | None = None, eps: float = 1e-5) -> dic
     return {"norm": "group" if kind == "GN" else "batch", "norm_groups": groups}
 
 
-def body_of(body: Any, part: Section) -> Any:
-    """The body's config; of hourglasses the shapes tell all."""
+def body_of(body: Any, part: Section, last: Section) -> Any:
+    """The body's config; of hourglasses the shapes tell all. `last` is its last layer where the second stage has it."""
     if not isinstance(body, ResNetConfig):
         part.only("type", "HourglassNet")
         return body
@@ -41,14 +44,16 @@ def body_of(body: Any, part: Section) -> Any:
     if kind not in BODIES:
         return body
     part.skip(*IN_THE_SHAPES, *TRAINING)
-    part.only("num_stages", 4)
-    part.only("out_indices", (0, 1, 2, 3))
+    part.only("num_stages", 4, 3)
+    part.only("out_indices", *OUTPUTS)
+    if kind == TRIDENT:
+        part.skip("num_branch", "trident_dilations", "test_branch_idx")
     found = replace(
         body,
         stride_in_1x1=part.only("style", "pytorch", "caffe") == "caffe",
         deep_stem=bool(part.take("deep_stem")) or kind == "ResNetV1c",
         context_ratio=_context(part),
-        **_strides(part),
+        **_strides(part, last),
         **_norm(body, part),
         **_deform(part),
     )
@@ -57,9 +62,12 @@ def body_of(body: Any, part: Section) -> Any:
     return found if frozen is None else replace(found, frozen_stages=frozen + 1)
 
 
-def _strides(part: Section) -> dict[str, Any]:
+def _strides(part: Section, last: Section) -> dict[str, Any]:
     """Where no layer dilates, how they do so is left as it is."""
     strides, dilations = part.take("strides", (1, 2, 2, 2)), part.take("dilations", (1, 1, 1, 1))
+    if last.entries:
+        strides, dilations = (*strides[:3], last.take("stride", 2)), (*dilations[:3], last.take("dilation", 1))
+        _check_last(last, part.take("style", "pytorch"))
     stride = 4 * strides[0] * strides[1] * strides[2] * strides[3] if len(strides) == 4 else 0
     if DILATIONS.get(stride) != dilations:
         part.refuse("strides" if "strides" in part else "dilations")
@@ -67,6 +75,16 @@ def _strides(part: Section) -> dict[str, Any]:
     contract = {"contract_dilation": bool(part.take("contract_dilation"))} if stride < 32 else {}
     part.skip("contract_dilation")
     return {"output_stride": stride, "multi_grid": part.take("multi_grid") or (), **contract}
+
+
+def _check_last(last: Section, style: str) -> None:
+    """It must be as the body's other layers."""
+    last.only("type", "ResLayer")
+    last.only("stage", 3)
+    if last.take("style", "pytorch") != style:
+        last.refuse("style")
+    last.skip("depth", "norm_cfg", "norm_eval", *TRAINING)
+    last.close()
 
 
 def _norm(body: ResNetConfig, part: Section) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from cvzoo.weights.stated.mmlab_body import norm_of
 from cvzoo.weights.stated.mmlab_dense import anchors_of, coder_of, detect_of, sigmoid_of
 from cvzoo.weights.stated.section import Section, with_fields
 
-LAYERS = {"Shared2FCBBoxHead": (0, 2), "Shared4Conv1FCBBoxHead": (4, 1)}
+LAYERS = {"Shared2FCBBoxHead": (0, 2), "Shared4Conv1FCBBoxHead": (4, 1), "BBoxHead": (0, 0)}
 """Convolutions and hidden linear layers of a box head, by its class."""
 IN_THE_SHAPES = (
     "type",
@@ -61,6 +61,7 @@ def _rpn(config: Any, head: Section, test: Section) -> Any:
 
 def _regions(config: Any, roi: Section) -> Any:
     roi.skip("type", "num_stages", "stage_loss_weights", "init_cfg", "train_cfg", "test_cfg")
+    roi.skip("shared_head", "num_branch", "test_branch_idx")  # read with the body
     pool = _pool(config.box_head.pool, roi.part("bbox_roi_extractor"))
     box_head = replace(config.box_head, pool=pool)
     if isinstance(roi.entries.get("bbox_head"), list):
@@ -70,11 +71,11 @@ def _regions(config: Any, roi: Section) -> Any:
         box_head = replace(heads[0], box_weights=box_head.box_weights) if heads else box_head
     else:
         box_head = _box_head(box_head, roi.part("bbox_head"))
-    config = replace(config, box_head=box_head)
+    parts = {"box_head": box_head}
     if getattr(config, "mask_head", None) is not None and "mask_head" in roi:
-        config = replace(config, mask_head=_mask_head(config.mask_head, roi))
+        parts["mask_head"] = _mask_head(config.mask_head, roi, box_head.pool)
     roi.close()
-    return config
+    return replace(config, **parts)
 
 
 def _box_head(config: Any, head: Section) -> Any:
@@ -95,7 +96,8 @@ def _box_head(config: Any, head: Section) -> Any:
     return replace(found, conv_norm=norm["norm"] if found.convs else None)
 
 
-def _mask_head(config: Any, roi: Section) -> Any:
+def _mask_head(config: Any, roi: Section, pool_of_boxes: Any) -> Any:
+    """Without an extractor of its own it has the box head's features of a region."""
     head = roi.part("mask_head")
     head.skip(*IN_THE_SHAPES, "loss_mask", "roi_feat_size")
     head.only("type", "FCNMaskHead")
@@ -105,7 +107,8 @@ def _mask_head(config: Any, roi: Section) -> Any:
     upsample.only("scale_factor", 2)
     upsample.close()
     norm = norm_of(head)
-    pool = _pool(config.pool, roi.part("mask_roi_extractor"))
+    extractor = roi.part("mask_roi_extractor")
+    pool = _pool(config.pool, extractor) if extractor.entries else pool_of_boxes
     found = with_fields(config, convs=head.take("num_convs"), conv_norm_groups=norm["norm_groups"], pool=pool)
     head.close()
     return replace(found, conv_norm=norm["norm"])

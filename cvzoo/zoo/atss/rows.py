@@ -54,14 +54,25 @@ def atss_r18_fpn_shapes() -> Recipe:
 
 SYSTEM = System(
     name="ATSS",
-    papers=("1912.02424",),
+    papers={
+        "1912.02424": "Bridging the Gap Between Anchor-based and Anchor-free Detection"
+        " via Adaptive Training Sample Selection"
+    },
     module=__name__,
     rows=(
         Row(
             recipe=atss_r50_fpn_1x,
             backbone="R-50-FPN",
             schedule="1x",
-            published=(mmdetection("atss/atss_r50_fpn_1x_coco/atss_r50_fpn_1x_coco_20200209-985f7bd0", box_AP=0.394),),
+            published=(
+                mmdetection("atss/atss_r50_fpn_1x_coco/atss_r50_fpn_1x_coco_20200209-985f7bd0", box_AP=0.394),
+                mmdetection(
+                    "atss/atss_r101_fpn_1x_coco/atss_r101_fpn_1x_20200825-dfcadd6f",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.415,
+                ),
+            ),
             references=(
                 Reference(name="authors", results={"box_AP": 0.393}, page="https://github.com/sfzhang15/ATSS"),
                 cvpods("detection/coco/atss/atss.res50.fpn.coco.800size.1x", box_AP=0.393),

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from cvzoo.data.config import Data
 from cvzoo.recipes import Optim, Recipe, settings
-from cvzoo.zoo.published import MMDETECTION, cvpods, detectron2, original
-from cvzoo.zoo.system import Reference, Row, System
+from cvzoo.zoo.published import cvpods, detectron2, mmdetection, original
+from cvzoo.zoo.system import Row, System
 
 
 def cascade_rcnn_r50_fpn_1x() -> Recipe:
@@ -66,14 +66,19 @@ def cascade_mask_rcnn_r18_fpn_shapes() -> Recipe:
 
 SYSTEM = System(
     name="Cascade R-CNN",
-    papers=("1712.00726",),
+    papers={"1712.00726": "Cascade R-CNN: Delving into High Quality Object Detection"},
     module=__name__,
     rows=(
         Row(
             recipe=cascade_rcnn_r50_fpn_1x,
             backbone="R-50-FPN",
             schedule="1x",
-            references=(Reference(name="mmdetection", results={"box_AP": 0.403}, page=f"{MMDETECTION}/cascade_rcnn"),),
+            published=(
+                mmdetection(
+                    "cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco/cascade_rcnn_r50_fpn_1x_coco_20200316-3dc56deb",
+                    box_AP=0.403,
+                ),
+            ),
         ),
         Row(
             recipe=cascade_mask_rcnn_r50_fpn_1x,
@@ -97,6 +102,20 @@ SYSTEM = System(
                     note="X-152-32x8d of ImageNet-5k, deformable, GN, 640-864",
                     box_AP=0.502,
                     mask_AP=0.440,
+                ),
+                mmdetection(
+                    "cascade_rcnn/cascade_mask_rcnn_r50_fpn_1x_coco/"
+                    "cascade_mask_rcnn_r50_fpn_1x_coco_20200203-9d4dcb24",
+                    box_AP=0.412,
+                    mask_AP=0.359,
+                ),
+                mmdetection(
+                    "cascade_rcnn/cascade_mask_rcnn_r101_fpn_1x_coco/"
+                    "cascade_mask_rcnn_r101_fpn_1x_coco_20200203-befdf6ee",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.429,
+                    mask_AP=0.373,
                 ),
             ),
             references=(

@@ -154,7 +154,7 @@ AUTHORS = "https://github.com/xingyizhou/CenterNet/blob/master/readme/MODEL_ZOO.
 CVPODS = "detection/coco/centernet/centernet"
 SYSTEM = System(
     name="CenterNet",
-    papers=("1904.07850",),
+    papers={"1904.07850": "Objects as Points"},
     module=__name__,
     rows=(
         Row(

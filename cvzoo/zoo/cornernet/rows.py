@@ -58,7 +58,7 @@ PAPER = "https://arxiv.org/abs/1808.01244v1"
 STORE = "cornernet/cornernet_hourglass104_mstest"
 SYSTEM = System(
     name="CornerNet",
-    papers=("1808.01244",),
+    papers={"1808.01244": "CornerNet: Detecting Objects as Paired Keypoints"},
     module=__name__,
     rows=(
         Row(

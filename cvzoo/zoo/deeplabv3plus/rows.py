@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cvzoo.recipes import Recipe, data_sets, settings
-from cvzoo.zoo.published import mmsegmentation
+from cvzoo.zoo.published import detectron2, mmsegmentation
 from cvzoo.zoo.system import Row, System
 
 
@@ -50,7 +50,10 @@ def deeplabv3plus_r18_shapes() -> Recipe:
 
 SYSTEM = System(
     name="DeepLab v3+",
-    papers=("1802.02611", "1706.05587"),
+    papers={
+        "1802.02611": "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation",
+        "1706.05587": "Rethinking Atrous Convolution for Semantic Image Segmentation",
+    },
     module=__name__,
     rows=(
         Row(
@@ -65,6 +68,35 @@ SYSTEM = System(
                     "/deeplabv3plus_r50-d8_512x1024_80k_cityscapes_20200606_114049-f9fb496d",
                     mIoU=0.8009,
                 ),
+                mmsegmentation(
+                    "deeplabv3plus/deeplabv3plus_r50-d8_512x1024_40k_cityscapes/"
+                    "deeplabv3plus_r50-d8_512x1024_40k_cityscapes_20200605_094610-d222ffcd",
+                    name="mmsegmentation_40k",
+                    note="40k",
+                    mIoU=0.7961,
+                ),
+                mmsegmentation(
+                    "deeplabv3plus/deeplabv3plus_r18-d8_512x1024_80k_cityscapes/"
+                    "deeplabv3plus_r18-d8_512x1024_80k_cityscapes_20201226_080942-cff257fe",
+                    name="mmsegmentation_r18",
+                    note="R-18",
+                    mIoU=0.7689,
+                ),
+                mmsegmentation(
+                    "deeplabv3plus/deeplabv3plus_r101-d8_512x1024_80k_cityscapes/"
+                    "deeplabv3plus_r101-d8_512x1024_80k_cityscapes_20200606_114143-068fcfe9",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    mIoU=0.8097,
+                ),
+                detectron2(
+                    "DeepLab/Cityscapes-SemanticSegmentation/"
+                    "deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16/28054032/model_final_a8a355",
+                    name="detectron2_r103",
+                    page="projects/DeepLab/README.md",
+                    note="R-103 at stride 16, 90k",
+                    mIoU=0.800,
+                ),
             ),
         ),
         Row(
@@ -78,6 +110,13 @@ SYSTEM = System(
                     "deeplabv3plus/deeplabv3plus_r101-d8_512x512_40k_voc12aug"
                     "/deeplabv3plus_r101-d8_512x512_40k_voc12aug_20200613_205333-faf03387",
                     mIoU=0.7862,
+                ),
+                mmsegmentation(
+                    "deeplabv3plus/deeplabv3plus_r50-d8_512x512_20k_voc12aug/"
+                    "deeplabv3plus_r50-d8_512x512_20k_voc12aug_20200617_102323-aad58ef1",
+                    name="mmsegmentation_r50_20k",
+                    note="R-50, 20k",
+                    mIoU=0.7593,
                 ),
             ),
         ),

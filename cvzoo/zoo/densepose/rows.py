@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from cvzoo.recipes import Optim, Recipe, Schedule, settings
@@ -99,10 +100,30 @@ def _of_2019(mem_gb: float, train: float, inf: float, box: float, gps: float) ->
 LEGACY = "U and V of the torso mirrored, too"
 DECODER = "decoder, 2 coarse parts, finer maps"
 DEEPLAB = f"{DECODER}, DeepLab head"
+CONFIDENCE = {
+    "WC1": "confidence of U and V",
+    "WC2": "confidence of U and V by direction",
+    "WC1M": "confidence of U and V, and of parts",
+    "WC2M": "confidence of U and V by direction, and of parts",
+}
+
+
+def _with_confidence(body: str, *files: tuple[str, str, float, float]) -> Iterator[Published]:
+    """Of a body: the variant, the file, box AP and GPS AP."""
+    for variant, file, box, gps in files:
+        head, _, kind = variant.rpartition("_")
+        yield _detectron2(
+            f"densepose_rcnn_{body}_FPN_{variant}_s1x/{file}",
+            name=f"detectron2_{'deeplab_' if head else ''}{kind.lower()}",
+            note=f"{DEEPLAB if head else DECODER}, {CONFIDENCE[kind]}",
+            box=box,
+            gps=gps,
+        )
+
 
 SYSTEM = System(
     name="DensePose",
-    papers=("1802.00434",),
+    papers={"1802.00434": "DensePose: Dense Human Pose Estimation In The Wild"},
     module=__name__,
     rows=(
         Row(
@@ -140,6 +161,17 @@ SYSTEM = System(
                     note=DEEPLAB,
                     box=0.611,
                     gps=0.656,
+                ),
+                *_with_confidence(
+                    "R_50",
+                    ("WC1", "173862049/model_final_289019", 0.605, 0.642),
+                    ("WC2", "173861455/model_final_3abe14", 0.607, 0.642),
+                    ("DL_WC1", "173067973/model_final_b1e525", 0.611, 0.658),
+                    ("DL_WC2", "173859335/model_final_60fed4", 0.608, 0.656),
+                    ("WC1M", "217144516/model_final_48a9d9", 0.606, 0.640),
+                    ("WC2M", "216245640/model_final_d79ada", 0.607, 0.642),
+                    ("DL_WC1M", "216245703/model_final_61971e", 0.607, 0.652),
+                    ("DL_WC2M", "216245758/model_final_7bfb43", 0.608, 0.650),
                 ),
             ),
             references=(
@@ -182,6 +214,17 @@ SYSTEM = System(
                     note=DEEPLAB,
                     box=0.623,
                     gps=0.663,
+                ),
+                *_with_confidence(
+                    "R_101",
+                    ("WC1", "171402969/model_final_9e47f0", 0.625, 0.649),
+                    ("WC2", "173860702/model_final_5ea023", 0.623, 0.648),
+                    ("DL_WC1", "173858525/model_final_f359f3", 0.620, 0.662),
+                    ("DL_WC2", "173294801/model_final_6e1ed1", 0.617, 0.659),
+                    ("WC1M", "216453687/model_final_0a7287", 0.620, 0.648),
+                    ("WC2M", "216245682/model_final_e354d9", 0.625, 0.645),
+                    ("DL_WC1M", "216245771/model_final_0ebeb3", 0.620, 0.664),
+                    ("DL_WC2M", "216245790/model_final_de6e7a", 0.619, 0.661),
                 ),
             ),
             references=(

@@ -1,4 +1,4 @@
-"""Faster R-CNN, with a feature pyramid or on C4 (Ren et al., 1506.01497; Lin et al., 1612.03144).
+"""Faster R-CNN, with a feature pyramid, on C4 or on a dilated C5 (Ren et al., 1506.01497; Lin et al., 1612.03144).
 
 Backbone and pyramid; a region proposal network finds about a thousand boxes that may hold an object; a box head pools
 the features under each and says which class it is and where exactly it lies. The stages are in `parts/rcnn/`.
@@ -34,7 +34,8 @@ class FasterRCNNConfig:
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig | None = field(default_factory=lambda: FPNConfig(first_level=2, extra="pool"))
-    """The pyramid, P2 to P6; None is C4: proposals from C4, and the ResNet's last stage on every region."""
+    """The pyramid, P2 to P6; None is C4: proposals from C4, and the ResNet's last stage on every region; or a dilated
+    C5, where the backbone's output stride is 16."""
     pixels: Pixels = IMAGENET
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     rpn: RPNConfig = field(default_factory=RPNConfig)

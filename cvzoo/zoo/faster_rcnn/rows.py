@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cvzoo.recipes import Optim, Recipe, data_sets, settings
-from cvzoo.zoo.published import cvpods, detectron2, original, torchvision
+from cvzoo.zoo.published import cvpods, detectron2, mmdetection, original, torchvision
 from cvzoo.zoo.system import Row, System
 
 
@@ -20,6 +20,15 @@ def faster_rcnn_r50_c4_1x() -> Recipe:
         backbone_weights="imagenet",
         optim=Optim(lr=0.02),
     )
+
+
+def faster_rcnn_r50_dc5_1x() -> Recipe:
+    """Faster R-CNN on a dilated C5 of ResNet-50, 90 000 iterations of 16 images (1506.01497; 1703.06211, section 4)."""
+    from cvzoo.parts.rcnn.c4 import C4_PIXELS, C4_RPN, C5_BODY, C5_BOX_HEAD
+    from cvzoo.zoo.faster_rcnn.model import FasterRCNNConfig
+
+    model = FasterRCNNConfig(backbone=C5_BODY, fpn=None, pixels=C4_PIXELS, rpn=C4_RPN, box_head=C5_BOX_HEAD)
+    return replace(faster_rcnn_r50_c4_1x(), row="faster_rcnn_r50_dc5_1x", model=model)
 
 
 def faster_rcnn_r50_fpn_1x() -> Recipe:
@@ -129,6 +138,7 @@ FPN_WEIGHTS = (
         note="X-101-32x8d, 3x, 640-800",
         box_AP=0.430,
     ),
+    mmdetection("faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118", box_AP=0.374),
 )
 """The model is the same whether it was trained on one scale or on several."""
 OWN_NOTES = {
@@ -140,7 +150,7 @@ OWN_NOTES = {
 """Of those trained on several scales, in the row that is, too."""
 SYSTEM = System(
     name="Faster R-CNN",
-    papers=("1506.01497",),
+    papers={"1506.01497": "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks"},
     module=__name__,
     rows=(
         Row(
@@ -161,8 +171,45 @@ SYSTEM = System(
                     note="R-101, 3x, 640-800",
                     box_AP=0.411,
                 ),
+                mmdetection(
+                    "faster_rcnn/faster_rcnn_r50_caffe_c4_1x_coco/"
+                    "faster_rcnn_r50_caffe_c4_1x_coco_20220316_150152-3f885b85",
+                    box_AP=0.356,
+                ),
             ),
             references=(original(inf=0.122, box_AP=0.357),),
+        ),
+        Row(
+            recipe=faster_rcnn_r50_dc5_1x,
+            backbone="R-50-DC5",
+            schedule="1x",
+            published=(
+                detectron2("COCO-Detection/faster_rcnn_R_50_DC5_1x/137847829/model_final_51d356", box_AP=0.373),
+                detectron2(
+                    "COCO-Detection/faster_rcnn_R_50_DC5_3x/137849425/model_final_68d202",
+                    name="detectron2_3x",
+                    note="3x, 640-800",
+                    box_AP=0.390,
+                ),
+                detectron2(
+                    "COCO-Detection/faster_rcnn_R_101_DC5_3x/138204841/model_final_3e0943",
+                    name="detectron2_r101_3x",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.406,
+                ),
+                mmdetection(
+                    "faster_rcnn/faster_rcnn_r50_caffe_dc5_1x_coco/"
+                    "faster_rcnn_r50_caffe_dc5_1x_coco_20201030_151909-531f0f43",
+                    box_AP=0.372,
+                ),
+                mmdetection(
+                    "faster_rcnn/faster_rcnn_r50_caffe_dc5_mstrain_3x_coco/"
+                    "faster_rcnn_r50_caffe_dc5_mstrain_3x_coco_20201028_002107-34a53b2c",
+                    name="mmdetection_3x",
+                    note="3x, 640-800",
+                    box_AP=0.387,
+                ),
+            ),
         ),
         Row(
             recipe=faster_rcnn_r50_fpn_1x,

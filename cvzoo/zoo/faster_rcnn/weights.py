@@ -14,10 +14,13 @@ TORCHVISION = FasterRCNNConfig(**stages.TORCHVISION)
 TORCHVISION_V2 = FasterRCNNConfig(**stages.TORCHVISION_V2)
 DETECTRON2 = FasterRCNNConfig(**stages.DETECTRON2)
 DETECTRON2_C4 = FasterRCNNConfig(**stages.DETECTRON2_C4)
+DETECTRON2_C5 = FasterRCNNConfig(**stages.DETECTRON2_C5)
 MMDETECTION = FasterRCNNConfig(**stages.MMDETECTION)
+MMDETECTION_C4 = FasterRCNNConfig(**stages.MMDETECTION_C4)
+MMDETECTION_C5 = FasterRCNNConfig(**stages.MMDETECTION_C5)
 
 
-WHAT, ON_C4 = "Faster R-CNN", "Faster R-CNN on C4"
+WHAT, ON_C4, ON_C5 = "Faster R-CNN", "Faster R-CNN on C4", "Faster R-CNN on a dilated C5"
 SOURCES = (
     own(
         WHAT,
@@ -25,6 +28,11 @@ SOURCES = (
         stages.on_pyramid,
     ),
     own(ON_C4, stages.OUR_C4, stages.on_c4),
+    own(
+        ON_C5,
+        Marker(has=(stages.OUR_STAGES, stages.HIDDEN), lacks=(pyramid.OURS, stages.MASK_HEAD, stages.SURFACE_HEAD)),
+        stages.on_c5,
+    ),
     Source(
         name="torchvision",
         what=WHAT,
@@ -43,7 +51,7 @@ SOURCES = (
             lacks=(stages.DETECTRON2_OTHER_HEADS,),
         ),
         translate=rcnn.from_detectron2,
-        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        config=partial(stages.detectron2, DETECTRON2),
         fits=stages.on_pyramid,
     ),
     Source(
@@ -51,8 +59,19 @@ SOURCES = (
         what=ON_C4,
         marker=stages.DETECTRON2_ON_C4,
         translate=rcnn.from_detectron2,
-        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        config=partial(stages.detectron2, DETECTRON2_C4),
         fits=stages.on_c4,
+    ),
+    Source(
+        name="detectron2",
+        what=ON_C5,
+        marker=Marker(
+            has=(stages.DETECTRON2_STAGES, stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_C5_STAGE),
+            lacks=(stages.DETECTRON2_OTHER_HEADS,),
+        ),
+        translate=rcnn.from_detectron2,
+        config=partial(stages.detectron2, DETECTRON2_C5),
+        fits=stages.on_c5,
     ),
     Source(
         name="mmdetection",
@@ -64,6 +83,27 @@ SOURCES = (
         config=partial(fitted, MMDETECTION),
         types=stages.MMDETECTION_TYPES,
         fits=stages.on_pyramid,
+    ),
+    Source(
+        name="mmdetection",
+        what=ON_C4,
+        marker=stages.MMDETECTION_ON_C4,
+        translate=rcnn.from_mmdetection,
+        config=partial(fitted, MMDETECTION_C4),
+        types=stages.MMDETECTION_TYPES,
+        fits=stages.on_c4,
+    ),
+    Source(
+        name="mmdetection",
+        what=ON_C5,
+        marker=Marker(
+            has=(stages.MMDETECTION_C5_STAGE, stages.MMDETECTION_BOX_HEAD),
+            lacks=(stages.NECK, stages.MMDETECTION_MASK_HEAD),
+        ),
+        translate=rcnn.from_mmdetection,
+        config=partial(fitted, MMDETECTION_C5),
+        types=stages.MMDETECTION_TYPES,
+        fits=stages.on_c5,
     ),
 )
 ADOPT = stages.adopted_on_c4

@@ -34,7 +34,7 @@ def fcn_r18_shapes() -> Recipe:
 
 SYSTEM = System(
     name="FCN",
-    papers=("1411.4038",),
+    papers={"1411.4038": "Fully Convolutional Networks for Semantic Segmentation"},
     module=__name__,
     rows=(
         Row(
@@ -48,6 +48,13 @@ SYSTEM = System(
                     "fcn/fcn_r50-d8_512x1024_80k_cityscapes"
                     "/fcn_r50-d8_512x1024_80k_cityscapes_20200606_113019-03aa804d",
                     mIoU=0.7361,
+                ),
+                mmsegmentation(
+                    "fcn/fcn_r50-d8_512x1024_40k_cityscapes/"
+                    "fcn_r50-d8_512x1024_40k_cityscapes_20200604_192608-efe53f0d",
+                    name="mmsegmentation_40k",
+                    note="40k",
+                    mIoU=0.7225,
                 ),
             ),
         ),

@@ -77,7 +77,10 @@ def fcos_r18_fpn_shapes() -> Recipe:
 AUTHORS = "https://github.com/tianzhi0549/FCOS"
 SYSTEM = System(
     name="FCOS",
-    papers=("1904.01355", "2006.09214"),
+    papers={
+        "1904.01355": "FCOS: Fully Convolutional One-Stage Object Detection",
+        "2006.09214": "FCOS: A Simple and Strong Anchor-free Object Detector",
+    },
     module=__name__,
     rows=(
         Row(
@@ -87,6 +90,12 @@ SYSTEM = System(
             published=(
                 mmdetection(
                     "fcos/fcos_r50_caffe_fpn_gn-head_1x_coco/fcos_r50_caffe_fpn_gn-head_1x_coco-821213aa", box_AP=0.366
+                ),
+                mmdetection(
+                    "fcos/fcos_r101_caffe_fpn_gn-head_1x_coco/fcos_r101_caffe_fpn_gn-head_1x_coco-0e37b982",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.391,
                 ),
             ),
             references=(

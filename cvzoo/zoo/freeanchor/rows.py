@@ -59,7 +59,7 @@ def freeanchor_r18_fpn_shapes() -> Recipe:
 
 SYSTEM = System(
     name="FreeAnchor",
-    papers=("1909.02466",),
+    papers={"1909.02466": "FreeAnchor: Learning to Match Anchors for Visual Object Detection"},
     module=__name__,
     rows=(
         Row(
@@ -71,6 +71,13 @@ SYSTEM = System(
                     "free_anchor/retinanet_free_anchor_r50_fpn_1x_coco"
                     "/retinanet_free_anchor_r50_fpn_1x_coco_20200130-0f67375f",
                     box_AP=0.387,
+                ),
+                mmdetection(
+                    "free_anchor/retinanet_free_anchor_r101_fpn_1x_coco/"
+                    "retinanet_free_anchor_r101_fpn_1x_coco_20200130-358324e6",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.403,
                 ),
             ),
             references=(

@@ -51,7 +51,10 @@ def gcnet_r18_shapes() -> Recipe:
 
 SYSTEM = System(
     name="GCNet",
-    papers=("1904.11492", "2012.13375"),
+    papers={
+        "1904.11492": "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
+        "2012.13375": "Global Context Networks",
+    },
     module=__name__,
     rows=(
         Row(
@@ -65,6 +68,46 @@ SYSTEM = System(
                     "/mask_rcnn_r50_fpn_r16_gcb_c3-c5_1x_coco_20200515_211915-187da160",
                     box_AP=0.397,
                     mask_AP=0.359,
+                ),
+                mmdetection(
+                    "gcnet/mask_rcnn_r50_fpn_r4_gcb_c3-c5_1x_coco/"
+                    "mask_rcnn_r50_fpn_r4_gcb_c3-c5_1x_coco_20200204-17235656",
+                    name="mmdetection_r4",
+                    note="ratio 1/4",
+                    box_AP=0.399,
+                    mask_AP=0.360,
+                ),
+                mmdetection(
+                    "gcnet/mask_rcnn_r50_fpn_syncbn-backbone_r16_gcb_c3-c5_1x_coco/"
+                    "mask_rcnn_r50_fpn_syncbn-backbone_r16_gcb_c3-c5_1x_coco_20200202-587b99aa",
+                    name="mmdetection_syncbn",
+                    note="SyncBN",
+                    box_AP=0.404,
+                    mask_AP=0.362,
+                ),
+                mmdetection(
+                    "gcnet/mask_rcnn_r50_fpn_syncbn-backbone_r4_gcb_c3-c5_1x_coco/"
+                    "mask_rcnn_r50_fpn_syncbn-backbone_r4_gcb_c3-c5_1x_coco_20200202-50b90e5c",
+                    name="mmdetection_syncbn_r4",
+                    note="SyncBN, ratio 1/4",
+                    box_AP=0.407,
+                    mask_AP=0.365,
+                ),
+                mmdetection(
+                    "gcnet/mask_rcnn_r101_fpn_r16_gcb_c3-c5_1x_coco/"
+                    "mask_rcnn_r101_fpn_r16_gcb_c3-c5_1x_coco_20200205-e58ae947",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.413,
+                    mask_AP=0.372,
+                ),
+                mmdetection(
+                    "gcnet/mask_rcnn_r101_fpn_r4_gcb_c3-c5_1x_coco/"
+                    "mask_rcnn_r101_fpn_r4_gcb_c3-c5_1x_coco_20200206-af22dc9d",
+                    name="mmdetection_r101_r4",
+                    note="R-101, ratio 1/4",
+                    box_AP=0.422,
+                    mask_AP=0.378,
                 ),
             ),
             references=(
@@ -93,6 +136,20 @@ SYSTEM = System(
                     "gcnet/gcnet_r50-d8_512x1024_80k_cityscapes"
                     "/gcnet_r50-d8_512x1024_80k_cityscapes_20200618_074450-ef8f069b",
                     mIoU=0.7848,
+                ),
+                mmsegmentation(
+                    "gcnet/gcnet_r50-d8_512x1024_40k_cityscapes/"
+                    "gcnet_r50-d8_512x1024_40k_cityscapes_20200618_074436-4b0fd17b",
+                    name="mmsegmentation_40k",
+                    note="40k",
+                    mIoU=0.7769,
+                ),
+                mmsegmentation(
+                    "gcnet/gcnet_r101-d8_512x1024_80k_cityscapes/"
+                    "gcnet_r101-d8_512x1024_80k_cityscapes_20200618_074450-778ebf69",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    mIoU=0.7903,
                 ),
             ),
         ),

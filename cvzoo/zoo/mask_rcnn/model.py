@@ -1,4 +1,4 @@
-"""Mask R-CNN, with a feature pyramid or on C4 (He et al., 1703.06870).
+"""Mask R-CNN, with a feature pyramid, on C4 or on a dilated C5 (He et al., 1703.06870).
 
 The two stages of 1506.01497 with a third branch: in training it learns the masks of the foreground proposals, in
 inference it runs on the detections. The stages are in `parts/rcnn/`.
@@ -19,7 +19,7 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.parts.rcnn.box_head import BoxHead, BoxHeadConfig, foreground_of
 from cvzoo.parts.rcnn.detector import TwoStage
 from cvzoo.parts.rcnn.mask_head import MaskHead, MaskHeadConfig
-from cvzoo.parts.rcnn.regions import build_body, check_body
+from cvzoo.parts.rcnn.regions import build_body, check_body, ends_at_c4
 from cvzoo.parts.rcnn.rpn import RPNConfig
 from cvzoo.structures import AnswerKind, Batch, size_of
 
@@ -35,7 +35,8 @@ class MaskRCNNConfig:
     backbone: BodyConfig = field(default_factory=ResNetConfig)
     """The network that turns an image into feature maps, C2 to C5."""
     fpn: FPNConfig | None = field(default_factory=lambda: FPNConfig(first_level=2, extra="pool"))
-    """The pyramid, P2 to P6; None is C4: proposals from C4, and the ResNet's last stage on every region."""
+    """The pyramid, P2 to P6; None is C4: proposals from C4, and the ResNet's last stage on every region; or a dilated
+    C5, where the backbone's output stride is 16."""
     pixels: Pixels = IMAGENET
     """How pixels are normalised and padded; belongs to the backbone's weights."""
     rpn: RPNConfig = field(default_factory=RPNConfig)
@@ -49,7 +50,7 @@ class MaskRCNNConfig:
 
     def __post_init__(self) -> None:
         check_body(self.backbone, self.fpn)
-        if self.fpn is None and self.mask_head.pool != self.box_head.pool:
+        if ends_at_c4(self.backbone, self.fpn) and self.mask_head.pool != self.box_head.pool:
             raise ValueError("model.mask-head.pool: on C4 boxes and masks share features; set it as box-head.pool")
 
     def build(self) -> MaskRCNN:
@@ -74,7 +75,7 @@ class MaskRCNN(TwoStage[MaskRCNNConfig]):
         proposals = self.rpn.proposals(maps, batch.sizes, canvas)
         sampled = self.box_head.sample(proposals, batch, c.class_ids)
         regions = self.regions(maps, [s.boxes_R4 for s in sampled], c.box_head.pool)
-        if self.neck is None:  # boxes and masks share the features of their regions
+        if self.ends_at_c4:  # boxes and masks share the features of their regions
             of_masks = regions[foreground_of(sampled)]
         else:
             of_masks = self.regions(maps, [s.boxes_R4[s.foreground_F] for s in sampled], c.mask_head.pool)

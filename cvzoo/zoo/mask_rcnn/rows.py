@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cvzoo.data.config import Data
 from cvzoo.recipes import Optim, Recipe, settings
-from cvzoo.zoo.published import cvpods, detectron2, original, torchvision
+from cvzoo.zoo.published import cvpods, detectron2, mmdetection, original, torchvision
 from cvzoo.zoo.system import Row, System
 
 
@@ -30,6 +30,17 @@ def mask_rcnn_r50_c4_1x() -> Recipe:
 
     model = MaskRCNNConfig(fpn=None, pixels=C4_PIXELS, rpn=C4_RPN, box_head=C4_BOX_HEAD, mask_head=C4_MASK_HEAD)
     return replace(mask_rcnn_r50_fpn_1x(), row="mask_rcnn_r50_c4_1x", model=model)
+
+
+def mask_rcnn_r50_dc5_1x() -> Recipe:
+    """Mask R-CNN on a dilated C5 of ResNet-50, 90 000 iterations of 16 images at 800 px (1703.06870; 1703.06211)."""
+    from cvzoo.parts.rcnn.c4 import C4_PIXELS, C4_RPN, C5_BODY, C5_BOX_HEAD, C5_MASK_HEAD
+    from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
+
+    model = MaskRCNNConfig(
+        backbone=C5_BODY, fpn=None, pixels=C4_PIXELS, rpn=C4_RPN, box_head=C5_BOX_HEAD, mask_head=C5_MASK_HEAD
+    )
+    return replace(mask_rcnn_r50_fpn_1x(), row="mask_rcnn_r50_dc5_1x", model=model)
 
 
 def mask_rcnn_lite0_fpn_320_mini() -> Recipe:
@@ -70,7 +81,7 @@ FROM_RANDOM = "MODEL: {PIXEL_STD: [57.375, 57.12, 58.395], RESNETS: {STRIDE_IN_1
 weights of others, and divide pixels."""
 SYSTEM = System(
     name="Mask R-CNN",
-    papers=("1703.06870",),
+    papers={"1703.06870": "Mask R-CNN"},
     module=__name__,
     rows=(
         Row(
@@ -164,6 +175,26 @@ SYSTEM = System(
                     box_AP=0.436,
                     mask_AP=0.393,
                 ),
+                mmdetection(
+                    "mask_rcnn/mask_rcnn_r50_fpn_1x_coco/mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6",
+                    box_AP=0.382,
+                    mask_AP=0.347,
+                ),
+                mmdetection(
+                    "mask_rcnn/mask_rcnn_r101_fpn_1x_coco/mask_rcnn_r101_fpn_1x_coco_20200204-1efe0ed5",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.4,
+                    mask_AP=0.361,
+                ),
+                mmdetection(
+                    "gcnet/mask_rcnn_r50_fpn_syncbn-backbone_1x_coco/"
+                    "mask_rcnn_r50_fpn_syncbn-backbone_1x_coco_20200202-bb3eb55c",
+                    name="mmdetection_syncbn",
+                    note="SyncBN",
+                    box_AP=0.384,
+                    mask_AP=0.346,
+                ),
             ),
             references=(
                 original(mem_gb=3.0, inf=0.090, box_AP=0.382, mask_AP=0.348),
@@ -199,6 +230,33 @@ SYSTEM = System(
                     note="R-101, 3x, 640-800",
                     box_AP=0.426,
                     mask_AP=0.367,
+                ),
+            ),
+        ),
+        Row(
+            recipe=mask_rcnn_r50_dc5_1x,
+            task="instance",
+            backbone="R-50-DC5",
+            schedule="1x",
+            published=(
+                detectron2(
+                    "COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_1x/137260150/model_final_4f86c3",
+                    box_AP=0.383,
+                    mask_AP=0.342,
+                ),
+                detectron2(
+                    "COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_3x/137849551/model_final_84107b",
+                    name="detectron2_3x",
+                    note="3x, 640-800",
+                    box_AP=0.400,
+                    mask_AP=0.359,
+                ),
+                detectron2(
+                    "COCO-InstanceSegmentation/mask_rcnn_R_101_DC5_3x/138363294/model_final_0464b7",
+                    name="detectron2_r101_3x",
+                    note="R-101, 3x, 640-800",
+                    box_AP=0.419,
+                    mask_AP=0.373,
                 ),
             ),
         ),

@@ -7,7 +7,7 @@ from functools import partial
 
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.parts.rcnn import conventions as stages
-from cvzoo.parts.rcnn.c4 import C4_MASK_HEAD
+from cvzoo.parts.rcnn.c4 import C4_MASK_HEAD, C5_MASK_HEAD
 from cvzoo.weights.conventions import fitted
 from cvzoo.weights.keys import pyramid, rcnn
 from cvzoo.weights.source import Marker, Source, own
@@ -18,11 +18,13 @@ TORCHVISION_V2 = MaskRCNNConfig(**stages.TORCHVISION_V2, mask_head=replace(stage
 DETECTRON2 = MaskRCNNConfig(**stages.DETECTRON2)
 DETECTRON2_C4 = MaskRCNNConfig(**stages.DETECTRON2_C4, mask_head=C4_MASK_HEAD)
 """The mask head only upsamples what it shares with the box head."""
+DETECTRON2_C5 = MaskRCNNConfig(**stages.DETECTRON2_C5, mask_head=C5_MASK_HEAD)
 MMDETECTION = replace(
     MaskRCNNConfig(**stages.MMDETECTION, mask_head=stages.MMDETECTION_MASKS),
     box_head=replace(stages.MMDETECTION_REGIONS, best_match="truth"),
 )
 """`mask-rcnn_r50_fpn_1x_coco`: proposals go to the objects that none overlaps more."""
+MMDETECTION_C4 = MaskRCNNConfig(**stages.MMDETECTION_C4, mask_head=stages.MMDETECTION_C4_MASKS)
 
 
 def has_context(row: MaskRCNNConfig) -> bool:
@@ -34,14 +36,16 @@ def on_pyramid(row: MaskRCNNConfig) -> bool:
     return stages.on_pyramid(row) and not has_context(row)
 
 
-WHAT, ON_C4 = "Mask R-CNN", "Mask R-CNN on C4"
+WHAT, ON_C4, ON_C5 = "Mask R-CNN", "Mask R-CNN on C4", "Mask R-CNN on a dilated C5"
 OUR_CONTEXT, THEIR_CONTEXT = r"^backbone\..*\.context\.", r"^backbone\..*\.(context|gc)_block\."
 """Keys of context blocks: with them it is another system."""
-OUR_KEYS = (stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD, pyramid.OURS)
+OUR_HEADS = (stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD)
+OUR_KEYS = (*OUR_HEADS, pyramid.OURS)
 MMDETECTION_KEYS = (pyramid.MMDETECTION_MARK, stages.MMDETECTION_BOX_HEAD, stages.MMDETECTION_MASK_HEAD)
 SOURCES = (
     own(WHAT, Marker(has=OUR_KEYS, lacks=(OUR_CONTEXT,)), on_pyramid),
-    own(ON_C4, Marker(has=(stages.OUR_STAGES, stages.BOX_HEAD, stages.MASK_HEAD), lacks=(pyramid.OURS,)), stages.on_c4),
+    own(ON_C4, Marker(has=OUR_HEADS, lacks=(pyramid.OURS, stages.HIDDEN)), stages.on_c4),
+    own(ON_C5, Marker(has=(*OUR_HEADS, stages.HIDDEN), lacks=(pyramid.OURS,)), stages.on_c5),
     Source(
         name="torchvision",
         what=WHAT,
@@ -55,7 +59,7 @@ SOURCES = (
         what=WHAT,
         marker=Marker(has=(stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_MASK_HEAD, stages.DETECTRON2_PYRAMID)),
         translate=rcnn.from_detectron2,
-        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        config=partial(stages.detectron2, DETECTRON2),
         fits=on_pyramid,
     ),
     Source(
@@ -66,8 +70,16 @@ SOURCES = (
             lacks=(stages.DETECTRON2_PYRAMID,),
         ),
         translate=rcnn.from_detectron2,
-        config=partial(stages.detectron2, DETECTRON2, DETECTRON2_C4),
+        config=partial(stages.detectron2, DETECTRON2_C4),
         fits=stages.on_c4,
+    ),
+    Source(
+        name="detectron2",
+        what=ON_C5,
+        marker=Marker(has=(stages.DETECTRON2_BOX_HEAD, stages.DETECTRON2_MASK_HEAD, stages.DETECTRON2_C5_STAGE)),
+        translate=rcnn.from_detectron2,
+        config=partial(stages.detectron2, DETECTRON2_C5),
+        fits=stages.on_c5,
     ),
     Source(
         name="mmdetection",
@@ -77,5 +89,17 @@ SOURCES = (
         config=partial(fitted, MMDETECTION),
         types=stages.MMDETECTION_TYPES,
         fits=on_pyramid,
+    ),
+    Source(
+        name="mmdetection",
+        what=ON_C4,
+        marker=Marker(
+            has=(stages.MMDETECTION_C4_STAGE, stages.MMDETECTION_BOX_HEAD, stages.MMDETECTION_MASK_HEAD),
+            lacks=(stages.NECK,),
+        ),
+        translate=rcnn.from_mmdetection,
+        config=partial(fitted, MMDETECTION_C4),
+        types=stages.MMDETECTION_TYPES,
+        fits=stages.on_c4,
     ),
 )

@@ -48,7 +48,7 @@ def pspnet_r18_shapes() -> Recipe:
 AUTHORS = "https://github.com/hszhao/semseg"
 SYSTEM = System(
     name="PSPNet",
-    papers=("1612.01105",),
+    papers={"1612.01105": "Pyramid Scene Parsing Network"},
     module=__name__,
     rows=(
         Row(
@@ -62,6 +62,27 @@ SYSTEM = System(
                     "pspnet/pspnet_r50-d8_512x1024_80k_cityscapes"
                     "/pspnet_r50-d8_512x1024_80k_cityscapes_20200606_112131-2376f12b",
                     mIoU=0.7855,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r50-d8_512x1024_40k_cityscapes/"
+                    "pspnet_r50-d8_512x1024_40k_cityscapes_20200605_003338-2966598c",
+                    name="mmsegmentation_40k",
+                    note="40k",
+                    mIoU=0.7785,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r18-d8_512x1024_80k_cityscapes/"
+                    "pspnet_r18-d8_512x1024_80k_cityscapes_20201225_021458-09ffa746",
+                    name="mmsegmentation_r18",
+                    note="R-18",
+                    mIoU=0.7487,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r101-d8_512x1024_80k_cityscapes/"
+                    "pspnet_r101-d8_512x1024_80k_cityscapes_20200606_112211-e1e1100f",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    mIoU=0.7976,
                 ),
             ),
             references=(
@@ -79,6 +100,12 @@ SYSTEM = System(
                     "pspnet/pspnet_r101-d8_512x512_160k_ade20k"
                     "/pspnet_r101-d8_512x512_160k_ade20k_20200615_100650-967c316f",
                     mIoU=0.4439,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r50-d8_512x512_80k_ade20k/pspnet_r50-d8_512x512_80k_ade20k_20200615_014128-15a8b914",
+                    name="mmsegmentation_r50_80k",
+                    note="R-50, 80k",
+                    mIoU=0.4113,
                 ),
             ),
             references=(

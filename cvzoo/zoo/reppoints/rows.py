@@ -119,7 +119,7 @@ def reppoints_moment_r18_fpn_shapes() -> Recipe:
 AUTHORS = "https://github.com/microsoft/RepPoints"
 SYSTEM = System(
     name="RepPoints",
-    papers=("1904.11490",),
+    papers={"1904.11490": "RepPoints: Point Set Representation for Object Detection"},
     module=__name__,
     rows=(
         Row(
@@ -172,6 +172,13 @@ SYSTEM = System(
                     "reppoints/reppoints_moment_r50_fpn_gn-neck%2Bhead_2x_coco"
                     "/reppoints_moment_r50_fpn_gn-neck%2Bhead_2x_coco_20200329-91babaa2",
                     box_AP=0.386,
+                ),
+                mmdetection(
+                    "reppoints/reppoints_moment_r101_fpn_gn-neck%2Bhead_2x_coco"
+                    "/reppoints_moment_r101_fpn_gn-neck%2Bhead_2x_coco_20200329-4fbc7310",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.405,
                 ),
             ),
             references=(

@@ -62,7 +62,7 @@ def retinanet_r18_fpn_shapes() -> Recipe:
 
 SYSTEM = System(
     name="RetinaNet",
-    papers=("1708.02002",),
+    papers={"1708.02002": "Focal Loss for Dense Object Detection"},
     module=__name__,
     rows=(
         Row(
@@ -92,6 +92,18 @@ SYSTEM = System(
                 ),
                 mmdetection(
                     "retinanet/retinanet_r50_fpn_1x_coco/retinanet_r50_fpn_1x_coco_20200130-c2398f9e", box_AP=0.365
+                ),
+                mmdetection(
+                    "retinanet/retinanet_r18_fpn_1x_coco/retinanet_r18_fpn_1x_coco_20220407_171055-614fd399",
+                    name="mmdetection_r18",
+                    note="R-18",
+                    box_AP=0.317,
+                ),
+                mmdetection(
+                    "retinanet/retinanet_r101_fpn_1x_coco/retinanet_r101_fpn_1x_coco_20200130-7a93545f",
+                    name="mmdetection_r101",
+                    note="R-101",
+                    box_AP=0.385,
                 ),
             ),
             references=(original(box_AP=0.363),),

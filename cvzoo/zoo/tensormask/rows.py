@@ -74,7 +74,7 @@ def small_windows(*strides: int) -> AnchorConfig:
 PAGE = "projects/TensorMask"
 SYSTEM = System(
     name="TensorMask",
-    papers=("1903.12174",),
+    papers={"1903.12174": "TensorMask: A Foundation for Dense Object Segmentation"},
     module=__name__,
     rows=(
         Row(

@@ -76,7 +76,7 @@ def treefilter_r18_shapes() -> Recipe:
 AUTHORS = "https://github.com/Megvii-BaseDetection/TreeFilter-Torch"
 SYSTEM = System(
     name="TreeFilter",
-    papers=("1909.12513",),
+    papers={"1909.12513": "Learnable Tree Filter for Structure-preserving Feature Transform"},
     module=__name__,
     rows=(
         Row(

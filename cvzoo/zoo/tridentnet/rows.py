@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cvzoo.recipes import Optim, Recipe, data_sets, settings
-from cvzoo.zoo.published import cvpods, detectron2, original
+from cvzoo.zoo.published import cvpods, detectron2, mmdetection, original
 from cvzoo.zoo.system import Row, System
 
 
@@ -56,7 +56,7 @@ def tridentnet_r50_c4_shapes() -> Recipe:
 
 SYSTEM = System(
     name="TridentNet",
-    papers=("1901.01892",),
+    papers={"1901.01892": "Scale-Aware Trident Networks for Object Detection"},
     module=__name__,
     rows=(
         Row(
@@ -82,6 +82,17 @@ SYSTEM = System(
                     page="projects/TridentNet/README.md",
                     note="R-101, 3x, 640-800",
                     box_AP=0.436,
+                ),
+                mmdetection(
+                    "tridentnet/tridentnet_r50_caffe_1x_coco/tridentnet_r50_caffe_1x_coco_20201230_141838-2ec0b530",
+                    box_AP=0.377,
+                ),
+                mmdetection(
+                    "tridentnet/tridentnet_r50_caffe_mstrain_3x_coco/"
+                    "tridentnet_r50_caffe_mstrain_3x_coco_20201130_100539-46d227ba",
+                    name="mmdetection_3x",
+                    note="3x, 640-800",
+                    box_AP=0.403,
                 ),
             ),
             references=(
