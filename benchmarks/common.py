@@ -24,7 +24,7 @@ FP32 = Run()
 DATA = Path(os.environ.get("CVZOO_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device = CPU) -> dict[str, Any]:
     """Machine, versions and commit of a measurement."""
     return {
         **machine(device),

@@ -5,6 +5,7 @@ Reading order: `train` says what happens, `learn` is the loop, `step` is one ite
 
 from __future__ import annotations
 
+import inspect
 import signal
 import time
 from collections.abc import Generator
@@ -38,6 +39,10 @@ from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch
 from cvzoo.tasks import task_of
+
+_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+OWN_BUFFERS = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
+"""torch 2.14 warns of the name that 2.11 knows."""
 
 
 def train(recipe: Recipe) -> Result:
@@ -139,7 +144,7 @@ def learn(
 def _trained(model: nn.Module, recipe: Recipe) -> nn.Module:
     """The model as the loop calls it."""
     if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
-        model = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+        model = DistributedDataParallel(model, **OWN_BUFFERS, gradient_as_bucket_view=True)
     if recipe.run.compile:
         model.compile()
     return model
