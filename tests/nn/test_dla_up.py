@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,15 +60,13 @@ def test_each_channel_begins_as_a_bilinear_enlargement() -> None:
 
 
 @torch.no_grad()
-def test_the_steps_may_end_at_stride_8_and_on_wider_maps() -> None:
-    whole, short = DLAUpConfig(), DLAUpConfig(first_level=3, min_channels=8)
-    neck = short.build(CHANNELS).eval()
-    assert neck.channels == 8
-    assert neck(features()).shape == (2, 8, 16, 24)
-    assert [type(layer).__name__ for layer in neck.widen] == ["ConvNorm", "Identity", "Identity"]
-    assert not any(name.startswith("widen") for name in whole.build(CHANNELS).state_dict())
-    c2, *coarser = features()
-    assert torch.equal(neck([c2, *coarser]), neck([torch.zeros_like(c2), *coarser]))
-    for number in range(3):  # every other map counts
-        changed = [x + (level == number) for level, x in enumerate(coarser)]
-        assert not torch.equal(neck([c2, *coarser]), neck([c2, *changed]))
+@pytest.mark.parametrize(("first_level", "size"), [(3, (16, 24)), (4, (8, 12))])
+def test_the_steps_may_end_at_coarser_and_wider_maps(first_level: Literal[3, 4], size: tuple[int, int]) -> None:
+    neck = DLAUpConfig(first_level=first_level, min_channels=17).build(CHANNELS).eval()
+    assert neck.channels == 17
+    assert neck(features()).shape == (2, 17, *size)
+    assert not any(name.startswith("widen") for name in DLAUpConfig().build(CHANNELS).state_dict())
+    given = features()
+    for number in range(4):  # the coarser maps count, and only they
+        changed = [x + (level == number) for level, x in enumerate(given)]
+        assert torch.equal(neck(given), neck(changed)) == (number < first_level - 2)

@@ -121,18 +121,23 @@ def centernet_hourglass104_512() -> Recipe:
 
 
 def centernet_lite0_320_mini() -> Recipe:
-    """CenterNet with EfficientNet-Lite0 on 285 COCO images at 320 px: real data in minutes on 2 CPU cores."""
+    """CenterNet with EfficientNet-Lite0 on 285 COCO images at 320 px: real data in minutes on 2 CPU cores.
+
+    One cell learns each object. On a map of stride 16 there are few others, and they see enough of the image to tell 80
+    classes apart after a few hundred iterations; finer maps learn the images by heart before they do.
+    """
     from cvzoo.nn.dla_up import DLAUpConfig
     from cvzoo.nn.pixels import MINUS_ONE_TO_ONE
     from cvzoo.zoo.centernet.model import CenterNetConfig
 
     model = CenterNetConfig(
         backbone=settings.lite0(),
-        neck=DLAUpConfig(conv="plain", first_level=3, min_channels=64),
+        neck=DLAUpConfig(conv="plain", first_level=4, min_channels=128),
         head_channels=128,
         pixels=MINUS_ONE_TO_ONE,
     )
-    return settings.mini("centernet_lite0_320_mini", model)
+    recipe = settings.lasting(settings.mini("centernet_lite0_320_mini", model), iterations=2000)
+    return replace(recipe, data=replace(recipe.data, zoom=(0.7, 1.2), shift=0.1, colour_jitter=0.3))
 
 
 def centernet_r18_shapes() -> Recipe:
@@ -211,7 +216,7 @@ SYSTEM = System(
             schedule="50 epochs of 512 px",
             references=(Reference(name="authors", results={"box_AP": 0.403}, page=AUTHORS),),
         ),
-        Row(recipe=centernet_lite0_320_mini, backbone="EfficientNet-Lite0", data="COCO mini", schedule="1500 it"),
+        Row(recipe=centernet_lite0_320_mini, backbone="EfficientNet-Lite0", data="COCO mini", schedule="2000 it"),
         Row(recipe=centernet_r18_shapes, backbone="R-18, 1/2 width", data="shapes", schedule="1000 it"),
     ),
 )
