@@ -4,9 +4,10 @@
 # pycocotools, hotcoco, msgspec. OUT takes the logs and a copy of the row files, which are written to zoo/rows.
 #
 #   [WHEELS=.whl] [OUT=runs/gpu] benchmarks/gpu.sh [--device cpu] [tests] [training] [inference] [profile] [train] [rows]
+#     [compiled]
 #
-# Without names all parts; rows come last, and as many of them as there is time for. `--device cpu` tries the script out
-# on tiny inputs, and leaves no row file behind.
+# Without names all parts but the last; rows come after the others, as many of them as there is time for. `compiled` is
+# the profile with --run.compile. `--device cpu` tries the script out on tiny inputs, and leaves no row file behind.
 set -uo pipefail
 
 device=cuda
@@ -23,19 +24,19 @@ if [[ -n ${WHEELS:-} ]]; then
   PYTHONPATH=$PYTHONPATH:$scratch/site
 fi
 
-small=(retinanet_r18_fpn_shapes)
 if [[ $device == cuda ]]; then
   nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
   cd "$root" || exit
   size=(--height 800 --width 1216) few=1 many=8 train_few=2 train_many=16 iterations=10 batch=16 names=()
   beside=(retinanet fcos faster_rcnn) looked_into=(retinanet_r50_fpn_1x mask_rcnn_r50_fpn_1x)
   trained=(retinanet_r50_fpn_1x --data.source shapes --data.shapes.size 800 --data.shapes.val-images 16
-    --data.workers 12 --backbone-weights None --schedule.iterations 60)
+    --data.workers 12 --backbone-weights None --schedule.iterations 60
+    --model.backbone.norm batch --model.backbone.frozen-stages 0)  # random weights need norms
 else
   cd "$scratch" || exit
-  size=(--height 64 --width 96) few=1 many=2 train_few=1 train_many=2 iterations=1 batch=2 names=("${small[@]}")
-  beside=(retinanet) looked_into=("${small[@]}")
-  trained=("${small[@]}" --data.shapes.val-images 4 --schedule.iterations 4 --run.log-every 2)
+  size=(--height 64 --width 96) few=1 many=2 train_few=1 train_many=2 iterations=1 batch=2 names=(retinanet_r18_fpn_shapes)
+  beside=(retinanet) looked_into=("${names[@]}")
+  trained=("${names[@]}" --data.shapes.val-images 4 --schedule.iterations 4 --run.log-every 2)
 fi
 touch "$scratch/begun"
 cvzoo() { python3 -c 'import sys; from cvzoo.cli import main; sys.exit(main())' "$@"; }
@@ -58,9 +59,10 @@ profile() {
   for row in "${looked_into[@]}"; do
     # the batch is no row's: its file stays out of the zoo
     (cd "$scratch" && cvzoo bench "$row" --precision bf16 --device "$device" --iterations "$iterations" --batch "$batch" \
-      --profile)
+      --profile "$@")
   done
 }
+compiled() { profile --run.compile; }
 train() {
   cvzoo train "${trained[@]}" --schedule.batch "$batch" --precision bf16 --device "$device" --run.out "$scratch/runs"
 }

@@ -23,7 +23,7 @@ from cvzoo.data.transforms import eval_resize
 from cvzoo.engine.dist import device_of
 from cvzoo.engine.finish import with_weights
 from cvzoo.engine.log import say
-from cvzoo.engine.place import autocast, place
+from cvzoo.engine.place import autocast, compiled, place
 from cvzoo.engine.prepare import build_model
 from cvzoo.ops.tiles import tiles_of
 from cvzoo.recipes import Recipe
@@ -102,7 +102,7 @@ class Predictor:
         if not loaded.classes:
             say(f"{loaded.recipe.weights} names no classes; they are called class 0, class 1 ...")
         self.classes, self.category_ids = loaded.class_names, loaded.category_ids
-        self._model = loaded.model.to(self.device).for_inference()
+        self._model = compiled(loaded.model.to(self.device).for_inference(), self.recipe.run)
         self._limited = lru_cache(VARIANTS)(self._with_limits)
 
     @property
@@ -210,7 +210,8 @@ class Predictor:
         return Wanted(self._limited(limits), limits, tile, overlap)
 
     def _with_limits(self, limits: Limits) -> Any:
-        return task_of(self.recipe).limited(self._model, limits, self.recipe)
+        model = task_of(self.recipe).limited(self._model, limits, self.recipe)
+        return model if model is self._model else compiled(model, self.recipe.run)
 
     def answers(self, frames: Sequence[Frame], wanted: Sequence[Wanted]) -> list[Answered]:
         """The answers to decoded images, in their order, each as it is wanted; what one model sees it sees together."""

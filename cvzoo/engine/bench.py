@@ -29,7 +29,7 @@ from cvzoo.engine.measure import (
     precision,
     reset_peak_memory,
 )
-from cvzoo.engine.place import DTYPES, autocast, place
+from cvzoo.engine.place import DTYPES, autocast, compiled, place
 from cvzoo.engine.prepare import build_model
 from cvzoo.engine.profile import Profile, profiled
 from cvzoo.engine.state import State
@@ -87,7 +87,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile
     inference = _inference(recipe, fast, image, device, warmup, iterations)
     if profile or on_gpu:
         profiles["inf"] = profiled(partial(_predict, recipe, fast, image, device), device)
-    if on_gpu:
+    if on_gpu and profiles["train"].total:  # not every machine lets its kernels be watched
         training["train_host_share"] = profiles["train"].host_share(training["train_s_per_iter"])
         inference["inf_host_share"] = profiles["inf"].host_share(inference["inf_s_per_im"])
     cost |= inference
@@ -99,11 +99,12 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile
 def _iterations(recipe: Recipe, model: Model, batch: int, device: torch.device) -> Callable[[], None]:
     """Whole optimiser steps, without loading data."""
     state = State.begin(recipe, model, device)
+    trained = compiled(state.model, recipe.run)
     size = recipe.data.crop or image_size(recipe.data)
     batches = cycle([_drawn(recipe, size, batch, seed) for seed in range(4)])
 
     def iterate() -> None:
-        step(state.model, place(next(batches), recipe.run, device), state, recipe)
+        step(trained, place(next(batches), recipe.run, device), state, recipe)
 
     return iterate
 
@@ -124,6 +125,7 @@ def _inference(
     with FlopCounterMode(display=False) as counter:
         _predict(recipe, model, image, device)
     gflops = counter.get_total_flops() / 1e9
+    model = compiled(model, recipe.run)
     rates = _rates(recipe, model, device, warmup, iterations)
     share = gflops * 1e9 * rates["throughput"] / _peak_flops(recipe, device)
     return {**rates, "gflops": gflops, "peak_share": share}

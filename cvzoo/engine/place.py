@@ -33,6 +33,19 @@ def laid_out(model: Module, run: Run, device: torch.device) -> Module:
     return model.to(device).to(memory_format=memory_format(run, device))  # type: ignore[call-overload]
 
 
+def compiled(model: Module, run: Run, backend: str = "inductor") -> Module:
+    """The model; with `run.compile` its parts, such as body, neck and heads, are compiled, each when it first runs.
+
+    What lies between them depends on the data: who learns what, and which boxes there are. Lengths that change become
+    symbols: neither another canvas nor another number of regions is compiled for, once there have been two.
+    """
+    if run.compile:
+        for child in model.children():
+            for part in child if isinstance(child, nn.ModuleList) else [child]:
+                part.compile(backend=backend)
+    return model
+
+
 def place(batch: Batch, run: Run, device: torch.device) -> Batch:
     """The batch on `device`, its images in the recipe's memory layout.
 

@@ -29,7 +29,7 @@ from cvzoo.engine.finish import Result, finish
 from cvzoo.engine.log import Log, say
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
-from cvzoo.engine.place import autocast, place, split
+from cvzoo.engine.place import autocast, compiled, place, split
 from cvzoo.engine.prepare import build_model, check_batch, for_images, in_order_of_weights, open_run, with_classes
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, whole_workers
@@ -143,10 +143,9 @@ def learn(
 
 def _trained(model: nn.Module, recipe: Recipe) -> nn.Module:
     """The model as the loop calls it."""
+    model = compiled(model, recipe.run)
     if dist.world() > 1:  # every process keeps its own buffers; those of the first one are saved
         model = DistributedDataParallel(model, **OWN_BUFFERS, gradient_as_bucket_view=True)
-    if recipe.run.compile:
-        model.compile()
     return model
 
 

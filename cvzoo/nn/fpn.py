@@ -74,6 +74,6 @@ class FPN(nn.Module):
         if self.config.extra == "none":
             return []
         if self.config.extra == "pool":
-            return [p5[:, :, ::2, ::2]]
+            return [F.max_pool2d(p5, 1, stride=2)]  # every second cell; torch.compile cannot take views of one another
         p6 = self.extra[0](c5 if self.config.extra_from == "input" else p5)
         return [p6, self.extra[1](F.relu(p6) if self.config.extra_relu else p6)]

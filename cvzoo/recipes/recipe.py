@@ -135,7 +135,7 @@ class Run:
     """Memory layout of images and convolutions in training. None: on CUDA and on CPUs with AVX-512, where it saves 7
     to 9 % of a step; on older CPUs ordinary convolutions train slower that way, but depthwise ones faster."""
     compile: bool = False
-    """Run the model through torch.compile."""
+    """Compile body, neck and heads with torch.compile, in training, evaluation and prediction: slower to start."""
     checkpoint_activations: bool = False
     """Keep no activations inside the blocks of the backbone for the backward pass, which computes them again: less
     memory, more time, the same gradients."""

@@ -1,0 +1,69 @@
+"""What `--run.compile` compiles gives what it gave before, in training and in inference."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from zoo.systems import narrow, total
+from zoo.test_waits import SIZE, target_of
+
+from cvzoo.engine.place import compiled
+from cvzoo.nn.fpn import FPN, FPNConfig
+from cvzoo.recipes import Run
+from cvzoo.structures import Batch
+
+RUN = Run(compile=True)
+
+
+def batch_of(images: int, classes: int) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(256, (images, 3, *SIZE), dtype=torch.uint8, generator=generator)
+    targets = [target_of(3, classes, generator) for _ in range(images)]
+    return Batch(pixels, [SIZE] * images, [SIZE] * images, targets, list(range(images)))
+
+
+def learnt(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+    """The losses of a batch and the gradients of the parameters."""
+    torch.manual_seed(0)
+    model.zero_grad()
+    losses = model(batch)
+    total(losses).backward()
+    return losses | {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("row", ["mask_rcnn_r18_fpn_shapes", "fcn_r18_shapes"])
+def test_compiled_parts_learn_the_same(row: str) -> None:
+    config = narrow(row).model
+    plain = config.build().train()
+    model = compiled(copy.deepcopy(plain), RUN, backend="eager")
+    batch = batch_of(2, config.num_classes)
+    for name, (one, other) in joined(learnt(model, batch), learnt(plain, batch)).items():
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_compiled_parts_answer_the_same() -> None:
+    config = narrow("retinanet_r18_fpn_shapes").model
+    plain = config.build().for_inference()
+    batch = batch_of(2, config.num_classes)
+    expected = plain.predict(batch)
+    for found, other in zip(compiled(plain, RUN, backend="eager").predict(batch), expected, strict=True):
+        assert len(found)
+        for name in ("boxes", "scores", "labels"):
+            torch.testing.assert_close(getattr(found, name), getattr(other, name), rtol=1e-4, atol=1e-4)
+
+
+def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values of each name; the names are the same."""
+    assert one.keys() == other.keys()
+    return {name: (value, other[name]) for name, value in one.items()}
+
+
+def test_maps_of_a_pyramid_are_no_views_of_one_another() -> None:
+    """torch.compile fails on such inputs once their size has changed."""
+    maps = FPN(FPNConfig(channels=4, first_level=2, extra="pool"), (4, 4, 4, 4))(
+        [torch.rand(1, 4, n, n) for n in (16, 8, 4, 2)]
+    )
+    assert len({x.untyped_storage().data_ptr() for x in maps}) == len(maps) == 5
