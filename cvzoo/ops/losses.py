@@ -33,23 +33,21 @@ class _FocalLoss(torch.autograd.Function):
         p = torch.sigmoid(x)
         softplus = F.softplus(x)
         modulator = p.square() if gamma == 2 else p.pow(gamma)
-        modulator *= negative_weight
-        positive_M1 = (labels_M >= 0).unsqueeze(1)
-        column_M1 = labels_M.clamp(min=0).unsqueeze(1)
-        p_pos = p.gather(1, column_M1)
-        softplus_pos = F.softplus(-x.gather(1, column_M1))
+        modulator *= torch.where(labels_M == IGNORED, 0.0, negative_weight).unsqueeze(1)
         # d/dx of w p^g softplus(x) is w p^g (g (1 - p) softplus(x) + p); p's buffer turns into that gradient
         loss_MK = modulator * softplus
         grad_MK = softplus.mul_(gamma).mul_(1 - p).add_(p).mul_(modulator)
-        modulator_pos = positive_weight * (1 - p_pos).pow(gamma)
-        grad_pos = -modulator_pos * (gamma * p_pos * softplus_pos + 1 - p_pos)
-        for of_all, of_positives in ((loss_MK, modulator_pos * softplus_pos), (grad_MK, grad_pos)):
-            found_M1 = torch.where(positive_M1, of_positives, of_all.gather(1, column_M1))
-            of_all.scatter_(1, column_M1, found_M1)
-        ignored = (labels_M == IGNORED).unsqueeze(1)
-        loss_M = loss_MK.masked_fill_(ignored, 0).sum(dim=1)
-        ctx.save_for_backward(grad_MK.masked_fill_(ignored, 0).to(logits_MK.dtype))
-        return loss_M
+        positive_M1 = (labels_M >= 0).unsqueeze(1)
+        column_M1 = labels_M.clamp(min=0).unsqueeze(1)
+        x_M1 = x.gather(1, column_M1)
+        p_M1, softplus_M1 = torch.sigmoid(x_M1), F.softplus(-x_M1)
+        modulator_M1 = positive_weight * (1 - p_M1).pow(gamma)
+        grad_M1 = -modulator_M1 * (gamma * p_M1 * softplus_M1 + 1 - p_M1)
+        for of_all, of_positives in ((loss_MK, modulator_M1 * softplus_M1), (grad_MK, grad_M1)):
+            # elsewhere the first entry is written as it is
+            of_all.scatter_(1, column_M1, torch.where(positive_M1, of_positives, of_all[:, :1]))
+        ctx.save_for_backward(grad_MK.to(logits_MK.dtype))
+        return loss_MK.sum(dim=1)
 
     @staticmethod
     @once_differentiable
