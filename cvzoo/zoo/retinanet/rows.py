@@ -105,6 +105,18 @@ SYSTEM = System(
                     note="R-101",
                     box_AP=0.385,
                 ),
+                mmdetection(
+                    "ghm/retinanet_ghm_r50_fpn_1x_coco/retinanet_ghm_r50_fpn_1x_coco_20200130-a437fda3",
+                    name="mmdetection_ghm",
+                    note="gradient harmonised losses",
+                    box_AP=0.370,
+                ),
+                mmdetection(
+                    "ghm/retinanet_ghm_r101_fpn_1x_coco/retinanet_ghm_r101_fpn_1x_coco_20200130-c148ee8f",
+                    name="mmdetection_ghm_r101",
+                    note="R-101, gradient harmonised losses",
+                    box_AP=0.391,
+                ),
             ),
             references=(original(box_AP=0.363),),
         ),
