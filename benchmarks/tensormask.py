@@ -4,8 +4,9 @@
 
 R-50-FPN at full width with random weights; the real image with most objects, whose windows are made to score high, so
 that detections lie where a trained network has them. The peer, `dense`, does what detectron2 does on a CPU, where its
-aligned heads cannot run: natural masks, all three towers everywhere, norms not folded. detectron2 itself was measured
-with 11.9 CPU s for an image of 800x1216 and 8.22 for a training step at 512x512: a ratio of at most 0.9 is asked for.
+aligned heads cannot run: natural masks, all three towers everywhere, the usual convolutions, norms not folded.
+detectron2 itself was measured with 11.9 CPU s for an image of 800x1216 and 8.22 for a training step at 512x512: a ratio
+of at most 0.9 is asked for.
 `swap_share` is the share of a training step that the swap takes, forwards and backwards; at most 0.25 is asked for.
 One JSON line for each.
 """
@@ -24,7 +25,8 @@ from common import alternate, our_step, ratios, report, training_step
 from side_by_side import batch_of, sample
 from torch import Tensor, nn
 
-from cvzoo.nn.layers import FixedBatchNorm2d
+from cvzoo.nn.layers import ConvNorm, FixedBatchNorm2d
+from cvzoo.nn.winograd import WinogradConv
 from cvzoo.ops import swap_align2nat
 from cvzoo.ops.anchors import anchors_of
 from cvzoo.structures import Batch, Size, size_of
@@ -69,6 +71,16 @@ def random_model(representation: Representation, batch: Batch) -> TensorMask:
     return model
 
 
+def dense_model(batch: Batch) -> TensorMask:
+    """The peer, whose convolutions are the usual ones."""
+    model = random_model("natural", batch)
+    model.head.__class__ = DenseHead
+    for layer in model.modules():
+        if isinstance(layer, WinogradConv):
+            layer.__class__ = ConvNorm
+    return model
+
+
 @torch.no_grad()
 def rise_of(model: TensorMask, batch: Batch) -> dict[Size, Tensor]:
     """By the size of a level: what its logits rise by."""
@@ -85,8 +97,7 @@ def rise_of(model: TensorMask, batch: Batch) -> dict[Size, Tensor]:
 
 def inference(batch: Batch, rounds: int) -> None:
     ours: Any = random_model("bipyramid", batch).for_inference()
-    dense = random_model("natural", batch)
-    dense.head.__class__ = DenseHead
+    dense = dense_model(batch)
     times = alternate({"ours": lambda: ours.predict(batch), "dense": lambda: dense.predict(batch)}, rounds)
     report("tensormask_inference", **ratios(times, "ours", "dense"), size=batch.sizes[0], **windows_of(ours, batch))
 
@@ -100,8 +111,7 @@ def windows_of(model: TensorMask, batch: Batch) -> dict[str, Any]:
 
 
 def training(batch: Batch, rounds: int) -> None:
-    ours, dense = random_model("bipyramid", batch), random_model("natural", batch).train()
-    dense.head.__class__ = DenseHead
+    ours, dense = random_model("bipyramid", batch), dense_model(batch).train()
     sides: dict[str, Callable[[], object]] = {
         "ours": our_step(ours, batch),
         "dense": training_step(dense, lambda: dense(batch)),
