@@ -55,7 +55,7 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
         model,
         path,
         _Reader(iter(feeds)),  # type: ignore[arg-type]
-        activation_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,  # onnxruntime fuses signed ones on x86 only where one node reads them
         weight_type=QuantType.QInt8,
         per_channel=True,
         reduce_range=True,  # without VNNI products of 8 and 8 bits, added in pairs, would not fit in 16

@@ -49,7 +49,7 @@ def test_evaluation_gives_the_figures_of_the_model(retinanet: Pair, tmp_path: Pa
 
 
 def test_its_speed_is_measured_and_kept_out_of_the_rows(retinanet: Pair, tmp_path: Path) -> None:
-    cost, row_file = bench(recipe(retinanet, tmp_path), iterations=1)
+    cost, row_file, _ = bench(recipe(retinanet, tmp_path), iterations=1)
     assert row_file is None
     assert cost.keys() == {"inf_s_per_im", "throughput", "throughput_batch"}
     assert float(cost["throughput"] or 0) >= 1 / float(cost["inf_s_per_im"] or 0)
