@@ -77,7 +77,7 @@ def dense_model(batch: Batch) -> TensorMask:
     model.head.__class__ = DenseHead
     for layer in model.modules():
         if isinstance(layer, WinogradConv):
-            layer.__class__ = ConvNorm
+            layer.__class__ = ConvNorm  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ from cvzoo.structures import Batch
 from cvzoo.tasks import task_of
 
 _RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-OWN_BUFFERS = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
+OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
 """torch 2.14 warns of the name that 2.11 knows."""
 
 
