@@ -369,7 +369,7 @@ def test_mask_targets(number: str) -> None:
     polygons: list[Mask] = [[polygon.numpy() for polygon in found] for found in of_object]
     for name, masks in (("from_polygons", polygons), ("from_bitmaps", codes)):
         where = np.arange(len(boxes)), boxes.numpy(), s.options["side"], boxes.device
-        found = mask_targets(masks, [shape[1:]] * len(boxes), *where)
+        found = mask_targets(masks, [shape[1:]] * len(boxes), *where)()
         s.report.equal(f"{name} of {s.options['picture']}", found, s.expected[name])
     s.finish()
 
