@@ -174,4 +174,5 @@ def test_keeping_the_best_changes_no_figure() -> None:
     recipe = tiny(Path("runs"))
     assert changes(with_part(recipe, "run", keep_best="box_AP", eval_every=3), recipe) == {}
     impatient = with_part(recipe, "run", keep_best="box_AP", eval_every=3, patience=2)
-    assert changes(impatient, recipe) == {"run.patience": 2}
+    ends = {"run.patience": 2, "run.keep_best": "box_AP", "run.eval_every": 3}  # all three say when
+    assert changes(impatient, recipe) == ends
