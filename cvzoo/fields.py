@@ -102,14 +102,19 @@ def _idle(part: Any, own: Any, prefix: str, whole: Any) -> Iterator[str]:
 
 def _holds(condition: str, part: Any, whole: Any) -> bool:
     name, equals, wanted = condition.partition("=")
-    holder = part if name.partition(".")[0] in hints_of(type(part)) else whole
+    holder = part if _has(part, name) else whole
     value = attrgetter(name)(holder)
     return str(value) == wanted if equals else value != getattr(type(holder), name)
 
 
+def _has(part: Any, name: str) -> bool:
+    """Whether a field that a condition names is of this dataclass, and not of the recipe."""
+    return name.partition(".")[0] in hints_of(type(part))
+
+
 def _worded(condition: str, part: Any, prefix: str) -> str:
     name, equals, wanted = condition.partition("=")
-    shown = f"{prefix if name.partition('.')[0] in hints_of(type(part)) else ''}{name}".replace("_", "-")
+    shown = f"{prefix if _has(part, name) else ''}{name}".replace("_", "-")
     if not equals:
         return f"{shown} is set"
     return f"{shown} is {'not set' if wanted in ('()', 'None') else wanted}"

@@ -21,10 +21,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
-import torch
-from engine.processes import CONTEXT
-
-from cvzoo.cli import main
+from engine.processes import CONTEXT, be_command
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"<!-- tested(?:: ([\w ]+))? -->\n```(bash|python)\n(.*?)```", re.DOTALL)
@@ -106,12 +103,9 @@ def _tell(process: ForkServerProcess, asked: socket.socket) -> None:
 
 
 def _run(arguments: list[str], folder: str, environment: dict[str, str], descriptors: list[int]) -> None:
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.stdin = os.fdopen(0)  # multiprocessing has put another one there
-    torch.set_num_threads(1)
-    sys.exit(main(arguments))
+    os.environ.clear()
+    be_command(arguments, folder, environment)

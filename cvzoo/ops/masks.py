@@ -180,9 +180,8 @@ def _pasted_at_once(masks_DSS: Tensor, boxes_D4: Tensor, size: Size, threshold: 
     with torch.autocast(masks_DSS.device.type, enabled=False):
         values_DWH = x_DWS @ masks_DSS.float().mT @ y_DHS.mT
     real_D11 = ((x2_D1 > x1_D1) & (y2_D1 > y1_D1)).unsqueeze(-1)
-    before_DP = F.pad(
-        ((values_DWH >= threshold) & real_D11).flatten(1), (1, 0)
-    )  # column by column, after an empty pixel
+    inside_DWH = (values_DWH >= threshold) & real_D11
+    before_DP = F.pad(inside_DWH.flatten(1), (1, 0))  # column by column, after an empty pixel
     mask_E, edge_E = (before_DP[:, 1:] ^ before_DP[:, :-1]).nonzero().cpu().numpy().T
     first, last = np.zeros(1, np.int64), np.full(1, size[0] * size[1])
     edges = np.split(edge_E, np.searchsorted(mask_E, np.arange(1, len(masks_DSS))))
@@ -197,10 +196,8 @@ def paste_values(mask_SS: Tensor, box_4: Tensor, size: Size) -> tuple[Tensor, in
     x1, y1, x2, y2 = box_4.tolist()
     columns, rows = _covered(x1, x2, size[1]), _covered(y1, y2, size[0])
     side = mask_SS.shape[-1]
-    (x_WS, y_HS) = (
-        _bilinear(torch.arange(pixels.start, pixels.stop), start, end, side)
-        for pixels, start, end in ((columns, x1, x2), (rows, y1, y2))
-    )
+    x_WS = _bilinear(torch.arange(columns.start, columns.stop), x1, x2, side)
+    y_HS = _bilinear(torch.arange(rows.start, rows.stop), y1, y2, side)
     return x_WS @ mask_SS.T @ y_HS.T, columns.start, rows.start
 
 

@@ -80,10 +80,15 @@ def _free_port() -> int:
 def _run(arguments: list[str], folder: Path, environment: dict[str, str], group: int, output: Path) -> None:
     with suppress(PermissionError):  # the first one has ended already, and its group with it
         os.setpgid(0, group)
-    os.chdir(folder)
-    os.environ.update(environment)
     sys.stdout = sys.stderr = output.open("a", buffering=1)
     for descriptor in (1, 2):
         os.dup2(sys.stdout.fileno(), descriptor)
+    be_command(arguments, folder, environment)
+
+
+def be_command(arguments: list[str], folder: Path | str, environment: dict[str, str]) -> None:
+    """Let this process be `cvzoo` with these arguments in `folder`, with these variables added, to its end."""
+    os.chdir(folder)
+    os.environ.update(environment)
     torch.set_num_threads(1)
     sys.exit(main(arguments))
