@@ -24,7 +24,7 @@ import numpy as np
 
 from cvzoo.data.annotation_cache import Stored, place_for
 from cvzoo.data.coco_objects import Frames, ObjectReader, Objects
-from cvzoo.data.coco_records import file_at, sound_records, value_of
+from cvzoo.data.coco_records import file_of, sound_records, value_of
 from cvzoo.data.formats.origin import of_originals
 from cvzoo.data.index import Index, index_of
 from cvzoo.data.problems import Findings, Problem
@@ -62,7 +62,7 @@ class _Image(msgspec.Struct, gc=False):
 
     @property
     def name(self) -> str:
-        return self.file_name or file_at(self.coco_url)
+        return file_of(self.file_name, self.coco_url)
 
 
 RAW, IMAGE = msgspec.json.Decoder(_Raw), msgspec.json.Decoder(_Image)
