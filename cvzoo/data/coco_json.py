@@ -65,7 +65,7 @@ class _Image(msgspec.Struct, gc=False):
         return file_of(self.file_name, self.coco_url)
 
 
-RAW, IMAGE = msgspec.json.Decoder(_Raw), msgspec.json.Decoder(_Image)
+RAW, IMAGES = msgspec.json.Decoder(_Raw), msgspec.json.Decoder(list[_Image])
 
 
 @dataclass
@@ -146,7 +146,7 @@ def _read_file(file: Path, findings: Findings, masks: bool, surfaces: bool) -> _
 def _read_images(records: list[Any], file: Path, findings: Findings) -> Frames:
     """The sound images; one by one where msgspec and NumPy cannot judge all of them together."""
     try:
-        images = [IMAGE.decode(record) for record in records]
+        images = IMAGES.decode(b"[" + b",".join(records) + b"]")
         ids = np.array([image.id for image in images], np.int64)
         sizes = np.array([(image.height, image.width) for image in images], np.int32).reshape(-1, 2)
     except (msgspec.MsgspecError, TypeError, OverflowError):
