@@ -33,6 +33,7 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         content = _content(root / name, findings)
         document.images += _images(content["images"], root, root / folder, root / name)
         document.annotations += content["annotations"]
+        _refuse_other_names(categories, content["categories"], root / name, findings)
         categories += content["categories"]
     if split.lists:
         files = [ImageFile(root / i["file_name"], i["file_name"], i["file_name"], root) for i in document.images]
@@ -51,6 +52,18 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         for number, one in enumerate(document.annotations, start=1):
             one["id"] = number
     return document
+
+
+def _refuse_other_names(
+    known: list[dict[str, Any]], more: list[dict[str, Any]], file: Path, findings: Findings
+) -> None:
+    """An error for each number that a file gives to another class than the files before it."""
+    names = {_number(one.get("id")): one.get("name") for one in known}
+    for one in more:
+        number, name = _number(one.get("id")), one.get("name")
+        if names.get(number, name) != name:
+            reason = f"calls category {number} {name}, which the files before it call {names[number]}"
+            findings.errors.append(Problem(file, reason, "number the classes of all files alike"))
 
 
 def _content(file: Path, findings: Findings) -> dict[str, list[dict[str, Any]]]:
