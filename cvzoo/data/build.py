@@ -10,7 +10,7 @@ from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.doubts import other_classes, same_splits
-from cvzoo.data.formats.converted import coco_split, split_of
+from cvzoo.data.formats.converted import UNLISTED, coco_split, split_of
 from cvzoo.data.label_maps import LabelMapDataset
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.shapes import ShapesDataset, SplitName
@@ -72,6 +72,19 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         remedy = "annotate some, or train on background alone with --data.keep-empty"
         raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
     return dataset.select(kept)
+
+
+def with_absent(dataset: Dataset, data: Data, classes: list[str]) -> Dataset:
+    """The split with all of these `classes`, where its format lists none, and it has objects of no others.
+
+    Alone, such a split does not tell of classes that none of its objects is of.
+    """
+    absent = [name for name in classes if name not in dataset.classes]
+    if data.source not in UNLISTED or not absent or not set(dataset.classes) <= set(classes):
+        return dataset
+    assert isinstance(dataset, CocoDataset)
+    log.warning("%s: no object is of %s", data.root / data.val.annotations, ", ".join(absent))
+    return dataset.among(classes)
 
 
 def _objects(data: Data, split: SplitName, masks: bool) -> CocoDataset:

@@ -117,6 +117,10 @@ class CocoDataset:
     def in_order(self, classes: list[str]) -> CocoDataset:
         return CocoDataset(self._index.in_order(classes), self._annotations, self._rows)
 
+    def among(self, classes: list[str]) -> CocoDataset:
+        """The same data with all of these classes, of which some have no object here; their ids count from 1."""
+        return CocoDataset(self._index.among(classes), self._annotations, self._rows)
+
     def chosen(self, classes: Sequence[str], rename: Sequence[str]) -> CocoDataset:
         """The same images with these classes under these names only; see `choose`.
 

@@ -109,6 +109,13 @@ class Index:
         """The same with the classes in another order."""
         return self.with_classes(classes, np.argsort([self.classes.index(name) for name in classes]))
 
+    def among(self, classes: list[str]) -> Index:
+        """The same with all of these classes, of which some have no object here; their ids count from 1."""
+        labels_K = np.array([classes.index(name) for name in self.classes], np.int64)
+        order = labels_K if self.order is None else np.append(labels_K, -1)[self.order]
+        ids = list(range(1, len(classes) + 1))
+        return replace(self, classes=classes, category_ids=ids, order=order, noted_digest=None)
+
     @cached_property
     def digest(self) -> str:
         """See `Dataset`; hashed once, however many data sets show parts of the index."""

@@ -102,8 +102,9 @@ class VideoFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Nothing is written before the first frame."""
+        """Nothing is written before the first frame. ValueError where PyAV is not installed."""
         self.path = path
+        self._av = _pyav(f"{path} is a video")
         self._file: Any = None
         self._last = -1
 
@@ -114,19 +115,20 @@ class VideoFile:
 
     def add(self, image: Image.Image, seconds: float) -> None:
         """The next frame, seen so long after the first one."""
-        av = _pyav(f"{self.path} is a video")
         if not self.begun:
-            self._open(av, *image.size)
-        frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
+            self._open(*image.size)
+        frame = self._av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
         self._last = max(round(seconds * TICKS), self._last + 1)
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._file.mux(self._stream.encode(frame))
 
-    def _open(self, av: Any, width: int, height: int) -> None:
+    def _open(self, width: int, height: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = av.open(str(self.path), "w", format="mp4")
+        self._file = self._av.open(str(self.path), "w", format="mp4")
         # browsers play H.264; FFmpegs built without it have MPEG-4
-        self._stream = self._file.add_stream("libx264" if "libx264" in av.codecs_available else "mpeg4", rate=RATE)
+        self._stream = self._file.add_stream(
+            "libx264" if "libx264" in self._av.codecs_available else "mpeg4", rate=RATE
+        )
         self._stream.width, self._stream.height = (max(side - side % 2, 2) for side in (width, height))
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, TICKS)

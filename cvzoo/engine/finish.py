@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cvzoo.data.build import build_dataset
+from cvzoo.data.build import build_dataset, with_absent
 from cvzoo.data.dataset import Dataset, identity
 from cvzoo.engine import dist
 from cvzoo.engine.best import keep_best
@@ -88,6 +88,7 @@ def evaluate_row(recipe: Recipe) -> Result:
         val = build_dataset(recipe.data, "val")
         loaded = build_model(recipe)
         model, recipe = loaded.model, loaded.recipe
+        val = with_absent(val, recipe.data, loaded.classes or [])
         check_classes(recipe, val, OTHER_CLASSES)
         task_of(recipe).check_model(model, recipe)
         val = matched(loaded, val)

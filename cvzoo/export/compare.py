@@ -24,7 +24,7 @@ from cvzoo.nn.model import Model
 from cvzoo.ops import rle
 from cvzoo.ops.boxes import paired_iou
 from cvzoo.recipes import Recipe
-from cvzoo.runtime.model import Exported
+from cvzoo.runtime.model import Exported, on_canvas
 from cvzoo.structures import RLE, Batch, Prediction, Sample, Segmentation, Size, size_of
 
 IMAGES = 4
@@ -89,7 +89,8 @@ def compared(model: Model, exported: Exported, recipe: Recipe[Any], iterations: 
     device = next(model.parameters()).device
     cases = []
     for what, batch in _batches(recipe):
-        batch.images = exported.on_canvas(batch.images)  # the same for both: cells beyond an image see its canvas
+        # the same for both: cells beyond an image see its canvas
+        batch.images = on_canvas(batch.images, exported.facts, str(exported.path))
         batch = batch.to(device)
         found = [one.to("cpu") for one in model.predict(batch)]
         agreed = agreement(found, exported.predict(batch))

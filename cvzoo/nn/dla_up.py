@@ -24,8 +24,8 @@ class DLAUpConfig:
     conv: Literal["deform", "plain"] = "deform"
     """The 3x3 convolutions of the steps are deformable ones (DCNv2), as the authors', or plain ones."""
 
-    first_level: Literal[2, 3, 4] = 2
-    """Finest map that the steps lead to: C2 (stride 4, the authors'), C3 (stride 8) or C4 (stride 16)."""
+    first_level: Literal[2, 4] = 2
+    """Finest map that the steps lead to: C2 (stride 4, the authors') or C4 (stride 16)."""
     min_channels: Count = 1
     """Maps of fewer channels are first widened to so many by a 1x1 convolution, which the authors have not."""
     norm: Norm = "batch"

@@ -10,7 +10,7 @@ from cvzoo.data.config import Data, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
 
 
-def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[Recipe, str]:
+def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str], evaluates: bool = False) -> tuple[Recipe, str]:
     """The recipe for what lies in the folder that `data.root` names, where nothing else is said of the data's place.
 
     Where the row's own splits lie in there, it is them that are meant.
@@ -19,6 +19,7 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[R
         asked: with the changes that were asked for.
         own: without them.
         named: the fields that were changed, "data.root".
+        evaluates: what lies there is to be evaluated, not trained on.
     Returns: also a line that says what was recognised, or nothing.
     """
     told = any(name.startswith(("data.train.", "data.val.")) or name in ("data.train", "data.val") for name in named)
@@ -29,15 +30,17 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[R
         return asked, ""
     if not any(name.startswith("data.label_maps") for name in named):
         asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
-    data, said = recognised(asked.data, source, own.data.semantic)
+    data, said = recognised(asked.data, source, own.data.semantic, evaluates)
     return replace(asked, data=data), said
 
 
-def recognised(data: Data, source: Source | None, semantic: bool | None = None) -> tuple[Data, str]:
+def recognised(
+    data: Data, source: Source | None, semantic: bool | None = None, evaluates: bool = False
+) -> tuple[Data, str]:
     """The data with the source and the splits of what lies in the root, and a line that says so; see `recognise`."""
     from cvzoo.data.formats.recognise import recognise
 
-    found = recognise(data.root, source, semantic)
+    found = recognise(data.root, source, semantic, evaluates)
     suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
     label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
     return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)

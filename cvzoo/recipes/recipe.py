@@ -107,7 +107,9 @@ class Schedule:
     def stretched(self, factor: float) -> Schedule:
         """So many times as long, the drops of the learning rate at the same shares of it."""
         iterations = max(round(self.iterations * factor), 1)
-        milestones = tuple(round(milestone * factor) for milestone in self.milestones)
+        milestones = self.milestones
+        if self.policy == "step":  # others do not look at them
+            milestones = tuple(round(milestone * factor) for milestone in milestones)
         return replace(self, iterations=iterations, milestones=milestones)
 
     def of_epochs(self, images: int) -> Schedule:

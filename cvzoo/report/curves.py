@@ -8,11 +8,12 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cvzoo.engine.log import VALIDATION
 from cvzoo.engine.lr_range import RangeTest
 from cvzoo.files import atomic
-from cvzoo.report.training_charts import smoothed
+from cvzoo.report.training_charts import lone, smoothed
 from cvzoo.tasks.charts import GREY, PALETTE, STYLE
 from cvzoo.tasks.sections import metric_title
 
@@ -27,14 +28,16 @@ def draw_runs(path: Path, logs: Mapping[str, Sequence[Mapping[str, Any]]], figur
         for (name, log), colour in zip(logs.items(), PALETTE * len(logs)):
             trained = [line for line in log if "loss" in line]
             steps = [line["iteration"] for line in trained]
-            charts[0].plot(steps, smoothed([line["loss"] for line in trained]), color=colour, label=name)
+            losses = smoothed([line["loss"] for line in trained])
+            charts[0].plot(steps, losses, color=colour, label=name, **lone(steps))
             for axes, figure in zip(charts[1:], figures):
                 seen = [(line["iteration"], line[VALIDATION + figure]) for line in log if VALIDATION + figure in line]
                 steps, values = zip(*seen, strict=True) if seen else ((), ())
                 axes.plot(steps, values, color=colour, label=name, marker="o", markersize=4)
         for axes, title in zip(charts, ["loss", *map(metric_title, figures)]):
             axes.set(xlabel="iteration", ylabel=title)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         charts[0].legend()
         _save(page, path)
 

@@ -68,11 +68,12 @@ def loss_chart(log: Log) -> str:
         figure, axes = axes_of(xlabel="iteration", ylabel="loss")
         total = [line["loss"] for line in lines]
         axes.plot(steps, total, color=PALETTE[0], alpha=0.2, linewidth=1)
-        axes.plot(steps, smoothed(total), color=PALETTE[0], label="total")
+        axes.plot(steps, smoothed(total), color=PALETTE[0], label="total", **lone(steps))
         if seen := {line["iteration"]: line[OF_VALIDATION] for line in log if OF_VALIDATION in line}:
             axes.plot(list(seen), list(seen.values()), "o--", markersize=3, color=PALETTE[0], label="total, validation")
         for name, colour in zip(_losses(lines), PALETTE[1:]):
-            axes.plot(steps, smoothed([line[name] for line in lines]), color=colour, label=name.removeprefix("loss_"))
+            curve = smoothed([line[name] for line in lines])
+            axes.plot(steps, curve, color=colour, label=name.removeprefix("loss_"), **lone(steps))
         axes.set_ylim(bottom=0)
         axes.legend()
         return svg_of(figure, "loss")
@@ -83,10 +84,16 @@ def lr_chart(log: Log) -> str:
     lines = [line for line in log if "lr" in line]
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(xlabel="iteration", ylabel="learning rate")
-        axes.plot([line["iteration"] for line in lines], [line["lr"] for line in lines], color=PALETTE[2])
+        steps = [line["iteration"] for line in lines]
+        axes.plot(steps, [line["lr"] for line in lines], color=PALETTE[2], **lone(steps))
         axes.set_ylim(bottom=0)
         axes.ticklabel_format(axis="y", scilimits=(-2, 3))
         return svg_of(figure, "lr")
+
+
+def lone(points: Sequence[Any]) -> dict[str, Any]:
+    """How to draw a curve of one point, which no line would show; of several, as it is."""
+    return {"marker": "o", "markersize": 4} if len(points) == 1 else {}
 
 
 def smoothed(values: Sequence[float]) -> list[float]:

@@ -6,6 +6,8 @@
   are dropped with the next update.
 - Another precision, seed or other run option, and weights the row did not train (`--weights torchvision`), have a file
   of their own beside it, named after the difference: `<row>+precision=bf16@h100.json`.
+- An evaluation on other data than a training saw leaves that training's file as it is; it has one of its own, named
+  after the data, as an experiment has.
 - Any other change makes an experiment, not the row: it never enters the zoo; its file lies in `<run.out>/rows`.
 """
 
@@ -96,9 +98,10 @@ def update_row(
     Results are merged by split and costs by name. The write is atomic; of two simultaneous updates the later wins.
     """
     recipe, differences, path = _place(recipe, machine, weights_sha256, folder)
-    stored = _still_valid(path, RowFile(row=recipe.row, machine=machine), to_json(recipe), weights_sha256)
-    if data and _of_other_data(stored.data, data):
-        stored = dataclasses.replace(stored, results={}, log=[], data={})
+    if data and log is None and _is_of_a_training_on_others(path, data):
+        differences |= {"data": data["digests"]["val"][:8]}
+        path = _path(folder or recipe.run.out / "rows", recipe.row, differences, machine)
+    stored = _still_valid(path, recipe, machine, weights_sha256, data)
     parts = {"results": results, "cost": cost, "log": log}
     updated = dataclasses.replace(
         stored,
@@ -135,7 +138,7 @@ def _place(
         differences["weights"] = foreign
     else:  # where trained weights happened to lie is no part of what trained them
         recipe = dataclasses.replace(recipe, weights=own.weights)
-    return recipe, differences, folder / f"{_stem(recipe.row, differences)}@{machine}.json"
+    return recipe, differences, _path(folder, recipe.row, differences, machine)
 
 
 def read_row(path: Path) -> RowFile:
@@ -146,11 +149,20 @@ def read_row(path: Path) -> RowFile:
         raise ValueError(f"{path} is not a row file ({error}); delete it and measure again") from error
 
 
-def _still_valid(path: Path, empty: RowFile, resolved: dict[str, Any], sha256: str | None) -> RowFile:
-    """What the file at `path` holds and the same recipe and weights still vouch for."""
+def _is_of_a_training_on_others(path: Path, data: dict[str, Any]) -> bool:
+    """Whether there is a file that a training has written, which saw other data."""
+    stored = read_row(path) if path.exists() else None
+    return stored is not None and bool(stored.log) and _of_other_data(stored.data, data)
+
+
+def _still_valid(path: Path, recipe: Recipe, machine: str, sha256: str | None, data: dict[str, Any] | None) -> RowFile:
+    """What the file at `path` holds and the same recipe, weights and data still vouch for."""
+    empty = RowFile(row=recipe.row, machine=machine)
     stored = read_row(path) if path.exists() else empty
-    if disagreements(resolved, stored.recipe):
+    if disagreements(to_json(recipe), stored.recipe):
         return empty
+    if data and _of_other_data(stored.data, data):
+        return dataclasses.replace(stored, results={}, log=[], data={})
     if sha256 is not None and stored.weights_sha256 not in (None, sha256):
         return dataclasses.replace(stored, results={}, log=[])
     return stored
@@ -183,6 +195,10 @@ def _is_path(recipe: Recipe) -> bool:
     """Whether the weights are a file or folder: a published name is none, whatever else bears it."""
     published = [found.name for found in ROWS[recipe.row].published] if recipe.row in ROWS else []
     return recipe.weights not in published and ("/" in (recipe.weights or "") or Path(recipe.weights or "").exists())
+
+
+def _path(folder: Path, row: str, differences: dict[str, Any], machine: str) -> Path:
+    return folder / f"{_stem(row, differences)}@{machine}.json"
 
 
 def _stem(row: str, differences: dict[str, Any]) -> str:

@@ -63,7 +63,7 @@ class Exported(Model):
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Answer]:
         sizes_N2 = torch.tensor(batch.sizes, dtype=torch.int64)
-        found = self.infer(self.on_canvas(batch.images), sizes_N2)
+        found = self.infer(on_canvas(batch.images, self.facts, str(self.path)), sizes_N2)
         places = list(zip(batch.sizes, batch.original_sizes))
         if isinstance(found, LabelMaps):
             return [_label_map(own, *place) for own, place in zip(found.labels, places)]
@@ -75,10 +75,6 @@ class Exported(Model):
             for answer, row_D in zip(answers, rows):
                 answer.surfaces = surfaces_of(found, row_D, answer.boxes)
         return list[Answer](answers)
-
-    def on_canvas(self, images_N3HW: Tensor) -> Tensor:
-        """Filled up with 0 to a size that the graph takes. ValueError where the images are larger."""
-        return on_canvas(images_N3HW, self.facts, str(self.path))
 
 
 def on_canvas(images_N3HW: Tensor, facts: Facts, graph: str) -> Tensor:

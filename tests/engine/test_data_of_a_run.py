@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from data.formats.folders import Drawing, write_voc
 from engine.on_files import NAMES, on_files, write
 from engine.tiny import tiny
 
 import cvzoo
 from cvzoo.data.build import build_dataset
 from cvzoo.data.coco import CocoDataset
+from cvzoo.data.config import Split
 from cvzoo.data.label_maps import LabelMapDataset
 from cvzoo.engine.finish import evaluate_row
 from cvzoo.engine.train import train
@@ -71,6 +73,19 @@ def test_classes_are_matched_by_name(run: Path, trained: Path) -> None:
     write(run / "data", {1: "cat", 2: "dog", 3: "fish"})
     with pytest.raises(ValueError, match=r"\(cat, dog, bird\) are not those of the data set \(cat, dog, fish\)"):
         evaluate_row(on_files(run))
+
+
+def test_a_split_that_lists_no_classes_may_lack_some(run: Path) -> None:
+    write_voc(run / "voc", [Drawing("alone", (64, 64), ("dog",), [(8, 8, 38, 40)])])
+    parts = {"train": Split(images="gone", annotations="gone")}
+    parts |= {"val": Split(images="JPEGImages", annotations="Annotations")}
+    where = {"data__source": "voc", "data__root": run / "voc", **{f"data__{name}": at for name, at in parts.items()}}
+    result = evaluate_row(on_files(run, **where))
+    assert list(result.evaluations["val"].figures.per_class["box"]) == ["cat", "dog", "bird"]
+    assert result.datasets["val"].labels(0).tolist() == [1]
+    write_voc(run / "voc", [Drawing("alone", (64, 64), ("fish",), [(8, 8, 38, 40)])])
+    with pytest.raises(ValueError, match=r"the data set has 1 categories \(fish\), but the model of"):
+        evaluate_row(on_files(run, **where))
 
 
 def test_weights_train_on_with_their_order_of_classes(run: Path) -> None:

@@ -118,3 +118,10 @@ def test_moving_average() -> None:
     assert average.weight.item() == pytest.approx(0.5 * 2.8 + 0.5 * 3)
     assert average.running_mean.item() == 7.0
     assert not average.training
+
+
+def test_a_longer_schedule_moves_the_drops_of_steps_alone() -> None:
+    steps = Schedule(iterations=100, milestones=(60, 80), warmup_iterations=10)
+    assert steps.stretched(2).milestones == (120, 160)
+    cosine = replace(steps, policy="cosine")
+    assert cosine.stretched(2) == replace(cosine, iterations=200)

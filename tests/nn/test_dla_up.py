@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -60,13 +57,12 @@ def test_each_channel_begins_as_a_bilinear_enlargement() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("first_level", "size"), [(3, (16, 24)), (4, (8, 12))])
-def test_the_steps_may_end_at_coarser_and_wider_maps(first_level: Literal[3, 4], size: tuple[int, int]) -> None:
-    neck = DLAUpConfig(first_level=first_level, min_channels=17).build(CHANNELS).eval()
+def test_the_steps_may_end_at_a_coarser_and_wider_map() -> None:
+    neck = DLAUpConfig(first_level=4, min_channels=17).build(CHANNELS).eval()
     assert neck.channels == 17
-    assert neck(features()).shape == (2, 17, *size)
+    assert neck(features()).shape == (2, 17, 8, 12)
     assert not any(name.startswith("widen") for name in DLAUpConfig().build(CHANNELS).state_dict())
     given = features()
     for number in range(4):  # the coarser maps count, and only they
         changed = [x + (level == number) for level, x in enumerate(given)]
-        assert torch.equal(neck(given), neck(changed)) == (number < first_level - 2)
+        assert torch.equal(neck(given), neck(changed)) == (number < 2)

@@ -56,7 +56,8 @@ def pixel_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cells(text: str) -> dict[str, list[int]]:
     """The lines of the classes: by name the amounts and images of both splits."""
-    lines = re.findall(r"</i>(.*?)</td><td>(\d+)</td><td>(\d+)</td>.*?<td>(\d+)</td><td>(\d+)</td>", text)
+    number = r'<td class="number">(\d+)</td>'
+    lines = re.findall(rf"</i>(.*?)</td>{number}{number}.*?{number}{number}", text)
     return {name: list(map(int, numbers)) for name, *numbers in lines}
 
 

@@ -187,3 +187,20 @@ def test_row_files_speak_about_the_rows_as_they_are(
     assert [kept[part] for part in ("results", "log", "weights_sha256")] == [
         stored[part] for part in ("results", "log", "weights_sha256")
     ]
+
+
+def test_an_evaluation_on_other_data_leaves_the_file_of_a_training(recipe: Recipe[Any], tmp_path: Path) -> None:
+    own = {"classes": ["cat"], "digests": {"val": "1" * 16}, "images": {"val": 4}}
+    other = own | {"digests": {"val": "2" * 16}}
+    figures = {"val": {"box_AP": 0.4}}
+    path = train(recipe, tmp_path)
+    update_row(recipe, **HERE, results=figures, weights_sha256=OURS, log=[{"iteration": 1}], data=own, folder=tmp_path)
+    before = path.read_bytes()
+    there = update_row(recipe, **HERE, results=figures, weights_sha256=OURS, data=other, folder=tmp_path)
+    assert path.read_bytes() == before
+    assert there.name == f"{NAME}+data=22222222@m.json"
+    assert update_row(recipe, **HERE, results=figures, weights_sha256=OURS, data=own, folder=tmp_path) == path
+    assert json.loads(path.read_text())["log"]
+    longer = [{"iteration": 1}, {"iteration": 2}]  # a training on other data takes the place of its predecessor
+    assert update_row(recipe, **HERE, results=figures, log=longer, data=other, folder=tmp_path) == path
+    assert json.loads(path.read_text())["data"]["digests"] == other["digests"]

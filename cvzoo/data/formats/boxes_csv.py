@@ -20,6 +20,7 @@ from cvzoo.data.formats.image_lists import ImageFile, chosen
 from cvzoo.data.formats.layout import IMAGES, PARTS, Layout, joined, names_in, part_of, refuse_several, with_lists
 from cvzoo.data.image_files import SUFFIXES
 from cvzoo.data.problems import Findings, Problem
+from cvzoo.structures import Size
 
 COLUMNS = {
     "filename": ("filename", "file_name", "image", "image_name", "image_path", "path", "file"),
@@ -30,6 +31,8 @@ COLUMNS = {
     "ymax": ("ymax", "y_max", "y2"),
 }
 """What a header may call the columns."""
+SIZE = ("width", "height")
+"""Of the image, where a header has them."""
 HEADERLESS = ("filename", "xmin", "ymin", "xmax", "ymax", "class")
 
 
@@ -41,6 +44,8 @@ class Row(NamedTuple):
     name: str
     """Of the class, or empty, as the corners then are."""
     corners: list[str]
+    size: tuple[str, str] = ("", "")
+    """Width and height of the image, or empty."""
 
 
 def read(root: Path, split: Split, findings: Findings) -> Document:
@@ -75,6 +80,8 @@ def _read_image(path: Path, name: str, table: Path, rows: list[Row], document: D
     if size is None:
         return
     document.add_image(name, size, table)
+    if (stated := _stated(rows)) is not None and not document.fits(stated, table, findings):
+        return
     for row in rows:
         if not row.name and not any(row.corners):
             continue  # an image without objects
@@ -89,6 +96,12 @@ def _read_image(path: Path, name: str, table: Path, rows: list[Row], document: D
             document.add_box(row.name, corners, where, findings)
         else:
             document.report(findings.errors, f"line {row.line} names no class", "give it one or remove it")
+
+
+def _stated(rows: list[Row]) -> Size | None:
+    """Height and width of an image, as the first of its lines that has them says."""
+    sizes = (tuple(map(int, reversed(row.size))) for row in rows if all(side.isdecimal() for side in row.size))
+    return next((size for size in sizes if min(size) > 0), None)
 
 
 def _found(image: str, root: Path, folder: Path, table: Path) -> tuple[Path, str]:
@@ -121,7 +134,8 @@ def _rows(table: Path, findings: Findings) -> Iterator[Row]:
             findings.errors.append(Problem(table, reason, "correct or remove it"))
             continue
         found = {name: values[place].strip() for name, place in places.items()}
-        yield Row(number, found["filename"], found["class"], [found[key] for key in ("xmin", "ymin", "xmax", "ymax")])
+        corners = [found[key] for key in ("xmin", "ymin", "xmax", "ymax")]
+        yield Row(number, found["filename"], found["class"], corners, (found.get("width", ""), found.get("height", "")))
 
 
 def _columns(lines: list[str]) -> tuple[dict[str, int], bool] | None:
@@ -130,7 +144,7 @@ def _columns(lines: list[str]) -> tuple[dict[str, int], bool] | None:
         words = [value.strip().lower() for value in values]
         named = {key: next((words.index(n) for n in names if n in words), -1) for key, names in COLUMNS.items()}
         if min(named.values()) >= 0:
-            return named, True
+            return named | {key: words.index(key) for key in SIZE if key in words}, True
         if len(values) == len(HEADERLESS) and PurePosixPath(words[0]).suffix in SUFFIXES:
             return {key: place for place, key in enumerate(HEADERLESS)}, False
     return None

@@ -33,24 +33,37 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         content = _content(root / name, findings)
         document.images += _images(content["images"], root, root / folder, root / name)
         document.annotations += content["annotations"]
+        _refuse_other_names(categories, content["categories"], root / name, findings)
         categories += content["categories"]
     if split.lists:
         files = [ImageFile(root / i["file_name"], i["file_name"], i["file_name"], root) for i in document.images]
         names = {image.name for image in chosen(root, split.lists, files, findings)}
         document.images = [image for image in document.images if image["file_name"] in names]
-        kept = {image["id"] for image in document.images}
-        document.annotations = [one for one in document.annotations if _number(one.get("image_id")) in kept]
-    used = {_number(one.get("category_id")) for one in document.annotations}
-    idle = set(map(_number, idle_parents(categories))) - used
+        kept = _numbers(image["id"] for image in document.images)
+        document.annotations = [one for one in document.annotations if kept & _numbers([one.get("image_id")])]
+    used = _numbers(one.get("category_id") for one in document.annotations)
+    idle = _numbers(idle_parents(categories)) - used
     names = {_number(one["id"]): one["name"] for one in categories}
     document.numbers = classes = {number: name for number, name in names.items() if number not in idle}
     for one in document.annotations:
         _correct(one, classes)
     ids = [one.get("id") for one in document.annotations]
-    if len(set(ids)) < len(ids) or not all(isinstance(number, int) and number > 0 for number in ids):
+    if not all(isinstance(number, int) and number > 0 for number in ids) or len(set(ids)) < len(ids):
         for number, one in enumerate(document.annotations, start=1):
             one["id"] = number
     return document
+
+
+def _refuse_other_names(
+    known: list[dict[str, Any]], more: list[dict[str, Any]], file: Path, findings: Findings
+) -> None:
+    """An error for each number that a file gives to another class than the files before it."""
+    names = {_number(one.get("id")): one.get("name") for one in known}
+    for one in more:
+        number, name = _number(one.get("id")), one.get("name")
+        if names.get(number, name) != name:
+            reason = f"calls category {number} {name}, which the files before it call {names[number]}"
+            findings.errors.append(Problem(file, reason, "number the classes of all files alike"))
 
 
 def _content(file: Path, findings: Findings) -> dict[str, list[dict[str, Any]]]:
@@ -59,8 +72,11 @@ def _content(file: Path, findings: Findings) -> dict[str, list[dict[str, Any]]]:
         content = json.loads(file.read_bytes())
         found = {part: content[part] for part in PARTS}
         if all(isinstance(record, dict) for part in PARTS for record in found[part]):
-            return found
-        reason = "its records are no objects"
+            if all(_is_category(record) for record in found["categories"]):
+                return found
+            reason = "has a category without a number or a name"
+        else:
+            reason = "its records are no objects"
     except FileNotFoundError:
         reason = "the annotation file is missing"
     except (OSError, ValueError, RecursionError) as error:
@@ -69,6 +85,10 @@ def _content(file: Path, findings: Findings) -> dict[str, list[dict[str, Any]]]:
         reason = "is not COCO: it has no images, annotations and categories"
     findings.errors.append(Problem(file, reason, "export it again, or name another one with --data.train / --data.val"))
     return {part: [] for part in PARTS}
+
+
+def _is_category(record: dict[str, Any]) -> bool:
+    return isinstance(_number(record.get("id")), int) and isinstance(record.get("name"), str)
 
 
 def _images(records: Iterable[dict[str, Any]], root: Path, folder: Path, file: Path) -> list[dict[str, Any]]:
@@ -90,13 +110,28 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def _numbers(values: Iterable[Any]) -> set[int]:
+    """The ids among these; others are left for the reader of COCO's format to tell."""
+    return {number for number in map(_number, values) if isinstance(number, int)}
+
+
+def _is_outline(value: Any) -> bool:
+    """Whether it is a list of polygons, each a list of numbers."""
+    polygons = value if isinstance(value, list) and value else [None]
+    return all(
+        isinstance(polygon, list) and len(polygon) > 1 and all(isinstance(number, int | float) for number in polygon)
+        for polygon in polygons
+    )
+
+
 def _correct(annotation: dict[str, Any], classes: dict[int, str]) -> None:
     annotation["image_id"] = _number(annotation.get("image_id"))
     number = _number(annotation.get("category_id"))
-    annotation |= {CLASS: classes[number]} if number in classes else {"category_id": number}
+    is_known = isinstance(number, int) and number in classes
+    annotation |= {CLASS: classes[number]} if is_known else {"category_id": number}
     outline = annotation.get("segmentation")
     if isinstance(outline, list) and outline and all(isinstance(value, int | float) for value in outline):
         annotation["segmentation"] = outline = [outline]
-    if not annotation.get("bbox") and isinstance(outline, list) and outline:
+    if not annotation.get("bbox") and _is_outline(outline):
         x, y = ([number for polygon in outline for number in polygon[axis::2]] for axis in (0, 1))
         annotation["bbox"] = [min(x), min(y), max(x) - min(x), max(y) - min(y)]

@@ -72,16 +72,21 @@ def _looked_at(root: Path, name: str) -> CocoFile | None:
         content = msgspec.json.decode((root / name).read_bytes(), type=_Content)
         images = [msgspec.json.decode(raw) for raw in content.images[:LOOKED_AT]]
         first = msgspec.json.decode(content.annotations[0]) if content.annotations else {}
-        names = [image["file_name"] for image in images]
+        names = [str(image["file_name"]) for image in images]
     except (OSError, msgspec.MsgspecError, KeyError, TypeError):
         return None
-    if not names or (content.annotations and not ("bbox" in first or "segmentation" in first)):
+    if (
+        not names
+        or not isinstance(first, dict)
+        or (content.annotations and not ("bbox" in first or "segmentation" in first))
+    ):
         return None
     outline = first.get("segmentation")
     flat = isinstance(outline, list) and bool(outline) and not isinstance(outline[0], list)
     numbered = all(isinstance(one, int) for one in (first.get("id", 1), first.get("image_id", 1), images[0].get("id")))
-    idle = set(idle_parents(content.categories)) - _used(content)
-    odd = flat or not numbered or "bbox" not in first or bool(idle) or any("\\" in name for name in names)
+    odd = (
+        flat or not numbered or "bbox" not in first or _has_idle_parent(content) or any("\\" in name for name in names)
+    )
     return CocoFile(name, names, bool(content.annotations) and odd)
 
 
@@ -96,13 +101,17 @@ def idle_parents(categories: list[dict[str, Any]]) -> list[Any]:
     ]
 
 
-def _used(content: _Content) -> set[Any]:
-    """The ids of the classes of all objects."""
+def _has_idle_parent(content: _Content) -> bool:
+    """Whether a class of the project's name, which no object has, is among the others."""
 
     class Record(msgspec.Struct):
         category_id: Any = None
 
-    return {msgspec.json.decode(raw, type=Record).category_id for raw in content.annotations}
+    try:
+        used = [msgspec.json.decode(raw, type=Record).category_id for raw in content.annotations]
+    except msgspec.MsgspecError:  # whoever reads the file says so
+        return False
+    return any(parent not in used for parent in idle_parents(content.categories))
 
 
 def _folder(root: Path, part: str, file: CocoFile) -> tuple[str, bool]:

@@ -32,6 +32,8 @@ READERS: dict[str, Callable[[Path, Split, Findings], Document]] = {
     "labelme": labelme.read,
     "csv": boxes_csv.read,
 }
+UNLISTED = ("voc", "labelme", "csv")
+"""Sources that list no classes: they are those that occur, in either split."""
 CLASS_FILES = ("*.yaml", "*.yml", "*.names", "classes.txt")
 """Files in the root that may name the classes."""
 
@@ -91,10 +93,18 @@ def _convert(data: Data, name: SplitName, file: Path) -> Findings:
 def _numbers(document: Document, other: Document) -> dict[str, int]:
     """The number of each class."""
     if document.numbers is not None:
-        return {name: number for number, name in sorted(((other.numbers or {}) | document.numbers).items())}
+        return _with_others(document.numbers, other.numbers or {})
     used = {annotation[CLASS] for one in (document, other) for annotation in one.annotations}
     names = sorted({*used, *document.names, *other.names})
     return {name: number for number, name in enumerate(names, start=1)}
+
+
+def _with_others(own: dict[int, str], others: dict[int, str]) -> dict[str, int]:
+    """The numbers of a split's classes, and of those that only the other split has: a free one where it is taken."""
+    found = {name: number for number, name in own.items()}
+    for number, name in sorted(others.items()):
+        found.setdefault(name, number if number not in found.values() else max(found.values()) + 1)
+    return dict(sorted(found.items(), key=lambda entry: entry[1]))
 
 
 def _key(data: Data) -> tuple[str, bool]:

@@ -34,6 +34,16 @@ class Document:
         record = {"id": number, "file_name": name, "height": size[0], "width": size[1], MADE_FROM: str(file)}
         self.images.append(record)
 
+    def fits(self, stated: Size, file: Path, findings: Findings) -> bool:
+        """Whether the last image has the size that its annotations in `file` are for; says what is wrong if not."""
+        own = (self.images[-1]["height"], self.images[-1]["width"])
+        if own == stated:
+            return True
+        name = self.images[-1]["file_name"]
+        reason = f"is for {name} of {stated[1]} x {stated[0]} pixels, which has {own[1]} x {own[0]} once upright"
+        findings.errors.append(Problem(file, reason, "put the image of that size there, or correct size and objects"))
+        return False
+
     def add_box(self, name: str, corners: Sequence[float], where: str, findings: Findings, crowd: bool = False) -> None:
         """An object of the last image, of the class `name`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -19,15 +20,25 @@ NUMBERS = ("1", "L", "P", "I", "I;16")
 
 def label_map_layout(root: Path) -> Layout | None:
     """The label maps of a folder: 8-bit PNGs that are called like the images of another folder."""
+    for suffix, parts, image, _ in _pictures(root, in_colours=False):
+        settings = LabelMaps(image_suffix=image.suffix, label_suffix=suffix)
+        return Layout("label_maps", "a PNG of class numbers for each image", parts, settings)
+    return None
+
+
+def coloured_map(root: Path) -> Path | None:
+    """A PNG that would be a label map, did its pixels hold numbers and not colours."""
+    return next((picture for *_, picture in _pictures(root, in_colours=True)), None)
+
+
+def _pictures(root: Path, in_colours: bool) -> Iterator[tuple[str, dict[str, Split], Path, Path]]:
+    """Suffixes of label maps and parts that have them, with the first image and its label map."""
     for suffix in SUFFIXES:
         parts = _camvid(root, suffix) or paired(root, suffix, FOLDERS)
         if parts and (first := _first(root, next(iter(parts.values())), suffix)):
-            image, label_map = first
-            with Image.open(label_map) as opened:
-                if opened.mode in NUMBERS:
-                    settings = LabelMaps(image_suffix=image.suffix, label_suffix=suffix)
-                    return Layout("label_maps", "a PNG of class numbers for each image", parts, settings)
-    return None
+            with Image.open(first[1]) as opened:
+                if (opened.mode not in NUMBERS) == in_colours:
+                    yield suffix, parts, *first
 
 
 def _camvid(root: Path, suffix: str) -> dict[str, Split]:

@@ -37,7 +37,9 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         size = None if content is None else measured(image.path, findings)
         if content is not None and size is not None:
             document.add_image(image.name, size, file)
-            _read_shapes(content["shapes"], document, findings)
+            stated = content.get("imageHeight"), content.get("imageWidth")
+            if not all(isinstance(side, int) and side > 0 for side in stated) or document.fits(stated, file, findings):
+                _read_shapes(content["shapes"], document, findings)
     unread = (_content(file, Findings()) for file in others)
     shapes = (shape for content in unread if content is not None for shape in content["shapes"])
     document.names = {shape["label"] for shape in shapes if isinstance(shape.get("label"), str)}

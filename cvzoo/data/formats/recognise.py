@@ -9,7 +9,7 @@ from pathlib import Path
 from cvzoo.data.config import LabelMaps, Source, Split
 from cvzoo.data.formats.boxes_csv import csv_layout
 from cvzoo.data.formats.coco_files import coco_layout
-from cvzoo.data.formats.label_map_folders import label_map_layout
+from cvzoo.data.formats.label_map_folders import coloured_map, label_map_layout
 from cvzoo.data.formats.labelme import labelme_layout
 from cvzoo.data.formats.layout import Layout, names_in
 from cvzoo.data.formats.splits import both_parts
@@ -48,14 +48,16 @@ class Found:
         return "; ".join([f"{self.root} is taken for {TITLES[self.source]} ({self.reason}): {parts}", *self.notes])
 
 
-def recognise(root: Path, source: Source | None = None, semantic: bool | None = None) -> Found:
+def recognise(root: Path, source: Source | None = None, semantic: bool | None = None, evaluates: bool = False) -> Found:
     """What a folder holds, of any format or of one that is named.
 
     Args:
         semantic: where it holds both objects and label maps, which of them is meant, if that is known.
+        evaluates: it is to be evaluated, not trained on.
 
     A part that is called test is left alone. Where there is no validation, one image in five is held back for it, and
-    the two lists are written into the folder, or, where that cannot be, into the one in which the program runs.
+    the two lists are written into the folder, or, where that cannot be, into the one in which the program runs. To be
+    evaluated a folder without these lists is taken whole.
 
     Raises: DataError where it is none of the formats, or several, or cannot be split.
     """
@@ -70,7 +72,7 @@ def recognise(root: Path, source: Source | None = None, semantic: bool | None = 
     if len(layouts) != 1:
         raise DataError([_undecided(root, layouts, source)])
     (layout,) = layouts
-    train, val, notes = both_parts(root, layout)
+    train, val, notes = both_parts(root, layout, evaluates)
     by_lists = layout.source == "coco" and bool(train.lists or val.lists)
     return Found(
         root, "coco_export" if by_lists else layout.source, train, val, layout.label_maps, layout.reason, notes
@@ -81,6 +83,9 @@ def _undecided(root: Path, layouts: list[Layout], source: Source | None) -> Prob
     if layouts:
         several = " and ".join(f"{TITLES[layout.source]} ({layout.reason})" for layout in layouts)
         return Problem(root, f"could be {several}", "name one with --data.source (or --source of `cvzoo data check`)")
+    if source in (None, "label_maps") and (picture := coloured_map(root)) is not None:
+        remedy = "give each pixel its class's number (an 8-bit grey or palette PNG) and list the names in classes.txt"
+        return Problem(picture, "is no label map: its pixels are colours, not numbers of classes", remedy)
     sought = ", ".join(TITLES[name] for name in LOOKS if source in (None, name))
     held = ", ".join(names_in(root)[:8]) or "nothing"
     remedy = "docs/own-data.md shows what a folder may look like; or name its parts with --data.train and --data.val"

@@ -16,13 +16,18 @@ HELD_BACK = 0.2
 """The share of the images that is held back for the validation."""
 
 
-def both_parts(root: Path, layout: Layout) -> tuple[Split, Split, list[str]]:
+def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Split, Split, list[str]]:
     """The training and the validation split, and what else is to be said of them.
 
     What is called test is never trained on, nor taken for the validation, by which a run is steered.
+
+    Args:
+        evaluates: nothing is to be trained on; what has no parts, nor lists from an earlier time, is evaluated whole.
     """
     parts = dict(layout.parts)
     notes = []
+    if evaluates and set(parts) == {"test"}:
+        return parts["test"], parts["test"], ["all of it is evaluated"]
     if test := parts.pop("test", None):
         ways = {"images": test.images, "annotations": test.annotations, "lists": " ".join(test.lists)}
         val = parts.get("val", test)
@@ -34,15 +39,17 @@ def both_parts(root: Path, layout: Layout) -> tuple[Split, Split, list[str]]:
     if whole is None:
         reason = f"there is a test part ({layout.parts['test'].annotations}), but nothing to train on"
         raise DataError([Problem(root, reason, "name the parts with --data.train and --data.val")])
-    train, val, where = _written(root, layout, whole)
+    train, val, where = _written(root, layout, whole, evaluates)
     return train, val, [*notes, where]
 
 
-def _written(root: Path, layout: Layout, whole: Split) -> tuple[Split, Split, str]:
+def _written(root: Path, layout: Layout, whole: Split, evaluates: bool) -> tuple[Split, Split, str]:
     """A part split in two by lists, which are written, or lie there from an earlier time; and where they are."""
     for folder in (root / "splits", Path("splits", root.resolve().name).absolute()):
         lists = {name: folder / f"{name}.txt" for name in ("train", "val")}
         if not all(file.is_file() for file in lists.values()):
+            if evaluates:
+                continue
             try:
                 _write(lists, _names(root, layout, whole))
             except OSError:  # the folder cannot be written
@@ -50,6 +57,8 @@ def _written(root: Path, layout: Layout, whole: Split) -> tuple[Split, Split, st
         train, val = (replace(whole, lists=(_seen_from(root, file),)) for file in lists.values())
         counts = " and ".join(str(len(file.read_text().splitlines())) for file in lists.values())
         return train, val, f"it has no validation part, so {folder} holds lists that split it into {counts} images"
+    if evaluates:
+        return whole, whole, "it has no validation part and was never split, so all of it is evaluated"
     reason = "has no validation part, and lists that hold one back cannot be written here"
     raise DataError([Problem(root, reason, "repeat the command where files can be written, or name --data.val")])
 

@@ -178,19 +178,33 @@ class TensorMask(DenseDetector[TensorMaskConfig, TensorMaskOutput]):
         truth_F4 = learnt.boxes_NG4[image_F, object_F]
         box = box_loss(deltas_F4, windows_F4, truth_F4, "smooth_l1", c.box_weights, 0.0).sum()
         masks, sizes_of_masks, first = _masks(targets, sizes)
-        mask = cls.new_zeros(())
-        for rows, logits_PSS in self.head.masks(raw.features, windows):
-            places = first[image[rows]] + objects[rows], on_host[rows, 3:]
-            truth_PSS = mask_targets(masks, sizes_of_masks, *places, logits_PSS.shape[-1], logits_PSS.device)()
-            weight = logits_PSS.new_full((), c.mask_positive_weight)
-            loss = F.binary_cross_entropy_with_logits(logits_PSS, truth_PSS, reduction="sum", pos_weight=weight)
-            mask = mask + loss / logits_PSS.shape[-1] ** 2
+        shown = masks, sizes_of_masks, first[image] + objects, on_host[:, 3:]
+        mask = self._mask_loss(raw.features, windows, *shown)
         unused = sum(parameter.sum() for parameter in self.head.parameters()) * 0  # all have a gradient in every step
         return {
             "loss_cls": cls / normaliser,
             "loss_box": box / normaliser,
             "loss_mask": c.mask_weight * mask / normaliser + unused,
         }
+
+    def _mask_loss(
+        self,
+        features: list[Tensor],
+        windows: Windows,
+        masks: list[Mask],
+        sizes: list[Size],
+        chosen_F: np.ndarray,
+        windows_F4: np.ndarray,
+    ) -> Tensor:
+        """The mean over the pixels of each window's mask, summed up; in window f it is to be mask `chosen_F`."""
+        total = torch.zeros((), device=features[0].device)
+        for rows, logits_PSS in self.head.masks(features, windows):
+            side = logits_PSS.shape[-1]
+            truth_PSS = mask_targets(masks, sizes, chosen_F[rows], windows_F4[rows], side, logits_PSS.device)()
+            weight = logits_PSS.new_full((), self.config.mask_positive_weight)
+            loss = F.binary_cross_entropy_with_logits(logits_PSS, truth_PSS, reduction="sum", pos_weight=weight)
+            total = total + loss / side**2
+        return total
 
     def decode(
         self, raw: TensorMaskOutput, sizes: list[Size], original_sizes: list[Size], canvas: Size

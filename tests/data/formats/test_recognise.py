@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from data.formats.folders import CLASSES, drawings, write_voc
 from data.formats.test_every_format import (
     coco,
     csv_of_retinanet,
+    csv_of_tensorflow,
     jpg,
     labelme,
     plain,
+    roboflow,
     write_images,
     write_json,
     yolo,
@@ -26,7 +29,7 @@ import cvzoo
 from cvzoo.cli import main
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.check import check
-from cvzoo.data.config import Data
+from cvzoo.data.config import Data, Split
 from cvzoo.data.formats.recognise import recognise
 from cvzoo.data.problems import DataError
 from cvzoo.recipes.folder import recognised
@@ -218,3 +221,60 @@ def test_classes_of_yolo_keep_their_numbers(tmp_path: Path) -> None:
     yolo(tmp_path, "val", drawings(2))
     train, _ = build_datasets(data_in(tmp_path))
     assert (train.classes, train.category_ids) == (list(CLASSES), [0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", ["labelme", "csv"])
+def test_annotations_of_another_size_are_told(kind: str, tmp_path: Path) -> None:
+    """An image that was scaled since: its boxes would lie elsewhere."""
+    for part in ("train", "val"):
+        (labelme if kind == "labelme" else csv_of_tensorflow)(tmp_path, part, drawings(2))
+    drawing = drawings(2)[0]
+    height, width = drawing.size
+    if kind == "labelme":
+        file = tmp_path / f"train/{drawing.name}.json"
+        write_json(file, json.loads(file.read_text()) | {"imageHeight": height, "imageWidth": width})
+        assert not errors_in(tmp_path)
+    (folder,) = {path.parent for path in tmp_path.rglob(f"{drawing.name}.jpg") if path.parent.name != "val"}
+    Image.new("RGB", (2 * width, 2 * height)).save(folder / f"{drawing.name}.jpg")
+    errors = errors_in(tmp_path)
+    assert f"of {width} x {height} pixels, which has {2 * width} x {2 * height} once upright" in errors[0]
+
+
+def test_maps_in_colours_are_told(tmp_path: Path) -> None:
+    write_images(tmp_path / "images", drawings(2))
+    write_images(tmp_path / "masks", drawings(2))
+    for file in list((tmp_path / "masks").iterdir()):
+        Image.open(file).save(file.with_suffix(".png"))
+        file.unlink()
+    with pytest.raises(DataError, match=r"masks/image 0.v1.png: is no label map: its pixels are colours"):
+        recognise(tmp_path)
+
+
+def test_files_of_one_part_must_number_classes_alike(tmp_path: Path) -> None:
+    roboflow(tmp_path, "train", drawings(2))
+    roboflow(tmp_path, "val", drawings(2))
+    own = data_in(tmp_path)
+    other = json.loads((tmp_path / "train/_annotations.coco.json").read_text())
+    other["categories"][1]["name"] = "fish"
+    write_json(tmp_path / "train/more.json", other)
+    both = Split(images="train,train", annotations="train/_annotations.coco.json,train/more.json")
+    assert "more.json: calls category 1 fish, which the files before it call cat" in str(
+        check(replace(own, train=both)).errors[0]
+    )
+
+
+def test_numbers_of_an_export_may_differ_from_split_to_split(tmp_path: Path) -> None:
+    """A class is its name: number 1 is cat here, and dog there, which has no third class."""
+    roboflow(tmp_path, "train", drawings(3))
+    roboflow(tmp_path, "val", drawings(3))
+    file = tmp_path / "valid/_annotations.coco.json"
+    content = json.loads(file.read_text())
+    numbers = {1: 5, 2: 1, 3: 2}
+    for record in content["categories"]:
+        record["id"] = numbers.get(record["id"], record["id"])
+    for record in content["annotations"]:
+        record["category_id"] = numbers[record["category_id"]]
+    write_json(file, content)
+    train, val = build_datasets(data_in(tmp_path))
+    assert train.classes == val.classes
+    assert [train.labels(index).tolist() for index in range(3)] == [val.labels(index).tolist() for index in range(3)]
