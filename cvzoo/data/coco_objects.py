@@ -1,7 +1,7 @@
 """The objects of a COCO-format file, read thousands of records at a time into flat arrays.
 
-record_text.py reads records of the expected form straight to columns, and NumPy judges them together; those are plain. Any
-other record, whatever is odd about it, is read and worded on its own, as coco_records.py does it.
+record_text.py reads records of the expected form straight to columns, and NumPy judges them together; those are plain.
+Any other record, whatever is odd about it, is read and worded on its own, as coco_records.py does it.
 Shape suffixes: N records of a chunk.
 """
 
@@ -254,8 +254,9 @@ class ObjectReader:
 
 def _at(part: Objects, places: np.ndarray) -> Objects:
     """The objects at these places, of a part that was read without surfaces."""
-    columns = (column[places] for column in (part.positions, part.rows, part.numbers, part.boxes))
-    return Objects(*columns, None if part.segments is None else part.segments.take(places), None)
+    segments = None if part.segments is None else part.segments.take(places)
+    positions, rows = part.positions[places], part.rows[places]
+    return Objects(positions, rows, part.numbers[places], part.boxes[places], segments, None)
 
 
 @contextmanager

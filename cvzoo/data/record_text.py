@@ -1,4 +1,5 @@
-"""Annotations out of the text of COCO's JSON, straight into flat arrays: no Python object for each of 43 million numbers.
+"""Annotations out of the text of COCO's JSON, straight into flat arrays: no Python object for each of 43 million
+numbers.
 
 The text is of records that a JSON parser has found sound, so that only what kind of JSON it is remains to be seen.
 Compiled by Numba on first use. Shape suffix: N records.
@@ -173,7 +174,7 @@ def _key(text: Text, at: int) -> tuple[int, int]:
 
 @compiled
 def _polygons(text: Text, at: int, n: int, arrays: _Arrays) -> int:
-    """Read the segmentation of record `n`, of which nothing is kept unless it is a list of lists of numbers; its end."""
+    """Read the segmentation of record `n`, and keep it if it is a list of lists of numbers; its end."""
     made, start = arrays.made, at
     found, polygons, leftover = made[FOUND], made[POLYGONS], made[LEFT]
     sound = text[at] == OPEN_LIST
