@@ -278,3 +278,11 @@ def test_numbers_of_an_export_may_differ_from_split_to_split(tmp_path: Path) -> 
     train, val = build_datasets(data_in(tmp_path))
     assert train.classes == val.classes
     assert [train.labels(index).tolist() for index in range(3)] == [val.labels(index).tolist() for index in range(3)]
+
+
+def test_unknown_classes_are_told_of_the_users_own_files(tmp_path: Path) -> None:
+    labelme(tmp_path, "train", drawings(2))
+    labelme(tmp_path, "val", drawings(2))
+    with pytest.raises(DataError, match="the data has 2 problems") as told:
+        build_datasets(data_in(tmp_path, classes=("cat", "horse")))
+    assert [problem.file for problem in told.value.problems] == [tmp_path / "train", tmp_path / "val"]
