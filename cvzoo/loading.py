@@ -28,7 +28,7 @@ from cvzoo.weights.hub import WEIGHTS, is_hub, snapshot
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source
 from cvzoo.weights.stated import stated
-from cvzoo.weights.stated.style import style_of, styled
+from cvzoo.weights.stated.style import named_style, style_of, styled
 from cvzoo.weights.stated.text import head_of, settings_of
 from cvzoo.weights.strict import load_state
 from cvzoo.zoo.system import Published, System
@@ -38,6 +38,14 @@ log = logging.getLogger(__name__)
 
 CLASSES = ("model.num_classes", "model.class_ids")
 """What the weights decide in any case."""
+
+
+ASSUMED = (
+    "%s has no config in it or beside it, so it is taken for %s as its toolbox publishes that: images enter as %s."
+    " Where that is wrong, put detectron2's config.yaml or OpenMMLab's .py beside it; --weights-style caffe or pytorch"
+    " changes how images enter"
+)
+"""Of weights whose conventions nothing tells."""
 
 
 class Loaded(NamedTuple):
@@ -173,11 +181,20 @@ def _find(recipe: Recipe[Any]) -> Found:
         return Found(name, path, file.state, _recorded(file.recipe, recipe, name), file.data)
     told = published[recipe.weights].config if recipe.weights in published else ""
     state, config = read_state(file.state, recipe, name, file.record + told)
-    tells = recipe.weights in published or recipe.weights_style or settings_of(file.record)
-    if not tells:
-        log.warning("%s: images enter as %s; --weights-style caffe or pytorch says otherwise", name, style_of(config))
-    data = _published_data(recipe, config) if recipe.weights in published else file.data
-    return Found(name, path, state, config, data)
+    if recipe.weights in published:
+        return Found(name, path, state, config, _published_data(recipe, config))
+    if not recipe.weights_style and not settings_of(file.record):
+        log.warning(ASSUMED, name, _variants(system_of(recipe), config)[0], style_of(config))
+    return Found(name, path, state, config, _named(file.data, config, name))
+
+
+def _named(data: dict[str, Any], config: Any, source: str) -> dict[str, Any]:
+    """What a toolbox's file says of its data; nothing where it names more or fewer classes than it scores."""
+    names, count = data.get("classes"), class_count(config)
+    if names is None or len(names) == count:
+        return data
+    log.warning("%s names %d classes but scores %d: its names are left out", source, len(names), count)
+    return {}
 
 
 def _published_data(recipe: Recipe[Any], config: Any) -> dict[str, Any]:
@@ -194,8 +211,15 @@ def read_state(state: State, recipe: Recipe[Any], source: str, record: str = "")
     """
     for candidate in system_of(recipe).sources():
         if candidate.reads(state, record) and candidate.fits(recipe.model):
-            ours = candidate.translate(state)
-            config = stated(candidate.told(candidate.config(ours, recipe.model), record), record, source)
+            try:
+                ours = candidate.translate(state)
+                config = candidate.told(candidate.config(ours, recipe.model), record)
+            except KeyError as error:
+                raise WeightsError(
+                    f"{source} has keys as {candidate.what} but lacks {error}: it is no whole one"
+                ) from error
+            config = named_style(config, record) if candidate.name == "mmdetection" else config
+            config = stated(config, record, source)
             return ours, config if recipe.weights_style is None else styled(config, recipe.weights_style)
     raise WeightsError(_other_system(state, recipe, source, record))
 

@@ -1,5 +1,9 @@
 """Names of the classes of public data sets, in the order of their numbers."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
@@ -25,7 +29,8 @@ CITYSCAPES = _names(
     rider, car, truck, bus, train, motorcycle, bicycle
     """
 )
-"""The 19 classes that are evaluated, by their train ids."""
+"""The 19 classes that are evaluated, by their train ids; those from the person on are things, of which instances are
+annotated."""
 ADE20K = _names(
     """
     wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth,
@@ -55,3 +60,13 @@ CAMVID = _names(
     """
 )
 """As SegNet uses them; 11 in its label maps is none of these."""
+LVIS = {1203: "lvis_v1.txt", 1230: "lvis_v0.5.txt"}
+"""The file beside this one that names so many classes: those of LVIS (Gupta et al. 2019; its annotations are CC BY
+4.0), a line each, in the order of the category ids."""
+
+
+def of_objects(count: int) -> list[str] | None:
+    """The classes of the public data set of objects that has so many: COCO, Cityscapes, PASCAL VOC, LVIS; else None."""
+    if count in LVIS:
+        return Path(__file__).with_name(LVIS[count]).read_text().splitlines()
+    return next((list(names) for names in (COCO, CITYSCAPES[11:], VOC[1:]) if len(names) == count), None)

@@ -24,7 +24,7 @@ import numpy as np
 
 from cvzoo.data.annotation_cache import Stored, place_for
 from cvzoo.data.coco_objects import Frames, ObjectReader, Objects
-from cvzoo.data.coco_records import file_at, sound_records, value_of
+from cvzoo.data.coco_records import file_of, sound_records, value_of
 from cvzoo.data.formats.origin import of_originals
 from cvzoo.data.index import Index, index_of
 from cvzoo.data.problems import Findings, Problem
@@ -62,10 +62,10 @@ class _Image(msgspec.Struct, gc=False):
 
     @property
     def name(self) -> str:
-        return self.file_name or file_at(self.coco_url)
+        return file_of(self.file_name, self.coco_url)
 
 
-RAW, IMAGE = msgspec.json.Decoder(_Raw), msgspec.json.Decoder(_Image)
+RAW, IMAGES = msgspec.json.Decoder(_Raw), msgspec.json.Decoder(list[_Image])
 
 
 @dataclass
@@ -146,7 +146,7 @@ def _read_file(file: Path, findings: Findings, masks: bool, surfaces: bool) -> _
 def _read_images(records: list[Any], file: Path, findings: Findings) -> Frames:
     """The sound images; one by one where msgspec and NumPy cannot judge all of them together."""
     try:
-        images = [IMAGE.decode(record) for record in records]
+        images = IMAGES.decode(b"[" + b",".join(records) + b"]")
         ids = np.array([image.id for image in images], np.int64)
         sizes = np.array([(image.height, image.width) for image in images], np.int32).reshape(-1, 2)
     except (msgspec.MsgspecError, TypeError, OverflowError):

@@ -1,6 +1,6 @@
 """The objects of a COCO-format file, read thousands of records at a time into flat arrays.
 
-msgspec decodes records of the expected form straight to columns, and NumPy judges them together; those are plain. Any
+record_text.py reads records of the expected form straight to columns, and NumPy judges them together; those are plain. Any
 other record, whatever is odd about it, is read and worded on its own, as coco_records.py does it.
 Shape suffixes: N records of a chunk.
 """
@@ -11,8 +11,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import numpy as np
 from cvzoo.data.coco_records import misplaced, problem_of, repeated, value_of
 from cvzoo.data.doubts import Totals, doubts
 from cvzoo.data.problems import Findings, Problem, at
-from cvzoo.data.segments import NO_SEGMENTATION, Segments, join, pack, plain_outlines, read_mask
+from cvzoo.data.segments import NO_SEGMENTATION, Segments, pack, read_mask, rearrange, sound_outlines
 from cvzoo.data.surfaces import Annotated, read_surface
 from cvzoo.structures import Mask, Size
 
@@ -32,27 +31,6 @@ MIN_SIDE = 1e-5
 """Boxes with a shorter side, in pixels, have no area (detectron2's threshold)."""
 EXACT = 2.0**53
 """Whole numbers from here on are no floats."""
-NONE = msgspec.Raw(b"null")
-
-
-class _Plain(msgspec.Struct, gc=False):
-    """An annotation without its mask."""
-
-    id: int
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    iscrowd: int | bool = 0
-    area: float = 0.0
-
-
-class _Outlined(_Plain, gc=False):
-    """An annotation with its mask, which is still as it was written."""
-
-    segmentation: msgspec.Raw = NONE
-
-
-PLAIN, OUTLINED = msgspec.json.Decoder(_Plain), msgspec.json.Decoder(_Outlined)
 _Object = tuple[list[float], Mask, Annotated | None]
 """Box, mask and surface."""
 
@@ -140,33 +118,21 @@ class ObjectReader:
 
     def _read_plain(self, start: int, chunk: list[Any]) -> np.ndarray:
         """Read what is plain of a chunk that begins at position `start`; the places in it of all other records."""
-        records = None if self.surfaces else _decoded(chunk, OUTLINED if self.masks else PLAIN)
-        if records is None or not len(self.frames.ids):
+        if self.surfaces or not isinstance(chunk[0], msgspec.Raw) or not len(self.frames.ids):
             return np.arange(len(chunk))
-        try:
-            ids, image_ids, category_ids, crowds = (
-                np.fromiter(map(attrgetter(name), records), np.int64, len(records))
-                for name in ("id", "image_id", "category_id", "iscrowd")
-            )
-        except OverflowError:
-            return np.arange(len(chunk))
+        from cvzoo.data.record_text import records_in  # not before there is something to compile
+
+        plain, whole_N4, xywh_N4, areas, segments = records_in(chunk, self.masks)
+        ids, image_ids, category_ids, crowds = whole_N4.T
         rows, numbers = self.row_of(image_ids), self.number_of(category_ids)
-        numbers_4N = chain.from_iterable(map(attrgetter("bbox"), records))
-        xywh_N4 = np.fromiter(numbers_4N, np.float64, 4 * len(records)).reshape(-1, 4)
-        areas = np.fromiter(map(attrgetter("area"), records), np.float64, len(records))
         sizes_N2 = self.frames.sizes[rows]
-        boxes_N4, plain = _clipped(xywh_N4, sizes_N2)
-        plain &= (rows >= 0) & (numbers >= 0) & ((crowds == 0) | (crowds == 1)) & (areas >= 0) & (areas < EXACT)
-        kept = np.flatnonzero(plain & (crowds == 0))
-        segments = None
+        boxes_N4, inside = _clipped(xywh_N4, sizes_N2)
+        plain &= inside & (rows >= 0) & (numbers >= 0) & (areas >= 0) & (areas < EXACT)
         if self.masks:
-            texts = [records[place].segmentation for place in kept.tolist()]
-            segments, sound = plain_outlines(texts, sizes_N2[kept])
-            if not sound.all():
-                plain[kept[~sound]] = False
-                kept, segments = kept[sound], segments.take(np.flatnonzero(sound))
-        boxes = boxes_N4[kept].astype(np.float32)
-        self.parts.append(Objects(start + kept, rows[kept], numbers[kept], boxes, segments, None))
+            plain &= sound_outlines(segments, sizes_N2) | (crowds == 1)
+        kept = np.flatnonzero(plain & (crowds == 0))
+        boxes, masks = boxes_N4[kept].astype(np.float32), segments.take(kept) if self.masks else None
+        self.parts.append(Objects(start + kept, rows[kept], numbers[kept], boxes, masks, None))
         seen = np.flatnonzero(plain)
         self.ids.append((start + seen, ids[seen]))
         self.totals.add(xywh_N4[seen], sizes_N2[seen], int(crowds[seen].sum()))
@@ -261,29 +227,35 @@ class ObjectReader:
 
     def _sorted(self, repeats: np.ndarray) -> Objects:
         """All that was read but the records at these positions."""
+        if len(repeats):
+            self.parts = [_at(part, np.flatnonzero(~np.isin(part.positions, repeats))) for part in self.parts]
         positions, rows = self._column("positions"), self._column("rows")
         order = np.lexsort((positions, rows))
-        if len(repeats):
-            order = order[~np.isin(positions[order], repeats)]
         surfaces = [surface for part in self.parts for surface in part.surfaces or ()]
         return Objects(
             positions[order],
             rows[order],
             self._column("numbers")[order],
             self._column("boxes")[order],
-            self._joined_segments().take(order) if self.masks else None,
+            rearrange(self._segments(), order) if self.masks else None,
             [surfaces[place] for place in order.tolist()] if self.surfaces else None,
         )
 
-    def _joined_segments(self) -> Segments:
+    def _segments(self) -> list[Segments]:
         """Of all parts, which lose them: twice they might not fit into memory."""
-        segments = join([part.segments for part in self.parts if part.segments is not None])
+        found = [part.segments for part in self.parts if part.segments is not None]
         for part in self.parts:
             part.segments = None
-        return segments
+        return found
 
     def _column(self, name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in self.parts])
+
+
+def _at(part: Objects, places: np.ndarray) -> Objects:
+    """The objects at these places, of a part that was read without surfaces."""
+    columns = (column[places] for column in (part.positions, part.rows, part.numbers, part.boxes))
+    return Objects(*columns, None if part.segments is None else part.segments.take(places), None)
 
 
 @contextmanager
@@ -296,16 +268,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _decoded(chunk: list[Any], decoder: msgspec.json.Decoder[Any]) -> list[Any] | None:
-    """The records as the decoder's type; None unless all are of that form."""
-    if not isinstance(chunk[0], msgspec.Raw):
-        return None
-    try:
-        return list(map(decoder.decode, chunk))
-    except (msgspec.MsgspecError, RecursionError):
-        return None
 
 
 def _clipped(xywh_N4: np.ndarray, sizes_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

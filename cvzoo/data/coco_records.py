@@ -32,8 +32,10 @@ def sound_records(part: str, records: Sequence[Any], file: Path, findings: Findi
     """The records of a part that have its keys, with the right types and an id of their own."""
     ids: set[int] = set()
     for position, record in enumerate(map(value_of, records)):
-        if part == "images" and isinstance(record, dict) and isinstance(url := record.get("coco_url"), str):
-            record.setdefault("file_name", file_at(url))
+        if part == "images" and isinstance(record, dict):
+            name, url = record.get("file_name", ""), record.get("coco_url")
+            if isinstance(name, str) and isinstance(url, str):
+                record["file_name"] = file_of(name, url)
         problem = problem_of(part, position, record, file)
         if problem is None and record["id"] in ids:
             problem = repeated(part, position, record, file)
@@ -44,9 +46,13 @@ def sound_records(part: str, records: Sequence[Any], file: Path, findings: Findi
             findings.errors.append(problem)
 
 
-def file_at(url: str) -> str:
-    """The file of an image of which LVIS states only COCO's address: train2017/000000391895.jpg."""
-    return "/".join(url.split("/")[-2:])
+def file_of(name: str, url: str) -> str:
+    """The file of an image from its `file_name` and `coco_url`.
+
+    LVIS has the latter: train2017/000000391895.jpg. So has its version 0.5, beside a name of 2014 that no file has.
+    """
+    of_2014 = name.startswith("COCO_") and not url.endswith(name)
+    return "/".join(url.split("/")[-2:]) if url and (of_2014 or not name) else name
 
 
 def problem_of(part: str, position: int, record: Any, file: Path) -> Problem | None:

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-BLOCK = 100_000
-"""Rows that are moved at a time, so that their places need little memory."""
+BLOCK = 4096
+"""Rows that are moved at a time, so that their places stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class Ragged:
     def take(self, rows: np.ndarray) -> Ragged:
         """These rows, in this order."""
         lengths = np.diff(self.edges)[rows]
-        edges = edges_of(lengths)
+        edges, firsts = edges_of(lengths), self.edges[rows]
+        if np.array_equal(firsts[1:], (firsts + lengths)[:-1]):  # they lie one after the other already
+            first = firsts[0] if len(rows) else 0
+            return Ragged(self.values[first : first + edges[-1]], edges)
         values = np.empty(edges[-1], self.values.dtype)
         for start in range(0, len(rows), BLOCK):
             end = min(start + BLOCK, len(rows))
@@ -73,7 +76,26 @@ def texts(rows: Ragged) -> list[str]:
 
 def joined(parts: Sequence[Ragged]) -> Ragged:
     """The rows of all parts, at least one."""
+    if len(parts) == 1:
+        return parts[0]
     return Ragged(
         np.concatenate([part.values for part in parts]),
         edges_of(np.concatenate([np.diff(part.edges) for part in parts])),
     )
+
+
+def rearranged(parts: list[Ragged], order: np.ndarray) -> Ragged:
+    """The rows of all parts, at least one, in another order, a permutation; empties `parts` as it goes on, as all might
+    not fit into memory twice."""
+    edges = edges_of(np.concatenate([np.diff(part.edges) for part in parts])[order])
+    starts = np.empty_like(order)  # of each row in the new order
+    starts[order] = edges[:-1]
+    values = np.empty(edges[-1], parts[0].values.dtype)
+    while parts:
+        part = parts.pop(0)
+        shifts, starts = starts[: len(part)] - part.edges[:-1], starts[len(part) :]
+        for rows in (slice(first, first + BLOCK) for first in range(0, len(part), BLOCK)):
+            own = part.edges[rows.start : rows.stop + 1]
+            places = np.arange(own[0], own[-1]) + np.repeat(shifts[rows], np.diff(own))
+            values[places] = part.values[own[0] : own[-1]]
+    return Ragged(values, edges)

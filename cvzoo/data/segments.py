@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from cvzoo.data.problems import Findings, at
-from cvzoo.data.ragged import Ragged, edges_of, joined, ragged, ragged_bytes
+from cvzoo.data.ragged import Ragged, edges_of, joined, ragged, ragged_bytes, rearranged
 from cvzoo.ops import rle
 from cvzoo.structures import RLE, Mask, Polygons, Size
 
@@ -77,19 +76,24 @@ def join(parts: Sequence[Segments]) -> Segments:
     )
 
 
-def plain_outlines(texts: Sequence[msgspec.Raw], sizes_N2: np.ndarray) -> tuple[Segments, np.ndarray]:
-    """Many objects' polygons at once, and which of the objects `read_mask` would have nothing to say of.
+def rearrange(parts: list[Segments], order: np.ndarray) -> Segments:
+    """The masks of all parts, at least one, in another order, a permutation; empties `parts`."""
+    objects = edges_of(np.concatenate([np.diff(part.objects) for part in parts]))
+    chosen = Ragged(np.arange(objects[-1]), objects).take(order)
+    polygons, codes = [part.polygons for part in parts], [part.codes for part in parts]
+    parts.clear()
+    return Segments(rearranged(polygons, chosen.values), chosen.edges, rearranged(codes, order))
+
+
+def sound_outlines(segments: Segments, sizes_N2: np.ndarray) -> np.ndarray:
+    """(N,) bool: which of many objects have polygons of which `read_mask` would have nothing to say.
 
     Args:
-        texts: the JSON of each object's segmentation.
+        segments: polygons as they were written, of any length.
         sizes_N2: height and width of each object's image.
-
-    Returns: the masks, and (N,) bool.
     """
-    from cvzoo.data.outline_text import outlines_in  # not before there is something to compile
-
-    values, lengths, counts = outlines_in(texts)
-    polygons = Ragged(values, edges_of(lengths))
+    polygons, counts = segments.polygons, np.diff(segments.objects)
+    lengths = np.diff(polygons.edges)
     objects = np.repeat(np.arange(len(counts)), counts)
     side = sizes_N2.max(1, initial=0).astype(np.float64)[objects]
     padded = np.append(polygons.values, 0.0)  # never far, and a place for polygons without points at the end
@@ -97,7 +101,7 @@ def plain_outlines(texts: Sequence[msgspec.Raw], sizes_N2: np.ndarray) -> tuple[
     far = (low < -FAR * side) | (high > (FAR + 1) * side)
     sound = counts > 0
     sound[objects[(lengths < 6) | (lengths % 2 == 1) | far]] = False
-    return outlined(polygons, edges_of(counts)), sound
+    return sound
 
 
 def read_mask(annotation: dict[str, Any], size: Size, file: Path, findings: Findings) -> Mask | None:

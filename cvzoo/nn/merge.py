@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.nn.layers import Norm
+from cvzoo.nn.winograd import WinogradConv
 from cvzoo.ops.resize import resize
 from cvzoo.structures import size_of
 
@@ -31,7 +32,7 @@ class PyramidMerge(nn.Module):
         after: dict[str, Any] = {"norm": norm, "norm_groups": norm_groups, "relu": True}
         self.doublings = tuple(doublings)
         self.levels = nn.ModuleList(
-            nn.ModuleList(ConvNorm(channels if i else in_channels, channels, **after) for i in range(max(count, 1)))
+            nn.ModuleList(WinogradConv(channels if i else in_channels, channels, **after) for i in range(max(count, 1)))
             for count in doublings
         )
         self.out = nn.Conv2d(channels, out_channels, 1)

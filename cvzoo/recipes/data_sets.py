@@ -63,6 +63,50 @@ COCO_DENSE_POSE = Data(
 )
 """COCO's images of 2014 with DensePose's annotations: 32 421 images to train on, 1508 to evaluate; people only."""
 
+CITYSCAPES_INSTANCES = Data(
+    root=Path("data/cityscapes"),
+    train=Split(images="leftImg8bit/train", annotations="annotations/instancesonly_filtered_gtFine_train.json"),
+    val=Split(images="leftImg8bit/val", annotations="annotations/instancesonly_filtered_gtFine_val.json"),
+    masks=True,
+    short_sides=tuple(range(800, 1025, 32)),
+    test_short_side=1024,
+    max_long_side=2048,
+)
+"""Objects of 8 classes in 2975 and 500 street scenes of 2048 x 1024 pixels. mmdetection's converter of Cityscapes makes
+these COCO-format files from the authors' annotations."""
+
+VOC_BOXES = Data(
+    source="voc",
+    root=Path("data/VOCdevkit"),
+    train=Split(
+        images="VOC2007/JPEGImages,VOC2012/JPEGImages",
+        annotations="VOC2007/Annotations,VOC2012/Annotations",
+        lists=("VOC2007/ImageSets/Main/trainval.txt", "VOC2012/ImageSets/Main/trainval.txt"),
+    ),
+    val=Split(
+        images="VOC2007/JPEGImages", annotations="VOC2007/Annotations", lists=("VOC2007/ImageSets/Main/test.txt",)
+    ),
+    short_sides=tuple(range(480, 801, 32)),
+)
+"""Objects of 20 classes: the 16 551 images of 2007 and 2012 to train on, the 4952 of the test of 2007."""
+
+LVIS_V1 = Data(
+    train=Split(images=".", annotations="annotations/lvis_v1_train.json"),
+    val=Split(images=".", annotations="annotations/lvis_v1_val.json"),
+    masks=True,
+    short_sides=MULTI_SCALE,
+    repeat_threshold=0.001,
+)
+"""COCO's images with the objects of 1203 classes: 100 170 to train on, 19 809 to evaluate. The files lie among COCO's
+annotations."""
+
+LVIS_V05 = replace(
+    LVIS_V1,
+    train=Split(images=".", annotations="annotations/lvis_v0.5_train.json"),
+    val=Split(images=".", annotations="annotations/lvis_v0.5_val.json"),
+)
+"""Its first version, of 1230 classes: 57 263 and 5000 images."""
+
 SHAPES = Data(
     source="shapes",
     shapes=Shapes(size=128),
@@ -97,6 +141,9 @@ CITYSCAPES = Data(
     distort_colours=True,
 )
 """2975 and 500 street scenes of 2048 x 1024 pixels; labelTrainIds are made by the authors' createTrainIdLabelImgs."""
+
+CITYSCAPES_769 = replace(CITYSCAPES, crop=(769, 769), test_window=(769, 769))
+"""The same in squares, for training and for evaluation."""
 
 ADE20K = replace(
     CITYSCAPES,

@@ -12,6 +12,10 @@ from cvzoo.zoo.system import Published
 IMAGES = {
     "annotations/instances_val2017.json": 5000,
     "annotations/densepose_minival2014.json": 1508,
+    "annotations/instancesonly_filtered_gtFine_val.json": 500,
+    "annotations/lvis_v0.5_val.json": 5000,
+    "annotations/lvis_v1_val.json": 19809,
+    "VOC2007/Annotations": 4952,
     "gtFine/val": 500,
     "annotations/validation": 2000,
     "SegmentationClass": 1449,
@@ -67,14 +71,16 @@ def comparison(file: RowFile) -> Comparison | None:
     if published is None:
         return None
     figures = (Figure(metric, ours[metric], value) for metric, value in published.results.items() if metric in ours)
-    found = Comparison(file, published, tuple(figures), _reservation(file))
+    found = Comparison(file, published, tuple(figures), _reservation(file, published))
     return found if found.figures else None
 
 
-def _reservation(file: RowFile) -> str:
+def _reservation(file: RowFile, published: Published) -> str:
     changed = [name for name in file.changes if name != "weights" and not name.startswith("run.")]
     if changed:
         return f"with another {', '.join(changed)} than the published figures"
+    if published.other_measure:
+        return f"the published figures are of another measure: {published.note}"
     expected = IMAGES.get(ROWS[file.row].recipe().data.val.annotations)
     count = file.data.get("images", {}).get("val")
     if expected is not None and count != expected:

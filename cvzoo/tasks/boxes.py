@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from cvzoo.data.class_names import COCO
+from cvzoo.data.class_names import of_objects
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import ObjectDataset
 from cvzoo.files import write_json
@@ -61,8 +61,8 @@ def check_model(model: Model, recipe: Recipe[Any]) -> None:
 
 
 def class_names(recipe: Recipe[Any], count: int) -> list[str] | None:
-    """COCO's where there are as many."""
-    return list(COCO) if count == len(COCO) else None
+    """Those of the public data set that has as many."""
+    return of_objects(count)
 
 
 # Evaluation

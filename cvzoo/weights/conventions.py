@@ -37,6 +37,8 @@ OWN_OPTIONS = {
     "mask_head": ("conv_norm_groups",),
 }
 """Of each part of a model the options that are the row's, since no shape tells them."""
+OF_DETECTIONS = ("score_threshold", "detections")
+"""Of an R-CNN these are the row's, whoever trained the weights: its data decide it, as LVIS, which counts 300."""
 
 
 def coco_classes(first_output: int) -> tuple[int, ...]:
@@ -79,9 +81,17 @@ def fitted(convention: Any, state: Mapping[str, Tensor], row: Any, own: tuple[st
     for name, options in OWN_OPTIONS.items():
         part, of_row = getattr(convention, name, None), getattr(row, name, None)
         if part is not None and of_row is not None:
-            fitting[name] = replace(part, **{option: getattr(of_row, option) for option in options})
+            fitting[name] = _with(part, of_row, options)
+    if "box_head" in fitting:
+        detect = _with(convention.box_head.detect, row.box_head.detect, OF_DETECTIONS)
+        fitting["box_head"] = replace(fitting["box_head"], detect=detect)
     config = replace(convention, **fitting, **{name: getattr(row, name) for name in own})
     return with_classes_of(state, heads_in(state, config))
+
+
+def _with(part: Any, of_row: Any, options: tuple[str, ...]) -> Any:
+    """A part of a convention with these options of the row's."""
+    return replace(part, **{option: getattr(of_row, option) for option in options})
 
 
 def counting_from_one(config: Any) -> Any:

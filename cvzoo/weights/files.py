@@ -18,7 +18,7 @@ from cvzoo.unpickle import ArrayUnpickler
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys.rename import State
 
-WRAPPERS = ("ema", "model_ema", "ema_state_dict", "model", "state_dict")
+WRAPPERS = ("ema", "model_ema", "ema_state_dict", "state_dict_ema", "ema_model", "model", "state_dict")
 """Entries that training checkpoints keep the weights under, the best first: an average is what a run publishes."""
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and Lightning put before every key."""
@@ -175,7 +175,8 @@ def _classes(content: Any) -> dict[str, Any]:
 def _unwrapped(content: Any) -> Any:
     """The innermost state dict of a checkpoint, without what trainers put before every key."""
     while isinstance(content, dict):
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        names = ("state_dict",) if _swaps_average(content) else WRAPPERS
+        inner = next((content[name] for name in names if isinstance(content.get(name), dict)), None)
         if inner is None:
             break
         content = inner
@@ -183,6 +184,12 @@ def _unwrapped(content: Any) -> Any:
         while prefix := next((p for p in PREFIXES if content and all(str(k).startswith(p) for k in content)), None):
             content = {str(key).removeprefix(prefix): value for key, value in content.items()}
     return content
+
+
+def _swaps_average(checkpoint: dict[Any, Any]) -> bool:
+    """mmengine's `EMAHook` saves the average as `state_dict`, and what it trains as `ema_state_dict`."""
+    meta = checkpoint.get("meta")
+    return isinstance(meta, dict) and "mmengine_version" in meta
 
 
 def _tensors(content: Any, path: Path) -> State:

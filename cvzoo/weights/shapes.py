@@ -23,8 +23,8 @@ OF_BATCHES = ("frozen", "affine", "batch")
 
 def body_in(state: State, body: BodyConfig) -> BodyConfig:
     """The body, as large as the state's; one that is no ResNet stays as it is."""
-    first = state.get("backbone.layer1.0.conv1.weight")
-    if not isinstance(body, ResNetConfig) or first is None:
+    first, conv2 = (state.get(f"backbone.layer1.0.conv{i}.weight") for i in (1, 2))
+    if not isinstance(body, ResNetConfig) or first is None or conv2 is None:
         return body
     bottleneck = "backbone.layer1.0.conv3.weight" in state
     blocks = tuple(count(state, rf"^backbone\.layer{i}\.(\d+)\.") for i in (1, 2, 3, 4))
@@ -35,7 +35,6 @@ def body_in(state: State, body: BodyConfig) -> BodyConfig:
     deep = "backbone.stem.0.weight" in state
     stem = len(state["backbone.stem.6.weight" if deep else "backbone.conv1.weight"])
     out = len(state[f"backbone.layer1.0.conv{3 if bottleneck else 2}.weight"])
-    conv2 = state["backbone.layer1.0.conv2.weight"]
     return replace(
         body,
         depth=depth,

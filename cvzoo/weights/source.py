@@ -57,7 +57,7 @@ class Source(Generic[Config]):
     told: Callable[[Config, str], Config] = _unchanged
     """The config with what no key tells but the file's record: its name and the text of mmdetection's config."""
     types: tuple[str, ...] = ()
-    """The classes by which that text names this one's head; others may share all keys."""
+    """The classes by which a config's text names this one's head; others may share all keys."""
 
     def reads(self, state: State, record: str) -> bool:
         """Whether a file with these keys and this record is of this source."""

@@ -34,13 +34,22 @@ def detectron2(
     note: str = "640-800",
     store: str = DETECTRON2_STORE,
     config: str = "",
+    other_measure: bool = False,
     **results: float,
 ) -> Published:
     """A file of detectron2 or of one of its projects; nearly all were trained on short sides of 640 to 800 px."""
     file = named_by_md5(f"{store}/{path}.pkl")
     licence = "cc-by-sa-3.0" if page in LICENSED else ""
-    page = f"{DETECTRON2}/{page}"
-    return Published(name=name, file=file, results=results, page=page, note=note, config=config, licence=licence)
+    return Published(
+        name=name,
+        file=file,
+        results=results,
+        page=f"{DETECTRON2}/{page}",
+        note=note,
+        licence=licence,
+        config=config,
+        other_measure=other_measure,
+    )
 
 
 def mmdetection(path: str, name: str = "mmdetection", note: str = "", **results: float) -> Published:
@@ -50,11 +59,13 @@ def mmdetection(path: str, name: str = "mmdetection", note: str = "", **results:
     return Published(name=name, file=file, results=results, page=page, note=note)
 
 
-def mmsegmentation(path: str, name: str = "mmsegmentation", note: str = "", **results: float) -> Published:
+def mmsegmentation(
+    path: str, name: str = "mmsegmentation", note: str = "", config: str = "", **results: float
+) -> Published:
     """A file of mmsegmentation."""
     page = f"{MMSEGMENTATION}/{path.split('/')[0]}"
     file = named_by_sha256(f"{MMSEGMENTATION_STORE}/{path}.pth")
-    return Published(name=name, file=file, results=results, page=page, note=note)
+    return Published(name=name, file=file, results=results, page=page, note=note, config=config)
 
 
 def cvpods(path: str, note: str = "", **results: float) -> Reference:

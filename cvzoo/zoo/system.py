@@ -53,6 +53,8 @@ class Published:
     """Of the weights, by the name that the Hugging Face hub has for it, where the page states one."""
     config: str = ""
     """What its toolbox's own config says that no key tells, as text of such a config."""
+    other_measure: bool = False
+    """Its figures are not by the measure that they are named after, as the note says: no difference means a thing."""
 
 
 @dataclass(frozen=True, kw_only=True)

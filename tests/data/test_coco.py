@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from pycocotools.coco import COCO
 
@@ -88,3 +89,25 @@ def test_real_images(real_coco: Data) -> None:
         sample = dataset[index]
         assert sample.size == tuple(dataset.sizes[index])
         assert sample.image.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "file"),
+    [
+        ("000000391895.jpg", "http://images.cocodataset.org/train2017/000000391895.jpg", "000000391895.jpg"),
+        ("COCO_val2014_000000391895.jpg", "", "COCO_val2014_000000391895.jpg"),
+        ("COCO_val2014_7.jpg", "http://images.cocodataset.org/val2014/COCO_val2014_7.jpg", "COCO_val2014_7.jpg"),
+        ("", "http://images.cocodataset.org/train2017/7.jpg", "train2017/7.jpg"),  # LVIS
+        ("COCO_val2014_7.jpg", "http://images.cocodataset.org/train2017/7.jpg", "train2017/7.jpg"),  # its version 0.5
+    ],
+)
+def test_lvis_names_images_by_their_addresses(folder: Any, name: str, url: str, file: str) -> None:
+    content = folder.content()
+    content["images"][0] |= {"file_name": name, "coco_url": url}
+    if not name:
+        del content["images"][0]["file_name"]
+    place = folder.root / "train" / file
+    place.parent.mkdir(exist_ok=True)
+    (folder.root / "train" / "1.jpg").rename(place)
+    folder.write(content)
+    assert build_dataset(folder.data(), "train").path(0) == place

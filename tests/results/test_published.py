@@ -44,6 +44,14 @@ def test_what_is_of_other_data_never_agrees(changed: dict[str, Any], reservation
     assert str(found).endswith(f" ({reservation})" if reservation else "-0.0006")
 
 
+def test_figures_of_another_measure_never_agree() -> None:
+    row, weights = "faster_rcnn_r50_c4_voc", {"weights": "detectron2"}
+    found = comparison(replace(WITH_WEIGHTS, row=row, changes=weights, results={"val": {"box_AP": 0.519}}))
+    assert found is not None
+    assert found.reservation == "the published figures are of another measure: AP at the 11 points of VOC 2007"
+    assert not found.agrees
+
+
 @pytest.mark.parametrize(
     "file",
     [

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from cvzoo.weights.files import WeightsError, find_file, read_weights
 
+MMENGINE = {"mmengine_version": "0.10.7", "epoch": 12}
+"""What says that the average has become the state dict."""
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(4)}
 
 
@@ -35,6 +37,9 @@ def same(state: dict[str, Tensor]) -> None:
         {f"module._orig_mod.{key}": value for key, value in STATE.items()},
         {"state_dict": {f"model.{key}": value for key, value in STATE.items()}},
         {"model": STATE, "ema": None},
+        {"state_dict": {"b": torch.tensor(0)}, "state_dict_ema": STATE},
+        {"state_dict": {"b": torch.tensor(0)}, "ema_state_dict": STATE, "meta": {"epoch": 12}},
+        {"state_dict": STATE, "ema_state_dict": {"module.b": STATE["b"] * 2, "steps": STATE["b"]}, "meta": MMENGINE},
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])

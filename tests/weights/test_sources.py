@@ -47,6 +47,23 @@ def test_where_keys_are_shared_the_config_in_the_file_tells() -> None:
     assert not source.reads({"b": torch.zeros(1)}, "w.pth\nmodel = dict(bbox_head=dict(type='ThisHead'))")
 
 
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ("", {"Faster R-CNN on C4", "TridentNet"}),
+        ("MODEL: {ROI_HEADS: {NAME: Res5ROIHeads}}", {"Faster R-CNN on C4"}),
+        ("MODEL: {ROI_HEADS: {NAME: TridentRes5ROIHeads}}", {"TridentNet"}),
+        ("MODEL: {ROI_HEADS: {NAME: OwnROIHeads}}", set()),
+    ],
+)
+def test_branches_are_in_the_config_alone(config: str, what: set[str]) -> None:
+    """TridentNet's keys are those of Faster R-CNN on C4."""
+    keys = ["proposal_generator.rpn_head.conv.weight", "roi_heads.res5.0.x", "roi_heads.box_predictor.x"]
+    state = dict.fromkeys(keys, torch.zeros(1))
+    sources = [source for system in SYSTEMS for source in system.sources()]
+    assert {source.what for source in sources if source.reads(state, f"w.pth\n{config}")} == what
+
+
 @pytest.mark.parametrize("row", NETWORKS)
 def test_our_own_keys_stay(row: str) -> None:
     recipe = narrow(row)

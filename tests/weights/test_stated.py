@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from weights.as_mmdetection import as_mmdetection
 
-from cvzoo.loading import Loaded, build_with_weights
+from cvzoo.data.class_names import COCO
+from cvzoo.loading import Loaded, build_with_weights, read_state
 from cvzoo.nn.pixels import CAFFE, IMAGENET
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.weights.errors import WeightsError
@@ -21,7 +23,6 @@ from cvzoo.zoo.mask_rcnn import weights as mask_rcnn
 from cvzoo.zoo.tridentnet import weights as tridentnet
 
 CAFFE_RETINANET = """
-_base_ = ['x.py']
 custom_hooks = [dict(type=NumClassCheckHook)]
 model = dict(
     type='RetinaNet',
@@ -175,18 +176,25 @@ def loaded(path: Path, **options: Any) -> Loaded:
     return build_with_weights(replace(ROWS[ROW].recipe(), weights=str(path), **options))
 
 
-def test_files_that_differ_in_their_record_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The text in the file, the config beside it, the style that the user names, and none of them."""
+def state_of_mmdetection() -> dict[str, Tensor]:
+    """Its P6 is made of C5."""
     model = ROWS[ROW].recipe().model
     model = replace(model, fpn=replace(model.fpn, extra_from="input"))
-    state = as_mmdetection(model.build().state_dict(), "retinanet")
+    return as_mmdetection(model.build().state_dict(), "retinanet")
+
+
+def test_files_that_differ_in_their_record_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The text in the file, the config beside it, the style that the user names, and none of them."""
+    state = state_of_mmdetection()
     torch.save({"state_dict": state, "meta": {"cfg": CAFFE_RETINANET}}, tmp_path / "told.pth")
     torch.save(state, tmp_path / "bare.pth")
     told, bare = (loaded(tmp_path / name).recipe.model for name in ("told.pth", "bare.pth"))
     assert (told.pixels.bgr, told.backbone.stride_in_1x1, told.detect.detections) == (True, True, 300)
     assert (bare.pixels.bgr, bare.backbone.stride_in_1x1, bare.detect.detections) == (False, False, 100)
     (message,) = [record.getMessage() for record in caplog.records]
-    assert "bare.pth: images enter as RGB, mean (123.675, 116.28, 103.53)" in message
+    assert "bare.pth has no config in it or beside it, so it is taken for RetinaNet" in message
+    assert "images enter as RGB, mean (123.675, 116.28, 103.53)" in message
+    assert "at most 100 detections of a score above 0.05" in message
     assert "--weights-style caffe" in message
 
     caffe = loaded(tmp_path / "bare.pth", weights_style="caffe").recipe.model
@@ -195,3 +203,49 @@ def test_files_that_differ_in_their_record_alone(tmp_path: Path, caplog: pytest.
     assert loaded(tmp_path / "bare.pth").recipe.model == told
     torch.save({"state_dict": state, "meta": {"cfg": "", "CLASSES": ("a", "b", "c")}}, tmp_path / "named.pth")
     assert loaded(tmp_path / "named.pth").classes == ["a", "b", "c"]
+
+
+def test_names_of_other_classes_than_are_scored_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As of a training for three classes whose config still names those of COCO."""
+    state = state_of_mmdetection()
+    meta = {"cfg": CAFFE_RETINANET.replace("num_classes=80", "num_classes=3"), "dataset_meta": {"CLASSES": COCO}}
+    torch.save({"state_dict": state, "meta": meta}, tmp_path / "w.pth")
+    found = loaded(tmp_path / "w.pth")
+    assert (found.classes, found.class_names) == (None, ["class 0", "class 1", "class 2"])
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.endswith("w.pth names 80 classes but scores 3: its names are left out")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "caffe"),
+    [
+        ("retinanet_r50_caffe_fpn_1x_coco_20200531-f11027c5.pth", "retinanet_r50_fpn_1x", True),
+        ("retinanet_r50_fpn_1x_coco_20200130-c2398f9e.pth", "retinanet_r50_fpn_1x", False),
+        ("fcos_r50-caffe_fpn_gn-head_1x_coco-821213aa.pth", "fcos_r50_fpn_1x", True),
+        ("fcos_x101_64x4d_fpn_gn-head_mstrain_640-800_2x_coco-ede514a8.pth", "fcos_r50_fpn_1x", False),
+        ("epoch_12.pth", "fcos_r50_fpn_1x", True),
+    ],
+)
+def test_a_name_of_mmdetection_tells_the_style(name: str, row: str, caffe: bool) -> None:
+    """Where no text does; FCOS of another name is taken to be caffe's, as it was published first."""
+    recipe = ROWS[row].recipe()
+    with torch.device("meta"):
+        state = as_mmdetection(recipe.model.build().state_dict(), recipe.row.partition("_")[0])
+    _, config = read_state(state, recipe, name, f"{name}\n")
+    assert (config.backbone.stride_in_1x1, config.pixels.bgr) == (caffe, caffe)
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "named"),
+    [
+        ("retinanet_r50_fpn_1x", f"_base_ = ['x.py', 'y.py']{CAFFE_RETINANET}", r"\['x\.py', 'y\.py'\] \(_base_\)"),
+        (
+            "faster_rcnn_r50_fpn_1x",
+            f"_BASE_: ../Base-RCNN-FPN.yaml{DETECTRON2}",
+            r"\.\./Base-RCNN-FPN\.yaml \(_BASE_\)",
+        ),
+    ],
+)
+def test_a_config_that_states_only_differences_is_refused(row: str, text: str, named: str) -> None:
+    with pytest.raises(WeightsError, match=rf"w\.pth comes with a config that is built on {named}"):
+        read(row, text)

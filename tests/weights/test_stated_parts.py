@@ -199,6 +199,23 @@ def test_another_head_with_the_same_keys_is_refused() -> None:
         read_state(state, recipe, "w.pth", "w.pth\n" + DENSE.replace("HEAD", "PAAHead"))
 
 
+def test_another_body_with_most_keys_is_refused() -> None:
+    """Res2Net has several convolutions in the place of a second one."""
+    recipe = ROWS["retinanet_r50_fpn_1x"].recipe()
+    with torch.device("meta"):
+        state = as_mmdetection(recipe.model.build().state_dict(), "retinanet")
+    state = {key.replace("conv2.weight", "convs.0.weight"): tensor for key, tensor in state.items()}
+    text = DENSE.replace("'ResNet'", "'Res2Net'").replace("HEAD", "RetinaHead")
+    with pytest.raises(WeightsError, match=r"backbone\.type='Res2Net'"):
+        read_state(state, recipe, "w.pth", f"w.pth\n{text}")
+
+
+def test_what_lacks_the_layer_that_tells_its_size_is_refused() -> None:
+    keys = ["decode_head.aspp_modules.0.conv.weight", "decode_head.c1_bottleneck.conv.weight"]
+    with pytest.raises(WeightsError, match=r"w\.pth has keys as DeepLab v3\+ but lacks 'head\.aspp\.fuse"):
+        read_state(dict.fromkeys(keys, torch.zeros(1)), ROWS["deeplabv3plus_r18_shapes"].recipe(), "w.pth")
+
+
 def test_a_name_that_says_version_1_is_refused_where_no_text_says_more() -> None:
     model = ROWS[RETINANET].recipe().model
     with pytest.raises(WeightsError, match="a pixel wider"):

@@ -132,6 +132,7 @@ def narrow(config: DeepLabV3PlusConfig) -> DeepLabV3PlusConfig:
 
 
 R50, R101 = "deeplabv3plus_r50_d8_cityscapes", "deeplabv3plus_r101_d8_voc"
+ADE20K, V3_ROW = "deeplabv3plus_r50_d8_ade20k", "deeplabv3_r50_d8_cityscapes"
 R103 = {"depth": 101, "deep_stem": True, "stem_channels": 128, "multi_grid": (2, 4, 8)}
 V3 = {"separable": False, "low_channels": 0, "decoder_convs": 0}
 PARAMETERS = {R50: 43_589_878}  # spec segmentation.md, section 1
@@ -140,13 +141,13 @@ GOLDEN = {
     "deeplab": Golden("detectron2", partial(run_detectron2, config_of=detectron2_config_of)),
 }
 MANIFESTS = {
-    "mmlab/deeplabv3_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, V3, classes=19),
+    "mmlab/deeplabv3_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(V3_ROW, classes=19),
     "mmlab/deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, body={"depth": 18}, classes=19),
     "mmlab/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, classes=19),
     "mmlab/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-769x769": Fits(R50, classes=19),
     "mmlab/deeplabv3plus_r50-d8_4xb4-20k_voc12aug-512x512": Fits(R50, classes=21),
-    "mmlab/deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512": Fits(R50, classes=150),
+    "mmlab/deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512": Fits(ADE20K, classes=150),
     "mmlab/deeplabv3plus_r101-d8_4xb2-80k_cityscapes-512x1024": Fits(R101, classes=19),
     "detectron2/deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16": Fits(R50, body=R103, classes=19),
-    "detectron2/deeplab_v3_R_103_os16_mg124_poly_90k_bs16": Fits(R50, V3, body=R103, classes=19),
+    "detectron2/deeplab_v3_R_103_os16_mg124_poly_90k_bs16": Fits(V3_ROW, body=R103, classes=19),
 }

@@ -13,6 +13,7 @@ from cvzoo.zoo.faster_rcnn.model import FasterRCNNConfig
 __all__ = ["GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
 
 FPN, C4, DC5 = "faster_rcnn_r50_fpn_1x", "faster_rcnn_r50_c4_1x", "faster_rcnn_r50_dc5_1x"
+VOC = "faster_rcnn_r50_c4_voc"
 PARAMETERS = {FPN: 41_699_936, C4: 33_791_644}
 """detectron2's counts, frozen stages included (spec two_stage.md 1.14)."""
 MANIFESTS = {
@@ -24,7 +25,7 @@ MANIFESTS = {
     "detectron2/faster_rcnn_R_50_C4_1x": Fits(C4),
     "detectron2/faster_rcnn_R_50_C4_3x": Fits(C4),
     "detectron2/faster_rcnn_R_101_C4_3x": Fits(C4, body=R101),
-    "detectron2/pascal_voc_faster_rcnn_R_50_C4": Fits(C4, classes=20),
+    "detectron2/pascal_voc_faster_rcnn_R_50_C4": Fits(VOC, classes=20),
     "detectron2/faster_rcnn_R_50_DC5_1x": Fits(DC5),
     "detectron2/faster_rcnn_R_50_DC5_3x": Fits(DC5),
     "detectron2/faster_rcnn_R_101_DC5_3x": Fits(DC5, body=R101),

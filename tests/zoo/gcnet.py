@@ -28,6 +28,7 @@ def narrow(config: Any) -> Any:
 
 
 R50, WITH_MASKS = "gcnet_r50_d8_cityscapes", "mask_rcnn_r50_fpn_gcb_r16_1x"
+ADE20K, VOC = "gcnet_r50_d8_ade20k", "gcnet_r50_d8_voc"
 PARAMETERS = {R50: 49_630_215}  # spec segmentation.md, section 1
 GOLDEN = {
     "gcnet_segmentation": Golden("mmsegmentation", partial(run_mmsegmentation, config_of=config_of)),
@@ -35,8 +36,8 @@ GOLDEN = {
 }
 MANIFESTS = {
     "mmlab/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024": Fits(R50, classes=19),
-    "mmlab/gcnet_r50-d8_4xb4-20k_voc12aug-512x512": Fits(R50, classes=21),
-    "mmlab/gcnet_r50-d8_4xb4-80k_ade20k-512x512": Fits(R50, classes=150),
+    "mmlab/gcnet_r50-d8_4xb4-20k_voc12aug-512x512": Fits(VOC, classes=21),
+    "mmlab/gcnet_r50-d8_4xb4-80k_ade20k-512x512": Fits(ADE20K, classes=150),
     "mmlab/gcnet_r101-d8_4xb2-80k_cityscapes-512x1024": Fits(R50, body={"depth": 101}, classes=19),
     "mmlab/mask-rcnn_r50-gcb-r16-c3-c5_fpn_1x_coco": Fits(WITH_MASKS),
     "mmlab/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1x_coco": Fits(WITH_MASKS, body={"context_ratio": 1 / 4}),

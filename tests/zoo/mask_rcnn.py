@@ -14,6 +14,7 @@ from cvzoo.zoo.mask_rcnn.model import MaskRCNNConfig
 __all__ = ["GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
 
 FPN, C4, DC5 = "mask_rcnn_r50_fpn_1x", "mask_rcnn_r50_c4_1x", "mask_rcnn_r50_dc5_1x"
+CITYSCAPES, LVIS_V05 = "mask_rcnn_r50_fpn_cityscapes", "mask_rcnn_r50_fpn_lvis_v05_1x"
 DEFORM = {"deform": "v1"}
 GROUP_NORMS, BATCH_NORMS = {"norm": "group"}, {"norm": "batch"}
 PARAMETERS = {FPN: 44_343_216}
@@ -38,10 +39,10 @@ MANIFESTS = {
     "detectron2/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": Fits(FPN, body=DEFORM),
     "detectron2/mask_rcnn_R_101_FPN_3x": Fits(FPN, body=R101),
     "detectron2/mask_rcnn_X_101_32x8d_FPN_3x": Fits(FPN, body=X101),
-    "detectron2/cityscapes_mask_rcnn_R_50_FPN": Fits(FPN, classes=8),
-    "detectron2/lvis_v0.5_mask_rcnn_R_50_FPN_1x": Fits(FPN, classes=1230),
-    "detectron2/lvis_v0.5_mask_rcnn_R_101_FPN_1x": Fits(FPN, body=R101, classes=1230),
-    "detectron2/lvis_v0.5_mask_rcnn_X_101_32x8d_FPN_1x": Fits(FPN, body=X101, classes=1230),
+    "detectron2/cityscapes_mask_rcnn_R_50_FPN": Fits(CITYSCAPES, classes=8),
+    "detectron2/lvis_v0.5_mask_rcnn_R_50_FPN_1x": Fits(LVIS_V05, classes=1230),
+    "detectron2/lvis_v0.5_mask_rcnn_R_101_FPN_1x": Fits(LVIS_V05, body=R101, classes=1230),
+    "detectron2/lvis_v0.5_mask_rcnn_X_101_32x8d_FPN_1x": Fits(LVIS_V05, body=X101, classes=1230),
     "mmlab/mask-rcnn_r50_fpn_1x_coco": Fits(FPN),
     "mmlab/mask-rcnn_r50-syncbn_fpn_1x_coco": Fits(FPN),
     "mmlab/mask-rcnn_r101_fpn_1x_coco": Fits(FPN, body=R101),

@@ -32,7 +32,7 @@ def narrow(config: Any) -> Any:
             fc_channels=CHANNELS,
             conv_norm_groups=GROUPS,
             samples=32,
-            detect=replace(config.box_head.detect, score_threshold=0.01),
+            detect=replace(config.box_head.detect, score_threshold=0.01, detections=100),
         ),
     }
     if getattr(config, "fpn", None) is not None:

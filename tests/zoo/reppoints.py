@@ -21,13 +21,14 @@ from cvzoo.zoo.reppoints.model import POINTS, RepPoints, RepPointsConfig
 
 __all__ = ["BY_PREDICTIONS", "GOLDEN", "MANIFESTS", "PARAMETERS", "narrow"]
 MOMENT, MOMENT_2X = "reppoints_r50_fpn_moment_1x", "reppoints_r50_fpn_moment_2x"
-MINMAX, PARTIAL = "reppoints_r50_fpn_minmax_1x", "reppoints_r50_fpn_partial_minmax_1x"
+MINMAX, PARTIAL, GRID = (f"reppoints_r50_fpn_{kind}_1x" for kind in ("minmax", "partial_minmax", "grid"))
 R101, DCN = "reppoints_r101_fpn_moment_2x_ms", "reppoints_r101_dcn_fpn_moment_2x"
 PARAMETERS: dict[str, int] = {}
 BY_PREDICTIONS = ("loss_cls", "loss_refined")
 MANIFESTS = {
     "mmlab/reppoints-minmax_r50_fpn-gn_head-gn_1x_coco": Fits(MINMAX),
     "mmlab/reppoints-partial-minmax_r50_fpn-gn_head-gn_1x_coco": Fits(PARTIAL),
+    "mmlab/reppoints-bbox_r50_fpn-gn_head-gn-grid_1x_coco": Fits(GRID),
     "mmlab/reppoints-moment_r50_fpn_1x_coco": Fits(MOMENT),
     "mmlab/reppoints-moment_r50_fpn-gn_head-gn_1x_coco": Fits(MOMENT),
     "mmlab/reppoints-moment_r50_fpn-gn_head-gn_2x_coco": Fits(MOMENT_2X),

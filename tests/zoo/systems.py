@@ -40,8 +40,6 @@ class Fits:
     """The row that reads a published file with a manifest's keys and shapes."""
 
     row: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the model config that a user has to set."""
     body: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the body's config in which the file's differs from the row's own."""
     classes: int = 80

@@ -1,4 +1,4 @@
-"""Every row that answers with label maps goes through the same checks."""
+"""Every network of a row that answers with label maps goes through the same checks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from zoo.systems import built, overfits, total, trained_by
+from zoo.systems import built, narrow, overfits, total, trained_by
 
 from cvzoo.data.shapes import draw
 from cvzoo.structures import IGNORE, Batch, Segmentation
 from cvzoo.zoo import ROWS
 
-SEGMENTERS = [name for name, row in ROWS.items() if row.recipe().model.answer == "label_maps"]
+LABEL_MAPS = [name for name, row in ROWS.items() if row.recipe().model.answer == "label_maps"]
+SEGMENTERS = sorted({narrow(row).model: row for row in reversed(LABEL_MAPS)}.values(), key=LABEL_MAPS.index)
+"""The first row of each narrow model: what rows differ in may be their data or how they are trained."""
 
 
 def samples(*sizes: tuple[int, int]) -> list[Any]:

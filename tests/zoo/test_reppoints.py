@@ -1,20 +1,23 @@
-"""What no key of a file of RepPoints tells: whether a box is around all of its points or around some."""
+"""What no key of a file of RepPoints tells: whether a box is around all of its points or some, or they are a grid."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from weights.as_mmdetection import save
 from weights.reading import equal_states
 from zoo.systems import narrow
 
 from cvzoo.loading import build_with_weights
 from cvzoo.weights.errors import WeightsError
+from cvzoo.zoo.reppoints.model import corners_of, grid_in
 
 MINMAX, PARTIAL = "reppoints_r50_fpn_minmax_1x", "reppoints_r50_fpn_partial_minmax_1x"
-MOMENT = "reppoints_r50_fpn_moment_1x"
+MOMENT, GRID = "reppoints_r50_fpn_moment_1x", "reppoints_r50_fpn_grid_1x"
 TEXT = "bbox_head=dict(\n    type='RepPointsHead',\n    transform_method='{}',\n    gradient_mul=0.1)"
 TOLD = [
     ("epoch_12.pth", TEXT.format("partial_minmax"), "partial_minmax"),
@@ -45,6 +48,27 @@ def test_else_it_is_the_rows(row: str, method: str, tmp_path: Path) -> None:
     path = tmp_path / "epoch_12.pth"
     save(path, narrow(MINMAX).model.build().state_dict(), "reppoints")
     assert build_with_weights(replace(narrow(row), weights=str(path)))[1].model.points_to_box == method
+
+
+def test_a_grid_is_told_by_its_four_outputs(tmp_path: Path) -> None:
+    text = "model = dict(bbox_head=dict(type='RepPointsHead', transform_method='minmax', use_grid_points=True,"
+    text += " norm_cfg=dict(type='GN', num_groups=4)))"
+    path = tmp_path / "reppoints-minmax.pth"
+    model = narrow(GRID).model.build()
+    for config in ("", text):
+        save(path, model.state_dict(), "reppoints", config)
+        for row in (GRID, MINMAX):
+            found, resolved, *_ = build_with_weights(replace(narrow(row), weights=str(path)))
+            assert resolved.model.points_to_box == "grid"
+            assert equal_states(found, model)
+
+
+def test_the_points_of_a_grid_reach_from_corner_to_corner() -> None:
+    boxes_N4HW = torch.tensor([-2.0, -2.0, 2.0, 2.0]).view(1, 4, 1, 1)
+    deltas_N4HW = torch.tensor([0.25, -0.5, 0.0, math.log(0.5)]).view(1, 4, 1, 1)
+    points = grid_in(deltas_N4HW, boxes_N4HW).flatten().view(9, 2)
+    assert points.tolist() == [[y, x] for y in (-3.0, -2.0, -1.0) for x in (-1.0, 1.0, 3.0)]
+    assert corners_of(points.view(1, -1, 1, 1)).flatten().tolist() == [-1.0, -3.0, 3.0, -1.0]
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(MOMENT, PARTIAL), (PARTIAL, MOMENT)])

@@ -13,11 +13,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import segmentation
 from weights.reading import loads, manifest
+from zoo.deeplabv3plus import ADE20K as DEEPLAB_ADE20K
 from zoo.deeplabv3plus import R50 as DEEPLAB
 from zoo.deeplabv3plus import R101 as DEEPLAB_VOC
+from zoo.deeplabv3plus import V3_ROW as DEEPLAB_V3
+from zoo.gcnet import ADE20K as GCNET_ADE20K
 from zoo.gcnet import R50 as GCNET
+from zoo.gcnet import VOC as GCNET_VOC
 from zoo.pspnet import R50 as PSPNET
 from zoo.pspnet import R101 as PSPNET_ADE20K
+from zoo.pspnet import VOC as PSPNET_VOC
 from zoo.systems import FACTS, Fits, narrow
 
 from cvzoo.loading import build_with_weights, read_state
@@ -31,17 +36,23 @@ SEGMENTERS = [name for name, row in ROWS.items() if row.task == "segmentation"]
 LISTED = {name: fits for facts in FACTS.values() for name, fits in facts.MANIFESTS.items()}
 MMSEGMENTATION = {name: fits for name, fits in LISTED.items() if name.startswith("mmlab/") and fits.row in SEGMENTERS}
 FCN = "fcn_r50_d8_cityscapes"
+WINDOWS_PSPNET, WINDOWS_DEEPLAB = (f"{system}_r50_d8_cityscapes_769" for system in ("pspnet", "deeplabv3plus"))
 PUBLISHED = {
     FCN: "fcn_r50-d8_4xb2-40k_cityscapes-512x1024",
     PSPNET: "pspnet_r50-d8_4xb2-40k_cityscapes-512x1024",
     PSPNET_ADE20K: "pspnet_r101-d8_4xb2-80k_cityscapes-512x1024",
     DEEPLAB: "deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024",
     DEEPLAB_VOC: "deeplabv3plus_r101-d8_4xb2-80k_cityscapes-512x1024",
+    WINDOWS_PSPNET: "pspnet_r50-d8_4xb2-80k_cityscapes-769x769",
+    WINDOWS_DEEPLAB: "deeplabv3plus_r50-d8_4xb2-80k_cityscapes-769x769",
+    DEEPLAB_V3: "deeplabv3_r50-d8_4xb2-40k_cityscapes-512x1024",
+    DEEPLAB_ADE20K: "deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512",
+    PSPNET_VOC: "pspnet_r50-d8_4xb4-20k_voc12aug-512x512",
     GCNET: "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024",
+    GCNET_ADE20K: "gcnet_r50-d8_4xb4-80k_ade20k-512x512",
+    GCNET_VOC: "gcnet_r50-d8_4xb4-20k_voc12aug-512x512",
 }
 """Row to the manifest of the network that is published for it, but for the number of classes."""
-ROW_DECIDES = ("backbone", "low_channels")
-"""The body, and whether it is v3 or v3+: all else is seen in a file."""
 
 
 def listed(golden: Path, name: str) -> dict[str, Tensor]:
@@ -64,28 +75,27 @@ def test_published_rows() -> None:
 
 @pytest.mark.parametrize("row", PUBLISHED)
 def test_published_weights_are_the_rows_model(golden: Path, row: str) -> None:
-    model = ROWS[row].recipe().model
-    assert loads(with_classes(listed(golden, f"mmlab/{PUBLISHED[row]}"), model.num_classes), row) == model
+    model, told = ROWS[row].recipe().model, ROWS[row].published[0].config
+    state = with_classes(listed(golden, f"mmlab/{PUBLISHED[row]}"), model.num_classes)
+    assert loads(state, row, f"w.pth\n{told}") == model
 
 
 @pytest.mark.parametrize("name", MMSEGMENTATION)
 def test_files_of_mmsegmentation_get_their_options(golden: Path, name: str) -> None:
     fits: Fits = LISTED[name]
-    decided = {option: value for option, value in fits.options.items() if option in ROW_DECIDES}
     own = ROWS[fits.row].recipe().model
-    expected = replace(own, **fits.options, num_classes=fits.classes, backbone=replace(own.backbone, **fits.body))
+    expected = replace(own, num_classes=fits.classes, backbone=replace(own.backbone, **fits.body))
     if fits.body.get("depth") == 18:  # their heads are narrower, too
         low = {"low_channels": 12} if hasattr(own, "low_channels") else {}
         expected = replace(expected, channels=128, aux=replace(own.aux, channels=64), **low)
-    assert loads(listed(golden, name), fits.row, **decided) == expected
+    assert loads(listed(golden, name), fits.row) == expected
 
 
 @pytest.mark.parametrize("name", MMSEGMENTATION)
 def test_files_for_inference_alone_have_no_auxiliary_head(golden: Path, name: str) -> None:
     fits: Fits = LISTED[name]
-    decided = {option: value for option, value in fits.options.items() if option in ROW_DECIDES}
     state = {key: x for key, x in listed(golden, name).items() if not key.startswith("auxiliary_head.")}
-    assert loads(state, fits.row, **decided).aux is None
+    assert loads(state, fits.row).aux is None
 
 
 def as_mmsegmentation_saves_group_norms(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -100,8 +110,7 @@ def test_files_with_group_norms(golden: Path, name: str) -> None:
     """How many groups they have no file tells."""
     fits: Fits = LISTED[name]
     row = ROWS[fits.row].recipe().model
-    decided: dict[str, Any] = {key: value for key, value in fits.options.items() if key in ROW_DECIDES}
-    decided |= {"norm_groups": 4, "backbone": replace(decided.get("backbone", row.backbone), norm_groups=8)}
+    decided: dict[str, Any] = {"norm_groups": 4, "backbone": replace(row.backbone, norm_groups=8)}
     config = loads(as_mmsegmentation_saves_group_norms(listed(golden, name)), fits.row, **decided)
     assert (config.norm, config.norm_groups) == ("group", 4)
     assert (config.backbone.norm, config.backbone.norm_groups) == ("group", 8)

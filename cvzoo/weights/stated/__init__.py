@@ -25,6 +25,7 @@ def stated(config: Any, record: str, source: str) -> Any:
     WeightsError names all that we do not compute.
     """
     settings: Settings = settings_of(record)
+    _check_whole(settings, source)
     if not settings and re.search(VERSION_1, record.partition("\n")[0]):
         raise WeightsError(
             f"{source} is named like weights of mmdetection 1, whose boxes are a pixel wider than those of today, which"
@@ -34,3 +35,13 @@ def stated(config: Any, record: str, source: str) -> Any:
     config = of_detectron2(config, whole) if "MODEL" in settings else of_mmlab(config, whole)
     whole.check(source)
     return config
+
+
+def _check_whole(settings: Settings, source: str) -> None:
+    """WeightsError for a config that states what sets it apart from others, which are not at hand."""
+    for name in ("_base_", "_BASE_"):
+        if settings.get(name):
+            raise WeightsError(
+                f"{source} comes with a config that is built on {settings[name]} ({name}), so it does not say all; put"
+                " the whole one beside the file, which a training writes into its folder"
+            )

@@ -65,7 +65,8 @@ def _head(config: Any, head: Section) -> dict[str, Any]:
         found["centreness_on"] = "box" if head.take("centerness_on_reg") else "cls"
     if hasattr(config, "points_to_box"):
         found["base_scale"] = head.take("point_base_scale")
-        found["points_to_box"] = head.only("transform_method", "moment", "minmax", "partial_minmax")
+        method = head.only("transform_method", "moment", "minmax", "partial_minmax")
+        found["points_to_box"] = "grid" if head.take("use_grid_points") else method
         head.skip("moment_mul")
     head.only("pred_kernel_size", 3)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,12 +21,24 @@ def styled(config: Any, style: Style) -> Any:
     return replace(config, pixels=changed, backbone=body)
 
 
+def named_style(config: Any, record: str) -> Any:
+    """The config with the style that mmdetection's name of a file tells: `fcos_r50-caffe_fpn_...`, `fcos_x101_...`."""
+    name = record.partition("\n")[0]
+    if not isinstance(config.backbone, ResNetConfig) or re.search(r"[-_][rx]\d+[-_].*_coco", name) is None:
+        return config
+    style: Style = "caffe" if "caffe" in name else "pytorch"
+    return config if config.backbone.stride_in_1x1 == (style == "caffe") else styled(config, style)
+
+
 def style_of(config: Any) -> str:
-    """How images enter a network, in words; of a segmenter also how fine its last map is."""
+    """How images enter a network, in words; also how fine a segmenter's last map is, and what a detector keeps."""
     p, body = config.pixels, config.backbone
     words = f"{'BGR' if p.bgr else 'RGB'}, mean {p.mean}, std {p.std}"
-    if not isinstance(body, ResNetConfig):
+    if isinstance(body, ResNetConfig):
+        words += f", stride in the {'1x1' if body.stride_in_1x1 else '3x3'}"
+        if hasattr(config, "align_corners"):
+            words += f", output stride {body.output_stride} (--model.backbone.output-stride)"
+    detect = getattr(getattr(config, "box_head", config), "detect", None)
+    if detect is None:
         return words
-    words += f", stride in the {'1x1' if body.stride_in_1x1 else '3x3'}"
-    segments = hasattr(config, "align_corners")
-    return f"{words}, output stride {body.output_stride} (--model.backbone.output-stride)" if segments else words
+    return f"{words}, at most {detect.detections} detections of a score above {detect.score_threshold}"

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from cvzoo.weights.stated.lazy import as_options
+
 Settings = dict[str, Any]
 
 
@@ -23,17 +25,28 @@ def settings_of(record: str) -> Settings:
         if re.search(r"^model\s*=", text, re.MULTILINE):
             found = _assigned(text)
             return found if isinstance(found["model"], dict) else {}
-        found = yaml.load(text, _Loader) if re.search(r"^MODEL\s*:", text, re.MULTILINE) else {}
+        found = yaml.load(text, _Loader) if re.search(r"^(MODEL|model)\s*:", text, re.MULTILINE) else {}
     except (SyntaxError, yaml.YAMLError):
         return {}
+    if isinstance(found, dict) and isinstance(found.get("model"), dict) and "_target_" in found["model"]:
+        return as_options(found["model"])
     return _decoded(found) if isinstance(found, dict) and isinstance(found.get("MODEL"), dict) else {}
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values, and the tuples that detectron2's older files are marked with."""
+    """Plain values, and plain ones for the tuples, names and objects of Python that detectron2 marks in its files."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.construct_sequence)
+def _plain(loader: _Loader, kind: str, node: yaml.Node) -> Any:
+    """What is in an object, or a thing's name."""
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return (
+        loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else kind.rpartition(":")[2]
+    )
+
+
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
 
 
 def _decoded(value: Any) -> Any:
@@ -53,9 +66,9 @@ def model_of(record: str, name: str) -> Settings:
 
 
 def head_of(record: str) -> str | None:
-    """The class of the part that makes OpenMMLab's networks what they are, where a text tells it."""
-    types = (model_of(record, name).get("type") for name in ("roi_head", "bbox_head", "decode_head"))
-    return next((kind for kind in types if isinstance(kind, str)), None)
+    """The class of the part that makes OpenMMLab's networks or detectron2's R-CNNs what they are, if a text tells."""
+    types = [model_of(record, name).get("type") for name in ("roi_head", "bbox_head", "decode_head")]
+    return next((kind for kind in (*types, model_of(record, "ROI_HEADS").get("NAME")) if isinstance(kind, str)), None)
 
 
 def _assigned(text: str) -> Settings:

@@ -149,7 +149,7 @@ def is_v3(row: DeepLabV3PlusConfig) -> bool:
     return row.low_channels == 0
 
 
-PLUS, V3 = "DeepLab v3+", "DeepLab v3 (rows of v3+ with --model.low-channels 0)"
+PLUS, V3 = "DeepLab v3+", "DeepLab v3"
 OUR_HEAD, OUR_LOW = r"^head\.aspp\.", r"^head\.low\."
 MMSEGMENTATION_HEAD_MARK, MMSEGMENTATION_LOW = r"^decode_head\.aspp_modules\.", r"^decode_head\.c1_bottleneck\."
 DETECTRON2_LOW = r"^sem_seg_head\.decoder\.res2\."

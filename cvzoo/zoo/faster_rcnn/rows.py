@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cvzoo.recipes import Optim, Recipe, data_sets, settings
+from cvzoo.recipes import Optim, Recipe, Schedule, data_sets, settings
 from cvzoo.zoo.published import cvpods, detectron2, mmdetection, original, torchvision
 from cvzoo.zoo.system import Row, System
 
@@ -48,6 +48,18 @@ def faster_rcnn_r50_fpn_ms_1x() -> Recipe:
     recipe = faster_rcnn_r50_fpn_1x()
     data = replace(recipe.data, short_sides=data_sets.MULTI_SCALE)
     return replace(recipe, row="faster_rcnn_r50_fpn_ms_1x", data=data)
+
+
+def faster_rcnn_r50_c4_voc() -> Recipe:
+    """Faster R-CNN on C4 of ResNet-50, on PASCAL VOC 2007 and 2012, 18 000 iterations of 16 images at 480 to 800 px."""
+    recipe = faster_rcnn_r50_c4_1x()
+    return replace(
+        recipe,
+        row="faster_rcnn_r50_c4_voc",
+        model=replace(recipe.model, num_classes=20),
+        data=data_sets.VOC_BOXES,
+        schedule=Schedule(iterations=18_000, milestones=(12_000, 16_000), warmup_iterations=100),
+    )
 
 
 def faster_rcnn_lite0_fpn_320_mini() -> Recipe:
@@ -225,6 +237,20 @@ SYSTEM = System(
                 replace(weights, note=OWN_NOTES.get(weights.name, weights.note)) for weights in FPN_WEIGHTS
             ),
             references=(cvpods("detection/coco/rcnn/faster_rcnn.res50.fpn.coco.multiscale.1x", box_AP=0.381),),
+        ),
+        Row(
+            recipe=faster_rcnn_r50_c4_voc,
+            backbone="R-50-C4",
+            data="PASCAL VOC",
+            schedule="18k, 480-800",
+            published=(
+                detectron2(
+                    "PascalVOC-Detection/faster_rcnn_R_50_C4/142202221/model_final_b1acc2",
+                    note="AP at the 11 points of VOC 2007",
+                    other_measure=True,
+                    box_AP=0.519,
+                ),
+            ),
         ),
         Row(
             recipe=faster_rcnn_lite0_fpn_320_mini,

@@ -60,6 +60,7 @@ SOURCES = (
         marker=stages.DETECTRON2_ON_C4,
         translate=rcnn.from_detectron2,
         config=partial(stages.detectron2, DETECTRON2_C4),
+        types=("Res5ROIHeads",),
         fits=stages.on_c4,
     ),
     Source(

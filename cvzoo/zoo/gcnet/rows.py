@@ -33,6 +33,22 @@ def gcnet_r50_d8_cityscapes() -> Recipe:
     )
 
 
+def gcnet_r50_d8_ade20k() -> Recipe:
+    """GCNet R-50, 160 000 iterations of 16 crops of ADE20K (1904.11492)."""
+    from cvzoo.zoo.gcnet.model import GCNetConfig
+
+    schedule = settings.poly(iterations=160_000, batch=16)
+    return settings.mmsegmentation("gcnet_r50_d8_ade20k", GCNetConfig(num_classes=150), data_sets.ADE20K, schedule)
+
+
+def gcnet_r50_d8_voc() -> Recipe:
+    """GCNet R-50, 40 000 iterations of 16 crops of PASCAL VOC 2012 with more labels (1904.11492)."""
+    from cvzoo.zoo.gcnet.model import GCNetConfig
+
+    schedule = settings.poly(iterations=40_000, batch=16)
+    return settings.mmsegmentation("gcnet_r50_d8_voc", GCNetConfig(num_classes=21), data_sets.VOC, schedule)
+
+
 def gcnet_lite0_camvid() -> Recipe:
     """GCNet with EfficientNet-Lite0 on 367 street scenes: real data in half an hour on 2 CPU cores."""
     from cvzoo.parts.semantic import small
@@ -150,6 +166,60 @@ SYSTEM = System(
                     name="mmsegmentation_r101",
                     note="R-101",
                     mIoU=0.7903,
+                ),
+            ),
+        ),
+        Row(
+            recipe=gcnet_r50_d8_ade20k,
+            task="segmentation",
+            backbone="R-50-D8",
+            data="ADE20K",
+            schedule="160k",
+            published=(
+                mmsegmentation(
+                    "gcnet/gcnet_r50-d8_512x512_160k_ade20k/gcnet_r50-d8_512x512_160k_ade20k_20200615_224122-d95f3e1f",
+                    mIoU=0.4237,
+                ),
+                mmsegmentation(
+                    "gcnet/gcnet_r50-d8_512x512_80k_ade20k/gcnet_r50-d8_512x512_80k_ade20k_20200614_185146-91a6da41",
+                    name="mmsegmentation_80k",
+                    note="80k",
+                    mIoU=0.4147,
+                ),
+                mmsegmentation(
+                    "gcnet/gcnet_r101-d8_512x512_160k_ade20k/"
+                    "gcnet_r101-d8_512x512_160k_ade20k_20200615_225406-615528d7",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    mIoU=0.4369,
+                ),
+            ),
+        ),
+        Row(
+            recipe=gcnet_r50_d8_voc,
+            task="segmentation",
+            backbone="R-50-D8",
+            data="VOC 2012 aug",
+            schedule="40k",
+            published=(
+                mmsegmentation(
+                    "gcnet/gcnet_r50-d8_512x512_40k_voc12aug/"
+                    "gcnet_r50-d8_512x512_40k_voc12aug_20200613_195105-9797336d",
+                    mIoU=0.7624,
+                ),
+                mmsegmentation(
+                    "gcnet/gcnet_r50-d8_512x512_20k_voc12aug/"
+                    "gcnet_r50-d8_512x512_20k_voc12aug_20200617_165701-3cbfdab1",
+                    name="mmsegmentation_20k",
+                    note="20k",
+                    mIoU=0.7642,
+                ),
+                mmsegmentation(
+                    "gcnet/gcnet_r101-d8_512x512_40k_voc12aug/"
+                    "gcnet_r101-d8_512x512_40k_voc12aug_20200613_185806-1e38208d",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    mIoU=0.7784,
                 ),
             ),
         ),

@@ -29,6 +29,21 @@ def pspnet_r101_d8_ade20k() -> Recipe:
     )
 
 
+def pspnet_r50_d8_voc() -> Recipe:
+    """PSPNet R-50, 40 000 iterations of 16 crops of PASCAL VOC 2012 with more labels (1612.01105)."""
+    from cvzoo.zoo.pspnet.model import PSPNetConfig
+
+    schedule = settings.poly(iterations=40_000, batch=16)
+    return settings.mmsegmentation("pspnet_r50_d8_voc", PSPNetConfig(num_classes=21), data_sets.VOC, schedule)
+
+
+def pspnet_r50_d8_cityscapes_769() -> Recipe:
+    """PSPNet R-50 on square crops of Cityscapes, which is judged on windows of their size (1612.01105)."""
+    recipe = pspnet_r50_d8_cityscapes()
+    model = replace(recipe.model, align_corners=True)
+    return replace(recipe, row="pspnet_r50_d8_cityscapes_769", model=model, data=data_sets.CITYSCAPES_769)
+
+
 def pspnet_lite0_camvid() -> Recipe:
     """PSPNet with EfficientNet-Lite0 on 367 street scenes: real data in half an hour on 2 CPU cores."""
     from cvzoo.parts.semantic import small
@@ -46,6 +61,8 @@ def pspnet_r18_shapes() -> Recipe:
 
 
 AUTHORS = "https://github.com/hszhao/semseg"
+ALIGNED = "model = dict(decode_head=dict(type='PSPHead', align_corners=True))"
+"""Of the configs for crops of 769 x 769, beside all that the keys tell."""
 SYSTEM = System(
     name="PSPNet",
     papers={"1612.01105": "Pyramid Scene Parsing Network"},
@@ -110,6 +127,57 @@ SYSTEM = System(
             ),
             references=(
                 Reference(name="authors", results={"mIoU": 0.4310}, page=AUTHORS, note="100 epochs at 473, flip"),
+            ),
+        ),
+        Row(
+            recipe=pspnet_r50_d8_voc,
+            task="segmentation",
+            backbone="R-50-D8",
+            data="VOC 2012 aug",
+            schedule="40k",
+            published=(
+                mmsegmentation(
+                    "pspnet/pspnet_r50-d8_512x512_40k_voc12aug/"
+                    "pspnet_r50-d8_512x512_40k_voc12aug_20200613_161222-ae9c1b8c",
+                    mIoU=0.7729,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r50-d8_512x512_20k_voc12aug/"
+                    "pspnet_r50-d8_512x512_20k_voc12aug_20200617_101958-ed5dfbd9",
+                    name="mmsegmentation_20k",
+                    note="20k",
+                    mIoU=0.7678,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r101-d8_512x512_40k_voc12aug/"
+                    "pspnet_r101-d8_512x512_40k_voc12aug_20200613_161222-bc933b18",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    mIoU=0.7852,
+                ),
+            ),
+        ),
+        Row(
+            recipe=pspnet_r50_d8_cityscapes_769,
+            task="segmentation",
+            backbone="R-50-D8",
+            data="Cityscapes",
+            schedule="80k, 769 x 769",
+            published=(
+                mmsegmentation(
+                    "pspnet/pspnet_r50-d8_769x769_80k_cityscapes/"
+                    "pspnet_r50-d8_769x769_80k_cityscapes_20200606_210121-5ccf03dd",
+                    config=ALIGNED,
+                    mIoU=0.7959,
+                ),
+                mmsegmentation(
+                    "pspnet/pspnet_r101-d8_769x769_80k_cityscapes/"
+                    "pspnet_r101-d8_769x769_80k_cityscapes_20200606_225055-dba412fa",
+                    name="mmsegmentation_r101",
+                    note="R-101",
+                    config=ALIGNED,
+                    mIoU=0.7977,
+                ),
             ),
         ),
         Row(

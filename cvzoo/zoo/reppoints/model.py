@@ -34,8 +34,9 @@ from cvzoo.parts.dense.detections import candidates_of
 from cvzoo.parts.dense.detector import DenseDetector
 from cvzoo.structures import AnswerKind, Boxes, Size, Target, size_of
 
-PointsToBox = Literal["minmax", "partial_minmax", "moment"]
-"""The box of a set of points (section 3.2): around all, around the first four, or from their mean and spread."""
+PointsToBox = Literal["minmax", "partial_minmax", "moment", "grid"]
+"""The box of a set of points (section 3.2): around all, around the first four, or from their mean and spread; or a box
+is regressed, twice, and the points are a grid in it, which the paper compares with (table 1)."""
 POINTS = 9
 """As many as a 3x3 kernel has taps."""
 
@@ -115,6 +116,23 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
     return factor * x + (1 - factor) * x.detach()
 
 
+def grid_in(deltas_N4HW: Tensor, boxes_N4HW: Tensor) -> Tensor:
+    """(N, D, H, W): 3 x 3 points, row by row, from corner to corner of xyxy boxes that deltas have moved."""
+    low, high = boxes_N4HW.chunk(2, dim=1)
+    move, grow = deltas_N4HW.float().chunk(2, dim=1)
+    sides = (high - low).clamp(min=1e-6) * grow.exp()
+    corner = (low + high) / 2 + (high - low).clamp(min=1e-6) * move - sides / 2
+    steps_311 = torch.linspace(0, 1, 3, device=deltas_N4HW.device).view(3, 1, 1)
+    x_N3HW, y_N3HW = (corner.unsqueeze(2) + sides.unsqueeze(2) * steps_311).unbind(1)
+    return torch.stack([y_N3HW.repeat_interleave(3, dim=1), x_N3HW.repeat(1, 3, 1, 1)], dim=2).flatten(1, 2)
+
+
+def corners_of(grid_NDHW: Tensor) -> Tensor:
+    """(N, 4, H, W) xyxy: the box in which a grid lies."""
+    y, x = grid_NDHW.unflatten(1, (POINTS, 2)).unbind(2)
+    return torch.stack([x[:, 0], y[:, 0], x[:, -1], y[:, -1]], dim=1)
+
+
 class RepPointsHead(nn.Module):
     """Two towers, the first points, and the two deformable convolutions that look at them (figure 2)."""
 
@@ -126,11 +144,13 @@ class RepPointsHead(nn.Module):
         self.cls_tower = tower(channels, config.tower_convs, config.tower_norm, norm_groups=groups)
         self.box_tower = tower(channels, config.tower_convs, config.tower_norm, norm_groups=groups)
         self.first_conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.first_out = nn.Conv2d(channels, 2 * POINTS, 1)
+        self.grid_scale = config.base_scale if config.points_to_box == "grid" else None
+        outputs = 2 * POINTS if self.grid_scale is None else 4
+        self.first_out = nn.Conv2d(channels, outputs, 1)
         self.cls_kernel = nn.Parameter(torch.empty(channels, channels, 3, 3))
         self.cls_out = nn.Conv2d(channels, config.num_classes, 1)
         self.refine_kernel = nn.Parameter(torch.empty(channels, channels, 3, 3))
-        self.refine_out = nn.Conv2d(channels, 2 * POINTS, 1)
+        self.refine_out = nn.Conv2d(channels, outputs, 1)
         self.transfer = nn.Parameter(torch.zeros(2)) if config.points_to_box == "moment" else None
         init_normal(self)
         nn.init.constant_(self.cls_out.get_parameter("bias"), logit(config.prior))
@@ -143,13 +163,24 @@ class RepPointsHead(nn.Module):
         output = RepPointsOutput([], [], [])
         for x in features:
             cls, box = self.cls_tower(x), self.box_tower(x)
-            first = self.first_out(F.relu(self.first_conv(box), inplace=True))
+            first = self.first_points(self.first_out(F.relu(self.first_conv(box), inplace=True)))
             offsets = scale_gradient(first.float(), self.offset_gradient) - kernel_D11
             cls, box = deform_convs([cls, box], offsets, [self.cls_kernel, self.refine_kernel])
             output.logits.append(self.cls_out(F.relu(cls, inplace=True)))
             output.first.append(first)
-            output.refined.append(self.refine_out(F.relu(box, inplace=True)) + first.detach())
+            output.refined.append(self.refined_points(self.refine_out(F.relu(box, inplace=True)), first.detach()))
         return output
+
+    def first_points(self, out: Tensor) -> Tensor:
+        """(N, D, H, W) from the first outputs: points, or deltas to a box of the level's size."""
+        if self.grid_scale is None:
+            return out
+        half = self.grid_scale / 2
+        return grid_in(out, out.new_tensor([-half, -half, half, half]).view(1, 4, 1, 1))
+
+    def refined_points(self, out: Tensor, first: Tensor) -> Tensor:
+        """(N, D, H, W) from the last outputs: moves of the first points, or deltas to the first box."""
+        return out + first if self.grid_scale is None else grid_in(out, corners_of(first))
 
 
 class RepPoints(DenseDetector[RepPointsConfig, RepPointsOutput]):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _reppoints_1x(row: str, points_to_box: PointsToBox) -> Recipe:
-    """The three rows that differ in how points become a box; the gradient is clipped as the authors do."""
+    """The rows that differ in how points become a box; the gradient is clipped as the authors do."""
     from cvzoo.zoo.reppoints.model import RepPointsConfig
 
     return Recipe(
@@ -33,6 +33,11 @@ def reppoints_r50_fpn_minmax_1x() -> Recipe:
 def reppoints_r50_fpn_partial_minmax_1x() -> Recipe:
     """`reppoints_r50_fpn_minmax_1x` with boxes around the first four points."""
     return _reppoints_1x("reppoints_r50_fpn_partial_minmax_1x", "partial_minmax")
+
+
+def reppoints_r50_fpn_grid_1x() -> Recipe:
+    """`reppoints_r50_fpn_minmax_1x` with points that are a grid in a regressed box, what the paper improves on."""
+    return _reppoints_1x("reppoints_r50_fpn_grid_1x", "grid")
 
 
 def reppoints_r50_fpn_moment_1x() -> Recipe:
@@ -139,6 +144,25 @@ SYSTEM = System(
                 original(mem_gb=2.914, train=0.40, inf=0.0624, box_AP=0.381),
                 Reference(name="authors", results={"box_AP": 0.381}, page=AUTHORS),
                 cvpods("detection/coco/reppoints/reppoints.res50.fpn.coco.800size.1x.partial_minmax", box_AP=0.382),
+            ),
+        ),
+        Row(
+            recipe=reppoints_r50_fpn_grid_1x,
+            backbone="R-50-FPN",
+            schedule="1x, grid",
+            published=(
+                mmdetection(
+                    "reppoints/bbox_r50_grid_center_fpn_gn-neck%2Bhead_1x_coco"
+                    "/bbox_r50_grid_center_fpn_gn-neck%2Bhead_1x_coco_20200330-00f73d58",
+                    box_AP=0.374,
+                ),
+                mmdetection(
+                    "reppoints/bbox_r50_grid_fpn_gn-neck%2Bhead_1x_coco"
+                    "/bbox_r50_grid_fpn_gn-neck%2Bhead_1x_coco_20200329-c98bfa96",
+                    name="mmdetection_anchor",
+                    note="first boxes trained by IoU",
+                    box_AP=0.364,
+                ),
             ),
         ),
         Row(

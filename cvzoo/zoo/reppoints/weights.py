@@ -16,6 +16,8 @@ MMDETECTION = RepPointsConfig(backbone=MMDETECTION_BODY)
 """`reppoints-moment_r50_fpn-gn_head-gn_{1x,2x}_coco`: our defaults."""
 WITHOUT_NORM = replace(MMDETECTION, fpn=replace(MMDETECTION.fpn, norm=None, extra_norm=None), tower_norm=None)
 """`reppoints-moment_r50_fpn_1x_coco`."""
+GRID = replace(MMDETECTION, points_to_box="grid")
+"""`reppoints-bbox_r50_fpn-gn_head-gn-grid_1x_coco`."""
 FILE_NAMES = r"\breppoints[-_](partial[-_]minmax|minmax|moment)"
 """How their files are named."""
 HEAD: Rules = (
@@ -33,7 +35,9 @@ def from_mmdetection(state: State) -> State:
 
 
 def mmdetection(state: State, row: RepPointsConfig) -> RepPointsConfig:
-    """Without norms the towers' convolutions have a bias."""
+    """Without norms the towers' convolutions have a bias; a box has four outputs."""
+    if len(state.get("head.refine_out.bias", ())) == 4:
+        return fitted(GRID, state, row, ("tower_convs",))
     version = WITHOUT_NORM if "head.cls_tower.0.conv.bias" in state else MMDETECTION
     return fitted(version, state, row, ("tower_convs", "points_to_box"))
 
@@ -41,7 +45,7 @@ def mmdetection(state: State, row: RepPointsConfig) -> RepPointsConfig:
 def points_to_box(config: RepPointsConfig, record: str) -> RepPointsConfig:
     """Whether boxes are around all points or some, no key tells: the text of the file's config does, else its name."""
     told = re.search(r"\btransform_method=['\"](\w+)", record) or re.search(FILE_NAMES, record)
-    if told is None:
+    if told is None or config.points_to_box == "grid":
         return config
     return replace(config, points_to_box=cast(PointsToBox, told[1].replace("-", "_")))
 

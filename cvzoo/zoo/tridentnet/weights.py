@@ -49,6 +49,7 @@ SOURCES = (
         translate=rcnn.from_detectron2,
         config=partial(stages.detectron2, DETECTRON2),
         told=branches,
+        types=("TridentRes5ROIHeads",),
     ),
     Source(
         name="mmdetection",
