@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,12 @@ def test_unknown_classes_are_told_of_the_users_own_files(tmp_path: Path) -> None
     with pytest.raises(DataError, match="the data has 2 problems") as told:
         build_datasets(data_in(tmp_path, classes=("cat", "horse")))
     assert [problem.file for problem in told.value.problems] == [tmp_path / "train", tmp_path / "val"]
+
+
+def test_images_that_came_after_the_split_are_told(tmp_path: Path) -> None:
+    labelme(tmp_path, "", drawings(5))
+    for _ in range(2):
+        assert "none of the lists" not in str(recognise(tmp_path))
+    for file in list(tmp_path.glob("image 0*")):
+        shutil.copy(file, file.with_name(file.name.replace("image 0", "later")))
+    assert "1 annotated images are in none of the lists (later.v1.jpg ...)" in str(recognise(tmp_path))
