@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
+
+NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""Why nothing can be written at a path, however much room there is."""
 
 
 class SaveError(OSError, ValueError):
@@ -23,13 +28,18 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, which takes the place of `path` when the block ends without error.
 
     The data are on the disk before the name changes, and the name before the block returns, so a crash or a power cut
-    leaves the old file or the new one. Of several writers at once each has a temporary file of its own, and the last
-    one's stays. SaveError on a full disk; the old file is then intact.
+    leaves the old file or the new one. A missing folder is made. Of several writers at once each has a temporary file
+    of its own, and the last one's stays. SaveError on a full disk, or where nobody may write; the old file is then
+    intact.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(path) as temporary:
+            mode = stat.S_IMODE(temporary.stat().st_mode)
             yield temporary
             with temporary.open("rb") as file:
+                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:  # safetensors writes for the owner alone
+                    os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             temporary.replace(path)
     except (OSError, RuntimeError) as error:
@@ -38,7 +48,9 @@ def atomic(path: Path) -> Iterator[Path]:
         if isinstance(reason, RuntimeError) and "inline_container" not in str(reason):
             raise
         kept = "the one saved before is intact" if path.exists() else "nothing was written"
-        raise SaveError(f"cannot save {path}: {reason}; {kept}. Free disk space, then repeat the command") from error
+        elsewhere = isinstance(reason, OSError) and reason.errno in NO_PLACE
+        remedy = "Choose another place" if elsewhere else "Free disk space"
+        raise SaveError(f"cannot save {path}: {reason}; {kept}. {remedy}, then repeat the command") from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -136,7 +148,6 @@ def alone_in(folder: Path) -> Iterator[None]:
 def write_json(path: Path, values: Any) -> None:
     """Write JSON so that readers and crashes see the old file or the new one, never a part. NaN is a ValueError."""
     text = _text(values) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         temporary.write_text(text)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cvzoo.files import atomic, write_json
+from cvzoo.files import SaveError, atomic, write_json
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -94,3 +94,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_written_json_reads_back(tmp_path: Path, values: Any) -> None:
     write_json(tmp_path / "a.json", values)
     assert json.loads((tmp_path / "a.json").read_text()) == values
+
+
+def test_missing_folders_are_made_and_no_disk_is_blamed_for_a_place(tmp_path: Path) -> None:
+    write_json(tmp_path / "new/folder/file.json", [1])
+    assert json.loads((tmp_path / "new/folder/file.json").read_text()) == [1]
+    with pytest.raises(SaveError, match=r"nothing was written\. Choose another place, then repeat"):
+        write_json(tmp_path / "new/folder/file.json/within.json", [2])
+
+
+def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+    """Also where somebody else writes them, who makes them private, as safetensors does."""
+    with atomic(tmp_path / "file") as temporary:
+        temporary.unlink()
+        temporary.touch(0o600)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -16,6 +16,7 @@ from cvzoo.data.class_choice import choose
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Split
 from cvzoo.data.doubts import lacking_classes
+from cvzoo.data.formats.origin import of_originals
 from cvzoo.data.images import read_image
 from cvzoo.data.index import Index
 from cvzoo.data.problems import DataError, Findings, Problem, listing
@@ -127,10 +128,13 @@ class CocoDataset:
         Raises: DataError, also where the annotation files differ in their classes, and nobody has chosen among them.
         """
         index, file = self._index, self._annotations[0]
-        names, labels = choose(index.classes, classes, rename, file)
-        of_files = [labels[list(numbers.values())] for numbers in index.numbers_of]
-        if not classes and (problems := lacking_classes(names, of_files, self._annotations)):
-            raise DataError(problems)
+        try:
+            names, labels = choose(index.classes, classes, rename, file)
+            of_files = [labels[list(numbers.values())] for numbers in index.numbers_of]
+            if not classes and (problems := lacking_classes(names, of_files, self._annotations)):
+                raise DataError(problems)
+        except DataError as error:
+            raise DataError(of_originals(error.problems, self._annotations)) from None
         return CocoDataset(index.with_classes(names, labels), self._annotations, self._rows)
 
     def path(self, index: int) -> Path:

@@ -59,6 +59,5 @@ def draw_range(path: Path, found: RangeTest) -> None:
 
 
 def _save(page: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         page.savefig(temporary, format="png", dpi=DPI)

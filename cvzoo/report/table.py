@@ -65,7 +65,6 @@ def write_tables(folder: Path) -> list[Path]:
     """Write both pages into `folder` and return their paths."""
     files, parity = load_rows(), load_parity()
     pages = {"MODEL_ZOO.md": zoo_page(files, parity), "SMALL_ROWS.md": small_page(files)}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         with atomic(folder / name) as temporary:
             temporary.write_text(text)

@@ -92,7 +92,6 @@ class LabelMapEvaluation:
         write_json(_ious_path(folder, split), {name: self.ious[image] for name, image in zip(self.names, self.pngs)})
         for name, png in zip(self.names, self.pngs.values(), strict=True):
             path = _path(folder, split, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
             with atomic(path) as temporary:
                 temporary.write_bytes(png)
 

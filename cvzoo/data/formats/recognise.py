@@ -12,7 +12,7 @@ from cvzoo.data.formats.coco_files import coco_layout
 from cvzoo.data.formats.label_map_folders import coloured_map, label_map_layout
 from cvzoo.data.formats.labelme import labelme_layout
 from cvzoo.data.formats.layout import Layout, names_in
-from cvzoo.data.formats.splits import both_parts
+from cvzoo.data.formats.splits import both_parts, in_no_list
 from cvzoo.data.formats.voc import voc_layout
 from cvzoo.data.formats.yolo import yolo_layout
 from cvzoo.data.problems import DataError, Problem
@@ -73,6 +73,8 @@ def recognise(root: Path, source: Source | None = None, semantic: bool | None = 
         raise DataError([_undecided(root, layouts, source)])
     (layout,) = layouts
     train, val, notes = both_parts(root, layout, evaluates)
+    if note := in_no_list(root, layout, train, val):
+        notes.append(note)
     by_lists = layout.source == "coco" and bool(train.lists or val.lists)
     return Found(
         root, "coco_export" if by_lists else layout.source, train, val, layout.label_maps, layout.reason, notes

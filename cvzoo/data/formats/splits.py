@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvzoo.data.config import Split
+from cvzoo.data.formats.image_lists import chosen, images_of
 from cvzoo.data.formats.layout import Layout
 from cvzoo.data.pairs import find_pairs
 from cvzoo.data.problems import DataError, Findings, Problem
 
 HELD_BACK = 0.2
 """The share of the images that is held back for the validation."""
+OWN_FILES = {"voc": ".xml", "labelme": ".json", "yolo": ""}
+"""Sources of a file for each image: its suffix, where an image without one is not annotated."""
 
 
 def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Split, Split, list[str]]:
@@ -41,6 +44,18 @@ def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Spl
         raise DataError([Problem(root, reason, "name the parts with --data.train and --data.val")])
     train, val, where = _written(root, layout, whole, evaluates)
     return train, val, [*notes, where]
+
+
+def in_no_list(root: Path, layout: Layout, train: Split, val: Split) -> str:
+    """That annotated images are in none of the lists, if there are any: images that came later."""
+    lists = dict.fromkeys(name for split in (*layout.parts.values(), train, val) for name in split.lists)
+    if not lists or layout.source not in OWN_FILES:
+        return ""
+    suffix, findings = OWN_FILES[layout.source], Findings()
+    images = images_of(root, replace(train, lists=()), findings)
+    named = {image.name for image in chosen(root, list(lists), images, findings)}
+    others = [i.name for i in images if i.name not in named and (not suffix or i.beside(suffix).is_file())]
+    return f"{len(others)} annotated images are in none of the lists ({others[0]} ...)" if others else ""
 
 
 def _written(root: Path, layout: Layout, whole: Split, evaluates: bool) -> tuple[Split, Split, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,20 @@ def test_numbers_of_an_export_may_differ_from_split_to_split(tmp_path: Path) -> 
     train, val = build_datasets(data_in(tmp_path))
     assert train.classes == val.classes
     assert [train.labels(index).tolist() for index in range(3)] == [val.labels(index).tolist() for index in range(3)]
+
+
+def test_unknown_classes_are_told_of_the_users_own_files(tmp_path: Path) -> None:
+    labelme(tmp_path, "train", drawings(2))
+    labelme(tmp_path, "val", drawings(2))
+    with pytest.raises(DataError, match="the data has 2 problems") as told:
+        build_datasets(data_in(tmp_path, classes=("cat", "horse")))
+    assert [problem.file for problem in told.value.problems] == [tmp_path / "train", tmp_path / "val"]
+
+
+def test_images_that_came_after_the_split_are_told(tmp_path: Path) -> None:
+    labelme(tmp_path, "", drawings(5))
+    for _ in range(2):
+        assert "none of the lists" not in str(recognise(tmp_path))
+    for file in list(tmp_path.glob("image 0*")):
+        shutil.copy(file, file.with_name(file.name.replace("image 0", "later")))
+    assert "1 annotated images are in none of the lists (later.v1.jpg ...)" in str(recognise(tmp_path))
