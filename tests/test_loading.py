@@ -70,6 +70,17 @@ def test_a_mismatch_is_listed_and_loads_nothing(row: str) -> None:
     assert all(tensor.equal(before[key]) for key, tensor in model.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", ["int8", "bool", "complex64"])
+def test_weights_that_are_no_real_numbers_are_refused(kind: str) -> None:
+    """As quantised ones; another precision is none of that."""
+    model = narrow(RETINANET).model.build()
+    state = {key: t.half() if t.is_floating_point() else t for key, t in model.state_dict().items()}
+    load_state(model, state, "w.pth")
+    state["head.cls_out.weight"] = state["head.cls_out.weight"].to(getattr(torch, kind))
+    with pytest.raises(WeightsError, match=rf"1 no real numbers: head\.cls_out\.weight {kind}$"):
+        load_state(model, state, "w.pth")
+
+
 def test_long_lists_are_cut() -> None:
     model = narrow(RETINANET).model.build()
     with pytest.raises(WeightsError, match=r"\d+ missing: (\S+, ){7}\S+ and \d+ more$"):

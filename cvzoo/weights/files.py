@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from cvzoo.files import SUMS, file_digest, stated_digest
 from cvzoo.unpickle import ArrayUnpickler
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.keys.rename import State
+
+log = logging.getLogger(__name__)
 
 WRAPPERS = ("ema", "model_ema", "ema_state_dict", "state_dict_ema", "ema_model", "model", "state_dict")
 """Entries that training checkpoints keep the weights under, the best first: an average is what a run publishes."""
@@ -75,7 +78,7 @@ def read_weights(path: Path) -> WeightsFile:
             " model; get the folder again, or, if you have put another file there yourself, share it anew"
         )
     content, own = reader(path)
-    state = _tensors(_unwrapped(content), path)
+    state = _tensors(_unwrapped(content, path), path)
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise WeightsError(
@@ -172,18 +175,28 @@ def _classes(content: Any) -> dict[str, Any]:
     return {}
 
 
-def _unwrapped(content: Any) -> Any:
+def _unwrapped(content: Any, path: Path) -> Any:
     """The innermost state dict of a checkpoint, without what trainers put before every key."""
     while isinstance(content, dict):
         names = ("state_dict",) if _swaps_average(content) else WRAPPERS
-        inner = next((content[name] for name in names if isinstance(content.get(name), dict)), None)
-        if inner is None:
+        name = next((name for name in names if isinstance(content.get(name), dict)), None)
+        if name is None:
             break
-        content = inner
+        _say_others(content, name, path)
+        content = content[name]
     if isinstance(content, dict):
         while prefix := next((p for p in PREFIXES if content and all(str(k).startswith(p) for k in content)), None):
             content = {str(key).removeprefix(prefix): value for key, value in content.items()}
     return content
+
+
+def _say_others(checkpoint: dict[Any, Any], taken: str, path: Path) -> None:
+    """Under a name that nobody knows there may be an average, which is better."""
+    entries = {name: entry for name, entry in checkpoint.items() if name not in WRAPPERS and isinstance(entry, dict)}
+    tensors = {name: sum(isinstance(value, Tensor) for value in entry.values()) for name, entry in entries.items()}
+    others = [repr(name) for name, count in tensors.items() if 2 * count > len(checkpoint[taken])]
+    if others:
+        log.warning("%s: the weights under %r are read; it has others under %s", path, taken, ", ".join(others))
 
 
 def _swaps_average(checkpoint: dict[Any, Any]) -> bool:

@@ -50,6 +50,22 @@ def test_torch_files_and_checkpoints(tmp_path: Path, content: Any, zipped: bool)
     assert file.recipe is None
 
 
+@pytest.mark.parametrize("name", ["swa_state_dict", "model_averaged"])
+def test_weights_under_a_name_that_nobody_knows_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """An optimiser's state is none."""
+    averaged = {f"module.{key}": value for key, value in STATE.items()} | {"n_averaged": torch.tensor(3)}
+    optimiser = {"state": {0: {"momentum": STATE["b"]}}, "param_groups": []}
+    torch.save({"model": STATE, "optimizer": optimiser}, tmp_path / "w.pth")
+    same(read_weights(tmp_path / "w.pth").state)
+    assert not caplog.records
+    torch.save({"model": STATE, name: averaged}, tmp_path / "w.pth")
+    same(read_weights(tmp_path / "w.pth").state)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.endswith(f"w.pth: the weights under 'model' are read; it has others under {name!r}")
+
+
 def test_safetensors_bring_their_recipe(tmp_path: Path) -> None:
     metadata = {"recipe": {"row": "x", "model": {}}, "classes": ["a", "b"]}
     save_file(STATE, tmp_path / "w.safetensors", {name: json.dumps(value) for name, value in metadata.items()})

@@ -67,12 +67,12 @@ MODEL:
   RESNETS: {RES4_DILATION: 1, RES5_DILATION: 1, NORM: FrozenBN, DEFORM_ON_PER_STAGE: [false, false, false, false]}
   FPN: {NORM: '', FUSE_TYPE: sum}
   ANCHOR_GENERATOR: {NAME: DefaultAnchorGenerator, SIZES: [[32], [64], [128], [256], [512]], OFFSET: 0.0}
-  RPN: {HEAD_NAME: StandardRPNHead, BBOX_REG_WEIGHTS: [1.0, 1.0, 1.0, 1.0]}
+  RPN: {HEAD_NAME: StandardRPNHead, IN_FEATURES: [p2, p3, p4, p5, p6], BBOX_REG_WEIGHTS: [1.0, 1.0, 1.0, 1.0]}
   ROI_HEADS: {IN_FEATURES: [p2, p3, p4, p5]}
   ROI_BOX_HEAD: {POOLER_TYPE: ROIAlignV2, POOLER_SAMPLING_RATIO: 0, NUM_CONV: 0, NUM_FC: 2, NORM: '',
     CLS_AGNOSTIC_BBOX_REG: false, BBOX_REG_WEIGHTS: [10.0, 10.0, 5.0, 5.0]}
   ROI_MASK_HEAD: {POOLER_TYPE: ROIAlignV2, POOLER_RESOLUTION: 14, NORM: '', CLS_AGNOSTIC_MASK: false}
-  RETINANET: {TOPK_CANDIDATES_TEST: 1000, NORM: '', NUM_CONVS: 4}
+  RETINANET: {IN_FEATURES: [p3, p4, p5, p6, p7], TOPK_CANDIDATES_TEST: 1000, NORM: '', NUM_CONVS: 4}
 """
 RETINANET, FCOS, MASKS = "retinanet_r50_fpn_1x", "fcos_r50_fpn_1x", "mask_rcnn_r50_fpn_1x"
 DEEPLAB = "deeplabv3plus_r50_d8_cityscapes"
@@ -176,6 +176,8 @@ def test_one_option(row: str, text: str, old: str, new: str, path: str, before: 
         (DEEPLAB, SEGMENTS, "(1, 2, 1, 1)", "(1, 2, 2, 2)", r"backbone\.strides="),
         (MASKS, YAML, "POOLER_TYPE: ROIAlignV2", "POOLER_TYPE: ROIPool", "POOLER_TYPE='ROIPool'"),
         (MASKS, YAML, "RES5_DILATION: 1", "RES5_DILATION: 3", "RES5_DILATION=3"),
+        (MASKS, YAML, "p2, p3, p4, p5, p6", "p2, p3, p4, p5", r"RPN\.IN_FEATURES=\['p2', 'p3', 'p4', 'p5'\]"),
+        (RETINANET, YAML, "p3, p4, p5, p6, p7", "p3, p4, p5, p6", r"RETINANET\.IN_FEATURES="),
     ],
 )  # fmt: skip
 def test_refused_by_name(row: str, text: str, old: str, new: str, named: str) -> None:

@@ -101,6 +101,18 @@ def anchors_in(anchors: Any, part: Section) -> Any:
     )
 
 
+def _strides(levels: tuple[str, ...], coarsest: int) -> tuple[int, ...]:
+    """Of maps by name: `p2`, or `res5`, which may be dilated."""
+    return tuple(min(2 ** int(level[-1]), 2**9 if level.startswith("p") else coarsest) for level in levels)
+
+
+def _check_levels(anchors: Any, part: Section, coarsest: int) -> None:
+    """Ours are on all levels."""
+    levels = part.take("IN_FEATURES", ())
+    if levels and _strides(levels, coarsest) != anchors.strides:
+        part.refuse("IN_FEATURES")
+
+
 def _dense(config: Any, model: Section, detections: int | None) -> Any:
     """The head's options stand in the last part that ranks candidates: a project adds its own behind RetinaNet's."""
     ranking = [name for name, part in model.entries.items() if isinstance(part, dict) and RANKS in part]
@@ -116,6 +128,8 @@ def _dense(config: Any, model: Section, detections: int | None) -> Any:
         tower_convs=head.take("NUM_CONVS"),
         tower_norm_groups=norm.get("norm_groups"),
     )
+    if name == "anchors":
+        _check_levels(config.anchors, head, 32)
     if hasattr(config, name):
         found = replace(found, **{name: anchors_in(getattr(config, name), model.part("ANCHOR_GENERATOR"))})
     return replace(found, tower_norm=norm["norm"]) if norm and hasattr(config, "tower_norm") else found
@@ -128,6 +142,8 @@ def _thresholds(part: Section) -> dict[str, Any]:
 def _stages(config: Any, model: Section, detections: int | None) -> Any:
     part, heads = model.part("RPN"), model.part("ROI_HEADS")
     part.only("HEAD_NAME", "StandardRPNHead")
+    coarsest = getattr(config.backbone, "output_stride", 32)
+    _check_levels(config.rpn.anchors, part, coarsest)
     rpn = with_fields(
         config.rpn,
         anchors=anchors_in(config.rpn.anchors, model.part("ANCHOR_GENERATOR")),
@@ -137,8 +153,7 @@ def _stages(config: Any, model: Section, detections: int | None) -> Any:
         nms_threshold=part.take("NMS_THRESH"),
         min_side=model.part("PROPOSAL_GENERATOR").take("MIN_SIZE"),
     )
-    levels, coarsest = heads.take("IN_FEATURES", ()), getattr(config.backbone, "output_stride", 32)
-    strides = tuple(min(2 ** int(level[-1]), coarsest) for level in levels) or None
+    strides = _strides(heads.take("IN_FEATURES", ()), coarsest) or None
     box_head = _box_head(config.box_head, model.part("ROI_BOX_HEAD"), strides)
     detect = with_fields(box_head.detect, detections=detections, **_thresholds(heads))
     config = replace(config, rpn=rpn, box_head=replace(box_head, detect=detect))
