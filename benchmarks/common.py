@@ -51,7 +51,7 @@ def alternate(
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for turn in range(warmup + rounds):
         for name, side in sides.items():
-            spent = _on_cuda(side, device, in_a_row) if device.type == "cuda" else _on_cpu(side)
+            spent = seconds(side, device, in_a_row)
             if turn >= warmup:
                 taken[name].append(spent)
     return {
@@ -60,23 +60,21 @@ def alternate(
     }
 
 
-def _on_cpu(side: Callable[[], object]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    side()
-    return time.process_time() - cpu, time.perf_counter() - wall
-
-
-def _on_cuda(side: Callable[[], object], device: torch.device, calls: int) -> tuple[float, float]:
-    """Of one of several calls in a row, between two events."""
+def seconds(side: Callable[[], object], device: torch.device = CPU, in_a_row: int = 1) -> tuple[float, float]:
+    """Process CPU time and wall time of a call; on a GPU of one of several calls in a row, between two events."""
+    if device.type != "cuda":
+        wall, cpu = time.perf_counter(), time.process_time()
+        side()
+        return time.process_time() - cpu, time.perf_counter() - wall
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize(device)
     cpu = time.process_time()
     begin.record()
-    for _ in range(calls):
+    for _ in range(in_a_row):
         side()
     end.record()
     torch.cuda.synchronize(device)
-    return (time.process_time() - cpu) / calls, begin.elapsed_time(end) / 1000 / calls
+    return (time.process_time() - cpu) / in_a_row, begin.elapsed_time(end) / 1000 / in_a_row
 
 
 def built(

@@ -22,7 +22,7 @@ from common import FP32, alternate, built, ratios, report
 from side_by_side import BACKGROUND, System, batch_of, pair, sample
 from torch import Tensor, nn
 
-from cvzoo.engine.place import autocast, place, split
+from cvzoo.engine.place import autocast, for_inference, place, split
 from cvzoo.nn.model import Model
 from cvzoo.ops.class_ids import classes_of
 from cvzoo.recipes import Run
@@ -72,7 +72,7 @@ def compare(system: System, images: Batch, run: Run, rounds: int) -> None:
 
 
 def our_side(model: Model, batch: Batch, run: Run, device: torch.device) -> Callable[[], list[Prediction]]:
-    fast = model.for_inference().to(device)
+    fast = for_inference(model, run).to(device)
 
     def detect() -> list[Prediction]:
         with autocast(run, device):

@@ -35,7 +35,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.segmentation import deeplabv3_resnet50
 from torchvision.transforms.functional import normalize
 
-from cvzoo.engine.place import autocast, place
+from cvzoo.engine.place import autocast, for_inference, place
 from cvzoo.loading import read_state
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Recipe, Run
@@ -99,7 +99,7 @@ def main(
 
 
 def our_side(model: Model, batch: Batch, run: Run, device: torch.device) -> Callable[[], Tensor]:
-    fast = model.for_inference().to(device)
+    fast = for_inference(model, run).to(device)
 
     def label() -> Tensor:
         with autocast(run, device):

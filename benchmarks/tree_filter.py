@@ -1,19 +1,22 @@
-"""The learnable tree filter on the CPU: its cost, and what twice the pixels cost (forward and backward, tree included).
+"""The learnable tree filter: its cost, and what twice the pixels cost (forward and backward, tree included).
 
     OMP_NUM_THREADS=1 python benchmarks/tree_filter.py [--groups 16] [--batch 4] [--height 128 --width 256] [--rounds 9]
+        [--device cuda]
 
 Guidance, feature and embedding are smooth random maps with noise, as a network's are. The cost is to be linear in the
-pixels: a ratio of at most 2.3. One JSON line.
+pixels: on a CPU a ratio of at most 2.3. One JSON line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 import tyro
-from common import alternate, report
+from common import alternate, built, report
 from torch import Tensor
 
 from cvzoo.structures import Size
@@ -27,9 +30,11 @@ def smooth(batch: int, channels: int, size: Size, seed: int) -> Tensor:
     return F.interpolate(coarse, size, mode="bilinear") + 0.1 * torch.randn(batch, channels, *size, generator=generator)
 
 
-def filtering(batch: int, channels: int, size: Size, groups: int) -> dict[str, Callable[[], object]]:
+def filtering(
+    batch: int, channels: int, size: Size, groups: int, device: torch.device
+) -> dict[str, Callable[[], object]]:
     """The tree alone, and tree, filter and gradients, on maps of `size`."""
-    guidance, feature, embedding, grad = (smooth(batch, channels, size, seed) for seed in range(4))
+    guidance, feature, embedding, grad = (smooth(batch, channels, size, seed).to(device) for seed in range(4))
     inputs = feature.requires_grad_(), embedding.requires_grad_()
 
     def everything() -> None:
@@ -40,19 +45,29 @@ def filtering(batch: int, channels: int, size: Size, groups: int) -> dict[str, C
 
 
 def main(
-    groups: int = 16, batch: int = 4, channels: int = 64, height: int = 128, width: int = 256, rounds: int = 9
+    groups: int = 16,
+    batch: int = 4,
+    channels: int = 64,
+    height: int = 128,
+    width: int = 256,
+    rounds: int = 9,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
+    on = torch.device(device)
     sides = {
         f"{name}_{pixels}": side
         for pixels, size in (("once", (height, width)), ("twice", (2 * height, width)))
-        for name, side in filtering(batch, channels, size, groups).items()
+        for name, side in filtering(batch, channels, size, groups, on).items()
     }
-    times = alternate(sides, rounds, warmup=2)
+    _, memory = built({name: partial(sides.__getitem__, name) for name in ("all_twice", "all_once")}, on)
+    times = alternate(sides, rounds, warmup=2, device=on)
     report(
         "tree_filter",
-        **{f"{name}_{clock}_s": seconds for name, taken in times.items() for clock, seconds in taken.items()},
+        on,
+        **{f"{name}_{clock}_s": taken for name, of_side in times.items() for clock, taken in of_side.items()},
         ratio_cpu=times["all_twice"]["cpu"] / times["all_once"]["cpu"],
         ratio_wall=times["all_twice"]["wall"] / times["all_once"]["wall"],
+        **memory,
         size=[batch, channels, height, width],
         groups=groups,
     )

@@ -23,7 +23,7 @@ from cvzoo.data.transforms import eval_resize
 from cvzoo.engine.dist import device_of
 from cvzoo.engine.finish import with_weights
 from cvzoo.engine.log import say
-from cvzoo.engine.place import autocast, compiled, place
+from cvzoo.engine.place import autocast, compiled, for_inference, place
 from cvzoo.engine.prepare import build_model
 from cvzoo.ops.tiles import tiles_of
 from cvzoo.recipes import Recipe
@@ -102,7 +102,8 @@ class Predictor:
         if not loaded.classes:
             say(f"{loaded.recipe.weights} names no classes; they are called class 0, class 1 ...")
         self.classes, self.category_ids = loaded.class_names, loaded.category_ids
-        self._model = compiled(loaded.model.to(self.device).for_inference(), self.recipe.run)
+        fast = for_inference(loaded.model.to(self.device), self.recipe.run)
+        self._model = compiled(fast, self.recipe.run)
         self._limited = lru_cache(VARIANTS)(self._with_limits)
 
     @property

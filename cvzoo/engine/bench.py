@@ -29,7 +29,7 @@ from cvzoo.engine.measure import (
     precision,
     reset_peak_memory,
 )
-from cvzoo.engine.place import DTYPES, autocast, compiled, place
+from cvzoo.engine.place import DTYPES, autocast, compiled, for_inference, place
 from cvzoo.engine.prepare import build_model
 from cvzoo.engine.profile import Profile, profiled
 from cvzoo.engine.state import State
@@ -85,7 +85,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile
     training = _training(iterate, batch, device, warmup, iterations)
     profiles = {"train": profiled(iterate, device)} if profile or on_gpu else {}
     say("inference ...")
-    fast, image = model.for_inference(), _drawn(recipe, image_size(recipe.data), 1, seed=0)
+    fast, image = for_inference(model, recipe.run), _drawn(recipe, image_size(recipe.data), 1, seed=0)
     inference = _inference(recipe, fast, image, device, warmup, iterations)
     if profile or on_gpu:
         profiles["inf"] = profiled(partial(_predict, recipe, fast, image, device), device)

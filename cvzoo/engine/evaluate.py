@@ -20,7 +20,7 @@ from torch import Tensor
 from cvzoo.data.loader import EvaluationBatches
 from cvzoo.data.transforms import resize_label_map
 from cvzoo.engine import dist
-from cvzoo.engine.place import autocast, compiled, place, split
+from cvzoo.engine.place import autocast, compiled, for_inference, place, split
 from cvzoo.nn.model import Model
 from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
@@ -76,7 +76,7 @@ class Evaluator:
         own = self.folder / f"answers-{dist.rank()}.part"
         try:
             with own.open("wb") as file:
-                for kept in self._answers(compiled(model.for_inference(), self.recipe.run)):
+                for kept in self._answers(compiled(for_inference(model, self.recipe.run), self.recipe.run)):
                     pickle.dump(kept, file)
             parts = dist.gather(own)
             return dist.in_main(lambda: self.task.score(chain(*map(_read, parts)), self.dataset, self.recipe))

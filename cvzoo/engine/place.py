@@ -8,11 +8,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from cvzoo.nn.deform import DeformConv
+from cvzoo.nn.model import Model
 from cvzoo.recipes import Run
 from cvzoo.structures import Batch
 
 Module = TypeVar("Module", bound=nn.Module)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+HALVED = nn.Conv2d, nn.ConvTranspose2d, nn.Linear
+"""What autocast computes in half precision, of the layers that have weights."""
 
 
 def autocast(run: Run, device: torch.device) -> torch.autocast:
@@ -44,6 +48,20 @@ def compiled(model: Module, run: Run, backend: str = "inductor") -> Module:
             for part in child if isinstance(child, nn.ModuleList) else [child]:
                 part.compile(backend=backend)
     return model
+
+
+def for_inference(model: Model, run: Run) -> Model:
+    """An equal, faster model that cannot be trained, for `run.precision`.
+
+    In half precision convolutions and linear layers hold the numbers that autocast would make of their weights call by
+    call. Norms keep theirs, and so do deformable convolutions, which sample in float32.
+    """
+    fast = model.for_inference()
+    if run.precision != "fp32":
+        for layer in fast.modules():
+            if isinstance(layer, HALVED) and not isinstance(layer, DeformConv):
+                layer.to(DTYPES[run.precision])
+    return fast
 
 
 def place(batch: Batch, run: Run, device: torch.device) -> Batch:

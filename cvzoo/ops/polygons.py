@@ -22,8 +22,8 @@ Array = NDArray[Any]
 
 FINER = 5
 """Steps of an outline per pixel."""
-REGIONS_AT_ONCE = 32
-"""For one thread: it takes them a tenth of a millisecond."""
+REGIONS_AT_ONCE = 128
+"""For one thread: it takes them two tenths of a millisecond."""
 
 
 def draw_polygons(
@@ -56,9 +56,7 @@ def draw_polygons(
 @compiled
 def _pass(line: int, at: int, side: int, flips: Array) -> None:
     """The outline passes the middle of the column whose fine line this is, at that fine row."""
-    row = (at + 0.5) / FINER - 0.5
-    row = min(max(row, 0.0), float(side))
-    flips[line // FINER * side + int(np.ceil(row))] ^= 1
+    flips[min(max((at + FINER // 2) // FINER, 0), side), line // FINER] ^= 1
 
 
 @compiled
@@ -68,21 +66,25 @@ def _edge(x1: int, y1: int, x2: int, y2: int, side: int, flips: Array) -> None:
     if (across >= down and x1 > x2) or (across < down and y1 > y2):
         x1, y1, x2, y2 = x2, y2, x1, y1
     first, last = max(min(x1, x2), 0), min(max(x1, x2) - 1, FINER * side - 1)
-    line = first + (FINER // 2 - first) % FINER
-    while line <= last:
-        if across >= down:
-            slope, step = (y2 - y1) / across, line - x1
-            _pass(line, min(int(y1 + slope * step + 0.5), int(y1 + slope * (step + 1) + 0.5)), side, flips)
-        else:
-            slope, beyond = (x2 - x1) / down, line + 1 if x2 > x1 else line
-            border = beyond - 0.5 if x2 > x1 else beyond + 0.5
-            step = min(max(int((border - x1) / slope), 1), down)  # the first one beyond, or next to it
-            while step > 1 and (int(x1 + slope * (step - 1) + 0.5) - beyond) * slope >= 0:
-                step -= 1
-            while step < down and (int(x1 + slope * step + 0.5) - beyond) * slope < 0:
-                step += 1
-            _pass(line, y1 + step - 1, side, flips)
-        line += FINER
+    first += (FINER // 2 - first) % FINER
+    if first > last:
+        return
+    if across >= down:
+        slope = (y2 - y1) / across
+        start = x1 if slope >= 0 else x1 - 1  # the smaller row of a line's and the next one's
+        for line in range(first, last + 1, FINER):
+            _pass(line, int(y1 + slope * (line - start) + 0.5), side, flips)
+        return
+    slope = (x2 - x1) / down
+    for line in range(first, last + 1, FINER):
+        beyond = line + 1 if x2 > x1 else line
+        border = beyond - 0.5 if x2 > x1 else beyond + 0.5
+        step = min(max(int((border - x1) / slope), 1), down)  # the first one beyond, or next to it
+        while step > 1 and (int(x1 + slope * (step - 1) + 0.5) - beyond) * slope >= 0:
+            step -= 1
+        while step < down and (int(x1 + slope * step + 0.5) - beyond) * slope < 0:
+            step += 1
+        _pass(line, y1 + step - 1, side, flips)
 
 
 @compiled
@@ -90,7 +92,8 @@ def _draw(
     points_M2: Array, ends: Array, objects: Array, object_F: Array, origin_F2: Array, factor_F2: Array, found: Array
 ) -> None:
     side = found.shape[1]
-    flips = np.zeros(side * side + 1, np.uint8)
+    flips = np.zeros((side + 1, side), np.uint8)
+    inside = np.zeros(side, np.uint8)
     for region in range(len(object_F)):
         left, top = origin_F2[region]
         wide, high = factor_F2[region]
@@ -103,10 +106,19 @@ def _draw(
                 y2 = int(FINER * ((points_M2[point, 1] - top) * high) + 0.5)
                 _edge(x1, y1, x2, y2, side, flips)
                 x1, y1 = x2, y2
-            inside = 0
-            for column in range(side):
-                for row in range(side):
-                    inside ^= flips[column * side + row]
-                    flips[column * side + row] = 0
-                    found[region, row, column] |= inside
-            flips[side * side] = 0
+            _fill(flips, inside, found[region])
+
+
+@compiled
+def _fill(flips: Array, inside: Array, found_SS: Array) -> None:
+    """Add a polygon to what is found. All columns at once, row by row: an outline is closed, so that it passes the
+    middle of each an even number of times, and nothing is left over for the next column. Clears the flips.
+    """
+    side = len(found_SS)
+    for column in range(side):
+        inside[column] = flips[side, column] = 0
+    for row in range(side):
+        for column in range(side):
+            inside[column] ^= flips[row, column]
+            flips[row, column] = 0
+            found_SS[row, column] |= inside[column]
