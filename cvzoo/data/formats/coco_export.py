@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from cvzoo.data.config import Split
 from cvzoo.data.formats.coco_files import idle_parents
@@ -115,12 +115,13 @@ def _numbers(values: Iterable[Any]) -> set[int]:
     return {number for number in map(_number, values) if isinstance(number, int)}
 
 
-def _is_outline(value: Any) -> bool:
+def _is_outline(value: Any) -> TypeGuard[list[list[float]]]:
     """Whether it is a list of polygons, each a list of numbers."""
-    polygons = value if isinstance(value, list) and value else [None]
+    if not isinstance(value, list) or not value:
+        return False
     return all(
         isinstance(polygon, list) and len(polygon) > 1 and all(isinstance(number, int | float) for number in polygon)
-        for polygon in polygons
+        for polygon in value
     )
 
 

@@ -37,8 +37,10 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         size = None if content is None else measured(image.path, findings)
         if content is not None and size is not None:
             document.add_image(image.name, size, file)
-            stated = content.get("imageHeight"), content.get("imageWidth")
-            if not all(isinstance(side, int) and side > 0 for side in stated) or document.fits(stated, file, findings):
+            height, width = content.get("imageHeight"), content.get("imageWidth")
+            if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0) or document.fits(
+                (height, width), file, findings
+            ):
                 _read_shapes(content["shapes"], document, findings)
     unread = (_content(file, Findings()) for file in others)
     shapes = (shape for content in unread if content is not None for shape in content["shapes"])
