@@ -100,8 +100,7 @@ def _read_image(path: Path, name: str, table: Path, rows: list[Row], document: D
 
 def _stated(rows: list[Row]) -> Size | None:
     """Height and width of an image, as the first of its lines that has them says."""
-    written = (row.size for row in rows if all(side.isdecimal() for side in row.size))
-    sizes = ((int(height), int(width)) for width, height in written)
+    sizes = ((int(row.size[1]), int(row.size[0])) for row in rows if all(side.isdecimal() for side in row.size))
     return next((size for size in sizes if min(size) > 0), None)
 
 

@@ -117,10 +117,11 @@ def _numbers(values: Iterable[Any]) -> set[int]:
 
 def _is_outline(value: Any) -> TypeGuard[list[list[float]]]:
     """Whether it is a list of polygons, each a list of numbers."""
-    polygons = value if isinstance(value, list) and value else [None]
+    if not isinstance(value, list) or not value:
+        return False
     return all(
         isinstance(polygon, list) and len(polygon) > 1 and all(isinstance(number, int | float) for number in polygon)
-        for polygon in polygons
+        for polygon in value
     )
 
 

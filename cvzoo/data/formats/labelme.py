@@ -19,7 +19,6 @@ from cvzoo.data.formats.document import Document, measured
 from cvzoo.data.formats.image_lists import annotated
 from cvzoo.data.formats.layout import Layout, names_in, paired
 from cvzoo.data.problems import Findings, Problem
-from cvzoo.structures import Size
 
 LOOKED_AT = 20
 """Files that are opened to see what they hold."""
@@ -38,21 +37,15 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         size = None if content is None else measured(image.path, findings)
         if content is not None and size is not None:
             document.add_image(image.name, size, file)
-            stated = _stated(content)
-            if stated is None or document.fits(stated, file, findings):
+            height, width = content.get("imageHeight"), content.get("imageWidth")
+            if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0) or document.fits(
+                (height, width), file, findings
+            ):
                 _read_shapes(content["shapes"], document, findings)
     unread = (_content(file, Findings()) for file in others)
     shapes = (shape for content in unread if content is not None for shape in content["shapes"])
     document.names = {shape["label"] for shape in shapes if isinstance(shape.get("label"), str)}
     return document
-
-
-def _stated(content: dict[str, Any]) -> Size | None:
-    """Height and width of the image, where the file has them."""
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
-        return height, width
-    return None
 
 
 def _content(file: Path, findings: Findings) -> dict[str, Any] | None:

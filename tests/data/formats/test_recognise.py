@@ -296,3 +296,17 @@ def test_images_that_came_after_the_split_are_told(tmp_path: Path) -> None:
     for file in list(tmp_path.glob("image 0*")):
         shutil.copy(file, file.with_name(file.name.replace("image 0", "later")))
     assert "1 annotated images are in none of the lists (later.v1.jpg ...)" in str(recognise(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [("categories", {"id": [1]}), ("categories", {"name": None}), ("annotations", {"id": 1, "category_id": [1]})],
+)
+def test_unsound_records_of_an_export_are_told(part: str, changed: dict[str, Any], tmp_path: Path) -> None:
+    roboflow(tmp_path, "train", drawings(2))
+    roboflow(tmp_path, "val", drawings(2))
+    data, file = data_in(tmp_path), tmp_path / "train/_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content[part][1] |= changed
+    write_json(file, content)
+    assert str(file) in str(check(data).errors[0])
