@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm
 from cvzoo.ops.transfer import on_device
+from cvzoo.structures import size_of
 
 
 def tower_at(tower: nn.Sequential, x_NCHW: Tensor, image_P: Tensor, row_P: Tensor, column_P: Tensor) -> Tensor:
@@ -46,10 +47,19 @@ def tower_in(
             inside_PV, other_PV = _inside(row_PV, height), _inside(column_PV, width)
             x_PCVV = x_PCVV * (inside_PV[:, None, :, None] & other_PV[:, None, None])
             row_PV, column_PV = row_PV[:, trim:-trim], column_PV[:, trim:-trim]
-        x_PCVV = F.conv2d(x_PCVV, conv.weight, conv.bias)
+        x_PCVV = _convolved(x_PCVV, conv)
         if isinstance(layer, ConvNorm) and layer.relu:
             x_PCVV = F.relu(x_PCVV, inplace=True)
     return x_PCVV
+
+
+def _convolved(x_PCVV: Tensor, conv: nn.Conv2d) -> Tensor:
+    """(P, C, S, S): without padding."""
+    if size_of(x_PCVV) != conv.kernel_size:
+        return F.conv2d(x_PCVV, conv.weight, conv.bias)
+    # one cell comes of each window: as a matrix product in a quarter of the time, forwards and backwards
+    x_PX, weight_CX = (values.permute(0, 2, 3, 1).flatten(1) for values in (x_PCVV, conv.weight))
+    return F.linear(x_PX, weight_CX, conv.bias)[:, :, None, None]
 
 
 def tower_in_tiles(layers: Sequence[nn.Module], x_NCHW: Tensor, wanted_NHW: np.ndarray, side: int) -> Tensor:

@@ -100,7 +100,8 @@ def match_iou(
     negative_A = best_A < negative_below
     if best_match != "none" and len(best_A):
         best_G1 = iou_GA.amax(dim=1, keepdim=True)
-        reached_GA = (iou_GA == best_G1) & (best_G1 >= best_match_from)
+        best_G1 = best_G1.masked_fill(best_G1 < best_match_from, torch.inf)  # which no IoU reaches
+        reached_GA = iou_GA == best_G1
         reached_A = reached_GA.view(torch.uint8).amax(dim=0).bool()  # on a CPU twice as fast as `any`
         if best_match == "truth":
             number_G1 = torch.arange(len(iou_GA), device=iou_GA.device).unsqueeze(1)

@@ -13,6 +13,9 @@ from cvzoo.structures import Size
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 """Decoded sides are at most this many times (62.5) the anchor's, so that exp cannot overflow."""
 
+PAIRS_AT_ONCE = 2**17
+"""Of boxes whose IoU a thread of a CPU computes before the next ones."""
+
 Weights = tuple[float, float, float, float]
 
 
@@ -60,8 +63,24 @@ def longer_than(boxes: Tensor, side: float) -> Tensor:
 def pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     """(..., G, M): intersection over union of every box with every other, of several images at once if need be.
 
-    Equal to torchvision's `box_iou` and 2 to 9 times faster for many boxes: no (G, M, 2) tensors, and in place.
+    Equal to torchvision's `box_iou` and 2 to 9 times faster for many boxes: no (G, M, 2) tensors, and in place. On a
+    CPU some of the others at a time, so that what is computed on the way stays in its cache.
     """
+    boxes, others = boxes_G4.shape[-2], others_M4.shape[-2]
+    at_once = PAIRS_AT_ONCE * torch.get_num_threads()
+    if torch.compiler.is_compiling() or others_M4.device.type != "cpu" or boxes * others <= at_once:
+        return _pairwise_iou(boxes_G4, others_M4)
+    images = torch.broadcast_shapes(boxes_G4.shape[:-2], others_M4.shape[:-2])
+    dtype = torch.promote_types(boxes_G4.dtype, others_M4.dtype)
+    iou_GM = boxes_G4.new_empty(*images, boxes, others, dtype=dtype)
+    columns = max(at_once // boxes, 1)
+    for start in range(0, others, columns):
+        part = slice(start, start + columns)
+        iou_GM[..., part] = _pairwise_iou(boxes_G4, others_M4[..., part, :])
+    return iou_GM
+
+
+def _pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     x1_G1, y1_G1, x2_G1, y2_G1 = boxes_G4.unsqueeze(-1).unbind(-2)
     x1_M, y1_M, x2_M, y2_M = others_M4.transpose(-1, -2).contiguous().unsqueeze(-2).unbind(-3)
     both_GM = torch.minimum(x2_G1, x2_M).sub_(torch.maximum(x1_G1, x1_M)).clamp_(min=0)

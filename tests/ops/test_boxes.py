@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cvzoo.ops import boxes as box_ops
 from cvzoo.ops.assigners import BACKGROUND, IGNORED, Match, match_boxes
-from cvzoo.ops.boxes import clip_boxes, decode_boxes, encode_boxes, scale_boxes
+from cvzoo.ops.boxes import clip_boxes, decode_boxes, encode_boxes, pairwise_iou, scale_boxes
 from cvzoo.ops.sampling import sample_balanced
 
 coordinate = st.floats(0, 500, width=32)
@@ -74,3 +76,19 @@ def test_samples_are_balanced_and_distinct(pos: int, neg: int, count: int, fract
     assert positive[one[0]].all()
     assert not positive[one[1]].any()
     assert all(torch.equal(a, b) for a, b in zip(one, two))
+
+
+@pytest.mark.parametrize("images", [(), (3,)])
+def test_overlaps_of_many_boxes_are_those_of_a_few_at_a_time(
+    images: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corner = torch.rand(*images, 50, 2) * 100
+    many = torch.cat([corner, corner + torch.rand(*images, 50, 2) * 80], dim=-1)
+    few = many[..., ::7, :]
+    expected = pairwise_iou(few, many)
+    assert expected.shape == (*images, 8, 50)
+    for at_once in (1, 8, 100, 399):
+        monkeypatch.setattr(box_ops, "PAIRS_AT_ONCE", at_once)
+        assert torch.equal(pairwise_iou(few, many), expected)
+    shared = many[0] if images else many  # anchors that all images have
+    torch.testing.assert_close(pairwise_iou(few, shared)[..., :1, :], pairwise_iou(few[..., :1, :], shared))
