@@ -57,5 +57,7 @@ def inside(canvas: Size, sizes_N2: Tensor) -> Tensor:
 IMAGENET = Pixels()
 CAFFE = Pixels(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
 """The MSRA ResNets that detectron2, cvpods and Caffe2 start from."""
+CAFFE2 = Pixels(mean=CAFFE.mean, std=(57.375, 57.12, 58.395), bgr=True)
+"""Caffe2's ResNeXt-101-32x8d."""
 MINUS_ONE_TO_ONE = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 """[0, 255] to [-1, 1]: TensorFlow's networks, EfficientNet-Lite among them."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cvzoo.data.class_names import COCO_IDS
 from cvzoo.nn.bodies import BodyConfig
-from cvzoo.nn.pixels import CAFFE
+from cvzoo.nn.pixels import CAFFE, CAFFE2
 from cvzoo.nn.resnet import BLOCKS, ResNetConfig
 from cvzoo.weights.class_count import with_classes_of
 from cvzoo.weights.shapes import body_in, heads_in
@@ -65,7 +65,7 @@ def as_begun(convention: Any, state: Mapping[str, Tensor], row: Any) -> Any:
         convention = replace(convention, backbone=replace(convention.backbone, norm="batch"))
     if body.groups == 1 and body.norm != "group":
         return convention
-    std = (57.375, 57.12, 58.395) if body.groups > 1 and body.depth == 101 else convention.pixels.std
+    std = CAFFE2.std if body.groups > 1 and body.depth == 101 else convention.pixels.std
     pixels = replace(convention.pixels, std=std)
     return replace(convention, backbone=replace(convention.backbone, stride_in_1x1=False), pixels=pixels)
 

@@ -13,7 +13,7 @@ from weights.as_mmdetection import as_mmdetection
 
 from cvzoo.data.class_names import COCO
 from cvzoo.loading import Loaded, build_with_weights, read_state
-from cvzoo.nn.pixels import CAFFE, IMAGENET
+from cvzoo.nn.pixels import CAFFE, CAFFE2, IMAGENET
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.stated import stated
@@ -224,15 +224,19 @@ def test_names_of_other_classes_than_are_scored_are_left_out(tmp_path: Path, cap
         ("fcos_r50-caffe_fpn_gn-head_1x_coco-821213aa.pth", "fcos_r50_fpn_1x", True),
         ("fcos_x101_64x4d_fpn_gn-head_mstrain_640-800_2x_coco-ede514a8.pth", "fcos_r50_fpn_1x", False),
         ("epoch_12.pth", "fcos_r50_fpn_1x", True),
+        ("retinanet_x101_32x8d_fpn_1x_coco.pth", "retinanet_r50_fpn_1x", None),
     ],
 )
-def test_a_name_of_mmdetection_tells_the_style(name: str, row: str, caffe: bool) -> None:
+def test_a_name_of_mmdetection_tells_the_style(name: str, row: str, caffe: bool | None) -> None:
     """Where no text does; FCOS of another name is taken to be caffe's, as it was published first."""
     recipe = ROWS[row].recipe()
     with torch.device("meta"):
         state = as_mmdetection(recipe.model.build().state_dict(), recipe.row.partition("_")[0])
     _, config = read_state(state, recipe, name, f"{name}\n")
-    assert (config.backbone.stride_in_1x1, config.pixels.bgr) == (caffe, caffe)
+    if caffe is None:  # Caffe2's ResNeXt
+        assert (config.backbone.stride_in_1x1, config.pixels) == (False, CAFFE2)
+    else:
+        assert (config.backbone.stride_in_1x1, config.pixels.bgr) == (caffe, caffe)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any, Literal
 
-from cvzoo.nn.pixels import CAFFE, IMAGENET
+from cvzoo.nn.pixels import CAFFE, CAFFE2, IMAGENET
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.weights.stated.section import with_fields
 
@@ -26,6 +26,8 @@ def named_style(config: Any, record: str) -> Any:
     name = record.partition("\n")[0]
     if not isinstance(config.backbone, ResNetConfig) or re.search(r"[-_][rx]\d+[-_].*_coco", name) is None:
         return config
+    if re.search(r"[-_]x101[-_]32x8d[-_]", name):  # Caffe2's body
+        return replace(config, pixels=with_fields(config.pixels, mean=CAFFE2.mean, std=CAFFE2.std, bgr=CAFFE2.bgr))
     style: Style = "caffe" if "caffe" in name else "pytorch"
     return config if config.backbone.stride_in_1x1 == (style == "caffe") else styled(config, style)
 
