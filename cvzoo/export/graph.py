@@ -59,7 +59,8 @@ def _side(name: str, model: Model) -> Dim:
 def reason(error: Exception) -> str:
     """Why something of a model has no place in a graph: the last line of ours, and what was said of it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = next((line for line in lines if "No ONNX function found" in line), (lines or [type(error).__name__])[0])
+    causes = (line for line in lines if "No ONNX function found" in line or "Error when translating node" in line)
+    said = next(causes, (lines or [type(error).__name__])[0])
     return f"{_last_line(error.__traceback__)}{said}"
 
 

@@ -44,13 +44,14 @@ def _feed(sample: Sample, facts: Facts) -> Feed:
 
 def quantise(path: Path, feeds: Iterable[Feed]) -> None:
     """Write an ONNX file anew, in int8."""
-    runtime("onnxruntime", "export")
+    runtime("onnxruntime", "export").set_default_logger_severity(3)  # 2 tells what it does not fold
     import onnx
     from onnxruntime.quantization import QuantType, quantize_static
-    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    # folds norms into convolutions and makes constants of what is computed of constants: else they would stay in float
+    quant_pre_process(path, path, skip_symbolic_shape=True)
     model = onnx.load(path)
-    add_pre_process_metadata(model)  # norms are folded already, and shapes known: onnxruntime need not ask for it
     quantize_static(
         model,
         path,

@@ -57,7 +57,33 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> list[Tensor]:
         """(N, channels, b, b) of each level b."""
-        return [branch(F.adaptive_avg_pool2d(x_NCHW, bins)) for bins, branch in zip(self.bins, self.branches)]
+        if torch.compiler.is_exporting():
+            averages_by_level = averages(x_NCHW, self.bins)
+        else:
+            averages_by_level = [F.adaptive_avg_pool2d(x_NCHW, bins) for bins in self.bins]
+        return [branch(own) for own, branch in zip(averages_by_level, self.branches)]
+
+
+def averages(x_NCHW: Tensor, levels: Sequence[int]) -> list[Tensor]:
+    """What `F.adaptive_avg_pool2d` gives for so many bins, as one product.
+
+    The exporter to ONNX writes that one for the size that was traced, whatever comes.
+    """
+    cells_BP = []
+    for bins in levels:
+        rows_BH, columns_BW = (_shares_of_bins(side, bins, x_NCHW) for side in size_of(x_NCHW))
+        cells_BP.append((rows_BH[:, None, :, None] * columns_BW[:, None]).flatten(2).flatten(0, 1))
+    found_NCB = x_NCHW.flatten(2) @ torch.cat(cells_BP).T
+    squares = found_NCB.split([bins * bins for bins in levels], dim=2)
+    return [own.unflatten(2, (bins, bins)) for own, bins in zip(squares, levels)]
+
+
+def _shares_of_bins(side: int, bins: int, like: Tensor) -> Tensor:
+    """(bins, side): what each cell along an axis counts in the average of each bin; bins may share a cell."""
+    bin_B1 = torch.arange(bins, device=like.device)[:, None]
+    first_B1, end_B1 = bin_B1 * side // bins, (bin_B1 * side + side + bins - 1) // bins
+    cell_H = torch.arange(side, device=like.device)
+    return (((cell_H >= first_B1) & (cell_H < end_B1)) / (end_B1 - first_B1)).to(like.dtype)
 
 
 class AtrousDepthwise(ConvNorm):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from export.pairs import CANVAS, CLASSES, RETINANET, Pair, drawn, exported, same_answers
+from export.pairs import (
+    CANVAS,
+    CLASSES,
+    RETINANET,
+    SCRIPT,
+    UNTRACED,
+    Pair,
+    drawn,
+    exported,
+    same_answers,
+    without_cvzoo,
+)
 from PIL import Image
 from zoo.systems import narrow
 
@@ -21,6 +30,7 @@ from cvzoo.export.graph import graph_of, reason
 from cvzoo.ops.boxes import clip_boxes
 from cvzoo.predictor import Predictor
 from cvzoo.runtime.model import Exported
+from cvzoo.structures import Batch
 from cvzoo.tasks.detections import Detections
 from cvzoo.weights.errors import WeightsError
 
@@ -36,28 +46,28 @@ ROWS = [
     "gcnet_r18_shapes",
 ]
 FCN = "fcn_r18_shapes"
-SCRIPT = Path(__file__).parents[2] / "examples" / "use_onnx.py"
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_file_answers_as_its_model_does(row: str, tmp_path: Path) -> None:
+def test_a_file_answers_as_its_model_does_at_any_size(row: str, tmp_path: Path) -> None:
     pair = exported(row, tmp_path)
-    batch = drawn((128, 128), (100, 128), (120, 90))
-    batch.original_sizes = batch.sizes
-    same_answers(pair, batch)
+    for sizes in UNTRACED:
+        same_answers(pair, *sizes)
 
 
-def test_batch_height_and_width_are_free(retinanet: Pair) -> None:
-    same_answers(retinanet, drawn((192, 300)))
-    same_answers(retinanet, drawn((288, 200), (250, 224), (100, 90)))
+def test_retinanets_file_answers_at_any_size(retinanet: Pair) -> None:
+    for sizes in UNTRACED:
+        same_answers(retinanet, *sizes)
 
 
-def test_a_label_map_of_any_size(tmp_path: Path) -> None:
-    pair = exported(FCN, tmp_path, canvas=None)
-    for sizes in [(193, 230)], [(210, 199), (200, 199)]:
-        batch = drawn(*sizes)
-        batch.original_sizes = batch.sizes
-        same_answers(pair, batch)
+def test_a_file_of_one_canvas(tmp_path: Path) -> None:
+    pair = exported(FCN, tmp_path, canvas=CANVAS)
+    same_answers(pair, (128, 128), (100, 128), (120, 90))
+    image, path = drawn((100, 128)).images, tmp_path / "image.png"
+    Image.fromarray(image[0].permute(1, 2, 0).numpy()).save(path)
+    assert without_cvzoo(pair, path) == []
+    (found,) = pair.file.predict(Batch(image, [(100, 128)], [(100, 128)], [], []))
+    assert (np.asarray(Image.open(f"{path}.labels.png")) == found.labels.numpy()).mean() > 0.999
 
 
 def test_a_file_is_weights_of_its_row(retinanet: Pair) -> None:
@@ -94,12 +104,7 @@ def test_it_runs_where_there_is_no_cvzoo(retinanet: Pair, tmp_path: Path) -> Non
     assert len(SCRIPT.read_text().splitlines()) < 60
     image = drawn((96, 140)).images[0]
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "image.png")
-    run = (
-        "import runpy, sys; sys.modules |= {'cvzoo': None, 'torch': None};"
-        f" sys.argv = ['', {str(retinanet.file.path)!r}, {str(tmp_path / 'image.png')!r}];"
-        f" runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
-    )
-    lines = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = without_cvzoo(retinanet, tmp_path / "image.png")
     recipe = cvzoo.recipe(RETINANET, {"data.canvas": None, "weights": str(retinanet.file.path)})
     found = Predictor(recipe)(tmp_path / "image.png")
     assert isinstance(found, Detections)

@@ -7,26 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from export.pairs import Pair, drawn, exported
-from zoo.systems import narrow, same_detections
-
-from cvzoo.structures import Batch, Prediction
+from export.pairs import UNTRACED, drawn, exported, same_answers
+from zoo.systems import narrow
 
 pytest.importorskip("onnxruntime")
 SIZES = [(128, 128), (100, 128), (120, 90)]
 
 
-def same_real_answers(pair: Pair, batch: Batch) -> None:
-    """Where a map has fewer peaks than there may be detections, `predict` fills up with boxes that score 0."""
-    for ours, theirs in zip(pair.file.predict(batch), pair.model.predict(batch), strict=True):
-        assert isinstance(ours, Prediction)
-        same_detections(ours, theirs[theirs.scores > 0])
-
-
-def test_a_file_answers_as_its_model_does(tmp_path: Path) -> None:
-    batch = drawn(*SIZES)
-    batch.original_sizes = batch.sizes
-    same_real_answers(exported("centernet_r18_shapes", tmp_path), batch)
+def test_a_file_answers_as_its_model_does_at_any_size(tmp_path: Path) -> None:
+    pair = exported("centernet_r18_shapes", tmp_path)
+    for sizes in UNTRACED:
+        same_answers(pair, *sizes)
 
 
 @pytest.mark.parametrize(

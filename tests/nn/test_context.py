@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from cvzoo.nn.context import ASPP, AtrousDepthwise, ContextBlock, Fuse, NonLocal, PyramidPooling
+from cvzoo.nn.context import ASPP, AtrousDepthwise, ContextBlock, Fuse, NonLocal, PyramidPooling, averages
 from cvzoo.nn.inference import optimise_for_inference
 from cvzoo.nn.layers import ConvNorm
 from cvzoo.nn.resnet import ResNetConfig
@@ -40,6 +40,8 @@ def test_pyramid_pooling_averages_ever_smaller_regions(size):
     levels = pool(x)
     assert [level.shape for level in levels] == [(2, 3, bins, bins) for bins in (1, 2, 3, 6)]
     torch.testing.assert_close(levels[0], pool.branches[0](x.mean(dim=(2, 3), keepdim=True)))
+    for bins, exported in zip(pool.bins, averages(x, pool.bins)):
+        torch.testing.assert_close(exported, F.adaptive_avg_pool2d(x, bins))
 
 
 @pytest.mark.parametrize("size", ODD)

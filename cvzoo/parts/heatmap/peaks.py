@@ -25,7 +25,8 @@ class Peaks(NamedTuple):
 
 def peaks(logits_NKHW: Tensor, count: int, kernel: int = 3) -> Peaks:
     """At most `count` cells of each image, over all classes, that nothing in a window of `kernel` cells exceeds."""
-    width = logits_NKHW.shape[3]
+    # a tensor, since ONNX has no remainder by a side that is free
+    width = torch.full((), logits_NKHW.shape[3], device=logits_NKHW.device)
     # with a cell's classes side by side, pooling takes a fifth of the time
     logits_NKHW = logits_NKHW.float().contiguous(memory_format=torch.channels_last)
     highest = F.max_pool2d(logits_NKHW, kernel, stride=1, padding=kernel // 2)
@@ -50,4 +51,5 @@ def at_peaks(maps_NCHW: Tensor, found: Peaks) -> Tensor:
 def pixels_of_cell(maps_NCHW: Tensor, canvas: Size) -> Tensor:
     """(2,) float32: how wide and how high a cell of the maps is, in pixels of the canvas."""
     (rows, columns), (height, width) = size_of(maps_NCHW), canvas
-    return torch.stack([torch.full((), width / columns), torch.full((), height / rows)]).to(maps_NCHW.device)
+    sides = [torch.full((), side, dtype=torch.float32) for side in (width, columns, height, rows)]  # in graphs, symbols
+    return torch.stack([sides[0] / sides[1], sides[2] / sides[3]]).to(maps_NCHW.device)
