@@ -52,7 +52,7 @@ def boxes_between(
     fits_NCC &= one.labels_NC[:, :, None] == other.labels_NC[:, None]
     fits_NCC &= (one.tags_NC[:, :, None] - other.tags_NC[:, None]).abs() <= distance
     score_NCC = (one.scores_NC[:, :, None] + other.scores_NC[:, None]) / 2
-    others = other.scores_NC.shape[1]
+    others = torch.full((), other.scores_NC.shape[1], device=other.scores_NC.device)  # as in `peaks`
     scores_NM = torch.where(fits_NCC, score_NCC, -1.0).flatten(1)
     best_NP, pair_NP = scores_NM.topk(torch.sym_min(count, scores_NM.shape[1]), dim=1)
     row_NP, column_NP = pair_NP // others, pair_NP % others
