@@ -3,7 +3,8 @@
 A run is signalled, killed, short of disk, or given a damaged image or checkpoint, at a random moment. Its command is
 then repeated until it ends well; whoever is told of a damaged file first puts it right. A fault is survived if
 
-- every run ends by the signal, or with status 0, 143 or 2, and with 2 it has said why, without a traceback;
+- every run ends by the signal (after the last iteration there is nothing to save), or with status 0, 143 or 2, and
+  with 2 it has said why, without a traceback;
 - all its processes end;
 - the last run's weights, metrics and curve are those of an undisturbed run, bit for bit.
 
@@ -80,7 +81,7 @@ class Trial:
         if None in statuses:
             os.killpg(started.group, signal.SIGKILL)
             self.wrong.append(f"hangs, {statuses}: {said[-500:]}")
-        if set(statuses) - {0, 2, 143, -signal.SIGKILL, None}:
+        if set(statuses) - {0, 2, 143, -signal.SIGTERM, -signal.SIGKILL, None}:
             self.wrong.append(f"ended with {statuses}: {said[-2000:]}")
         if "Traceback" in said:
             self.wrong.append(f"traceback: {said[-3000:]}")

@@ -240,7 +240,10 @@ def _sound(loaded: Sequence[Loaded | DataError]) -> list[Loaded] | DataError:
 
 
 def _raising(loader: DataLoader[Any]) -> Generator[Any, None, None]:
-    for sent in loader:
-        if isinstance(sent, DataError):
-            raise sent
-        yield [parcel.unpack() for parcel in sent] if isinstance(sent, list) else sent.unpack()
+    try:
+        for sent in loader:
+            if isinstance(sent, DataError):
+                raise sent
+            yield [parcel.unpack() for parcel in sent] if isinstance(sent, list) else sent.unpack()
+    finally:
+        del loader  # or an exception's traceback would keep it, and kept workers, who leave signals to the loop

@@ -34,9 +34,9 @@ def spoil(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:200])
 
 
-def ended(started: Started) -> str:
-    """What the processes have said, each of which must have ended with status 2, without a traceback."""
-    statuses = started.wait()
+def ended(started: Started, seconds: float = 120) -> str:
+    """What the processes have said, each of which must have ended in time with status 2, without a traceback."""
+    statuses = started.wait(seconds)
     said = "".join(started.said())
     assert statuses == [2] * len(statuses), said
     assert "Traceback" not in said
@@ -59,6 +59,13 @@ def test_a_bad_image_of_one_process_is_told_once(image: str, process: int, tmp_p
     assert said.count("cvzoo: error:") == 1
     assert f"{image}: cannot be decoded" in said
     assert f"(process {process} of 2)" in said
+
+
+def test_a_bad_image_of_the_evaluation_ends_the_workers(tmp_path: Path) -> None:
+    """They leave signals to the loop, so that the process would wait for them at its end."""
+    recipe = prepared(tmp_path, data__workers=1)
+    spoil(tmp_path / "data" / "val/0.png")
+    assert "val/0.png: cannot be decoded" in ended(train(recipe, tmp_path), seconds=60)
 
 
 def test_what_all_processes_find_is_told_once(tmp_path: Path) -> None:
