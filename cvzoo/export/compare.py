@@ -33,6 +33,9 @@ NEAR_PIXELS, NEAR_SCORE = 0.5, 0.01
 """Detections of one class agree whose sides are so near, or whose IoU is over 0.95, and whose scores are, too."""
 AGREEMENT = 0.98
 """What an fp32 file must reach."""
+ROUNDED_SHAPES = 0.75
+"""What shapes must reach in any other precision. Rounding moves their edges; which of many faint detections there are
+it may change at will."""
 
 
 class Case(NamedTuple):
@@ -62,14 +65,13 @@ class Comparison:
 
     def check(self, path: Path, precision: str) -> None:
         """ValueError where a file is not what it should be."""
-        if precision != "fp32":
-            return
+        is_exact = precision == "fp32"
         start, end = f"{path} does not answer as its model does: of", "Do not use it"
         worst = min(self.cases, key=lambda case: case.agreement)
-        if worst.agreement < AGREEMENT:
+        if is_exact and worst.agreement < AGREEMENT:
             raise ValueError(f"{start} {worst.what} they agree in {worst.agreement:.1%} of {worst.detections}. {end}")
         for case in self.cases:
-            if case.shapes is not None and case.shapes < AGREEMENT:
+            if case.shapes is not None and case.shapes < (AGREEMENT if is_exact else ROUNDED_SHAPES):
                 raise ValueError(f"{start} {case.what} the shapes in equal boxes agree in {case.shapes:.1%}. {end}")
 
     def lines(self) -> Iterator[str]:

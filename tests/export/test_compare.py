@@ -50,10 +50,16 @@ def test_label_maps() -> None:
     assert agreement([Segmentation(labels)], [Segmentation(other)]) == (0.75, 16, 0.0, 0.0, None)
 
 
-def test_shapes_that_differ_are_an_error_in_fp32() -> None:
-    case = Case("an image", 1.0, 1, 0.0, 0.0, 0.5, 1.0, 1.0)
-    comparison = Comparison([case])
-    assert "50.00%" in list(comparison.lines())[1]
-    comparison.check(FILE, "int8")
-    with pytest.raises(ValueError, match=r"a.onnx does not answer as its model does: of an image the shapes"):
-        comparison.check(FILE, "fp32")
+def case(agreed: float, shapes: float) -> Comparison:
+    return Comparison([Case("an image", agreed, 1, 0.0, 0.0, shapes, 1.0, 1.0)])
+
+
+def test_shapes_that_differ_are_an_error_and_rounded_ones_are_not() -> None:
+    wrong, rounded = case(1.0, 0.3), case(0.4, 0.95)
+    assert "30.00%" in list(wrong.lines())[1]
+    rounded.check(FILE, "int8")
+    for comparison, precision in ((wrong, "fp32"), (wrong, "bf16"), (case(1.0, 0.95), "fp32")):
+        with pytest.raises(ValueError, match=r"a.onnx does not answer as its model does: of an image the shapes"):
+            comparison.check(FILE, precision)
+    with pytest.raises(ValueError, match=r"a.onnx does not answer as its model does: of an image they agree in 40"):
+        rounded.check(FILE, "fp32")
