@@ -206,6 +206,14 @@ def test_all_that_load_have_a_name_or_stand_in_the_list_of_reasons() -> None:
     assert [name for name in LISTED if len(told_of(name, UNNAMED)) != (name not in named)] == []
 
 
+def given_manifest(row: str, entry: Published) -> str:
+    """`manifest_of` for a test of one network; of those whose file nobody has listed there is nothing to test."""
+    name = manifest_of(row, entry)
+    if name is None:
+        pytest.skip("no manifest of this network")
+    return name
+
+
 @cache
 def kind_of(row: str) -> list[str]:
     """What a row is of, in the words of its system's sources."""
@@ -222,18 +230,15 @@ def test_published_weights_bring_the_config_of_their_manifest(
     row: str, entry: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the name that a user gives, with what the name of the file tells."""
-    name = manifest_of(row, entry)
-    if name is None:
-        pytest.skip("no manifest of this network")
+    name = given_manifest(row, entry)
     state = manifest(name)
     resolved = published(row, entry, state, monkeypatch)
     assert resolved.model == reading.loads(state, row, f"{entry.file.name}\n{entry.config}")
     own = ROWS[row].recipe().model
     assert resolved.model.num_classes == own.num_classes
     plain = LISTED[name].row == row and not LISTED[name].body
-    if (
-        own.backbone in (ResNetConfig(), DILATED, C5_BODY) and plain
-    ):  # the size in which toolboxes state their conventions
+    # the size in which toolboxes state their conventions
+    if own.backbone in (ResNetConfig(), DILATED, C5_BODY) and plain:
         known = [config for config in reading.conventions(row) if config.num_classes == own.num_classes]
         assert not known or resolved.model in known
 
@@ -254,9 +259,7 @@ def test_weights_of_lvis_answer_with_its_many_detections(
     row: str, entry: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever toolbox has trained them: thresholds are the row's."""
-    name = manifest_of(row, entry)
-    if name is None:
-        pytest.skip("no manifest of this network")
+    name = given_manifest(row, entry)
     model = published(row, entry, manifest(name), monkeypatch).model
     assert (model.box_head.detect.score_threshold, model.box_head.detect.detections) == (1e-4, 300)
 
