@@ -50,7 +50,7 @@ def _onnx(graph: ExportedProgram, facts: Facts, path: Path) -> None:
             opset_version=OPSET,
             input_names=["images", "sizes"],
             output_names=facts.outputs,
-            custom_translation_table={torch.ops.torchvision.deform_conv2d.default: _deform_conv2d},
+            custom_translation_table=TRANSLATED,
         )
     program.model.metadata_props[KEY] = facts.to_json()
     with atomic(path) as temporary:
@@ -75,6 +75,22 @@ def _deform_conv2d(x: Any, weight: Any, offset: Any, mask: Any, bias: Any, *numb
         group=groups,
         offset_group=offset_groups,
     )
+
+
+def _stable_sort(x: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """ONNX has no sort, and of equal values its TopK takes first the one that comes first."""
+    from onnxscript import opset20
+
+    op: Any = opset20
+    length = op.Gather(op.Shape(x), op.Constant(value_ints=[dim]))
+    return op.TopK(x, length, axis=dim, largest=int(descending), sorted=1)
+
+
+TRANSLATED: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.torchvision.deform_conv2d.default: _deform_conv2d,
+    torch.ops.aten.sort.stable: _stable_sort,
+}
+"""What PyTorch's exporter does not know."""
 
 
 def _torch_export(graph: ExportedProgram, facts: Facts, path: Path) -> None:

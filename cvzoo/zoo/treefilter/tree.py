@@ -5,9 +5,10 @@ follows objects and seldom crosses their outlines. Two pixels are as similar as 
 between them, exp(-squared difference of their embeddings). Two passes over the tree, from the leaves to the root and
 back, sum over all pairs of pixels in linear time.
 
-The CPU makes the tree edge by edge and walks it vertex by vertex (`tree_walk.py`); other devices make all its parts at
-once (`tree_boruvka.py`) and sum along all vertices' paths to the root at once (`tree_jump.py`). Sums are in float64:
-they run over a whole image, and the gradient of an edge's weight is a small difference between them.
+A CPU makes the tree edge by edge and walks it vertex by vertex (`tree_walk.py`); other devices, and exported graphs,
+make all its parts at once (`tree_boruvka.py`) and sum along all vertices' paths to the root at once (`tree_jump.py`).
+Sums are in float64: they run over a whole image, and the gradient of an edge's weight is a small difference between
+them.
 Shape suffixes: B images, C channels of the feature, E of the embedding, N of the guidance, H W pixels, G groups,
 V = H * W vertices (vertex y * W + x is pixel y, x), S edges of the grid, T = V - 1 of a tree.
 """
@@ -26,7 +27,7 @@ from cvzoo.zoo.treefilter.tree_jump import jumping_filter
 from cvzoo.zoo.treefilter.tree_walk import breadth_first, filtered, gradients, in_threads, kruskal
 
 Method = Literal["walk", "jump"]
-"""Vertex by vertex, on the CPU; or all vertices at once, in as many rounds as the tree's depth has binary digits."""
+"""Vertex by vertex, by a program on a CPU; or all at once, in as many rounds as the tree's depth has binary digits."""
 
 
 class Tree(NamedTuple):
@@ -40,7 +41,6 @@ class Tree(NamedTuple):
     """(B, V) int64: the vertices, breadth first from the root. None where nobody walks the tree."""
 
 
-@torch.no_grad()
 def minimum_spanning_tree(guidance_BNHW: Tensor, method: Method | None = None) -> Tree:
     """The tree whose edges have the least sum of squared differences of the guidance, which gets no gradient.
 
@@ -48,21 +48,15 @@ def minimum_spanning_tree(guidance_BNHW: Tensor, method: Method | None = None) -
 
     Args:
         method: None is that of the device; the tree is the same, but one that was made by jumps cannot be walked.
-
-    Raises: ValueError when it is traced.
     """
-    if torch.compiler.is_exporting():
-        raise ValueError(
-            "TreeFilter cannot be exported: it joins all pixels by a minimum spanning tree (`minimum_spanning_tree`),"
-            " edge by edge, each chosen by those before it. This is a program with loops of unknown length, for which"
-            " neither ONNX nor torch.export has an operation"
-        )
     batch, _, height, width = guidance_BNHW.shape
     vertices = torch.arange(height * width, device=guidance_BNHW.device).view(height, width)
     down = torch.stack([vertices[:-1], vertices[1:]], dim=-1).view(-1, 2)
     right = torch.stack([vertices[:, :-1], vertices[:, 1:]], dim=-1).view(-1, 2)
-    edges_S2, order_BS = torch.cat([down, right]), _edge_costs(guidance_BNHW).sort(stable=True).indices
-    if (method or _method(guidance_BNHW)) == "jump":
+    method = method or _method(guidance_BNHW)
+    cost_BS = (_edge_costs if method == "walk" else _edge_costs_at_once)(guidance_BNHW.detach())
+    edges_S2, order_BS = torch.cat([down, right]), cost_BS.sort(stable=True).indices
+    if method == "jump":
         return Tree(boruvka(edges_S2, order_BS, height * width), height * width - 1, None)
     tree_BT2 = torch.empty(batch, height * width - 1, 2, dtype=torch.int64)
     in_threads(kruskal, edges_S2[order_BS], tree_BT2)
@@ -70,7 +64,7 @@ def minimum_spanning_tree(guidance_BNHW: Tensor, method: Method | None = None) -
 
 
 def _method(tensor: Tensor) -> Method:
-    return "walk" if tensor.device.type == "cpu" else "jump"
+    return "walk" if tensor.device.type == "cpu" and not torch.compiler.is_exporting() else "jump"
 
 
 def _edge_costs(guidance_BNHW: Tensor) -> Tensor:
@@ -86,6 +80,13 @@ def _edge_costs(guidance_BNHW: Tensor) -> Tensor:
         down += (x[:, 1:] - x[:, :-1]).square_()
         right += (x[:, :, 1:] - x[:, :, :-1]).square_()
     return torch.cat([down.flatten(1), right.flatten(1)], dim=1)
+
+
+def _edge_costs_at_once(guidance_BNHW: Tensor) -> Tensor:
+    """The same for devices, and graphs, to which a channel at a time would be hundreds of steps."""
+    x = guidance_BNHW.to(torch.promote_types(guidance_BNHW.dtype, torch.float32)).contiguous()
+    down, right = x[:, :, 1:] - x[:, :, :-1], x[..., 1:] - x[..., :-1]
+    return torch.cat([step.square().sum(dim=1, dtype=torch.float64).flatten(1) for step in (down, right)], dim=1)
 
 
 def spanning_tree(edges_BT2: Tensor) -> Tree:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cvzoo.zoo.treefilter.doubling import doubled
+
 
 def boruvka(edges_S2: Tensor, order_BS: Tensor, vertices: int) -> Tensor:
     """(B, V) int64: each vertex's next one on the way to vertex 0, whose own is itself.
@@ -21,21 +23,22 @@ def boruvka(edges_S2: Tensor, order_BS: Tensor, vertices: int) -> Tensor:
         order_BS: the edges of each image by ascending cost.
         vertices: V.
     """
-    batch = len(order_BS)
+    batch = order_BS.shape[0]
     each_R = torch.arange(batch * vertices, device=order_BS.device)
     first_B1 = each_R.view(batch, vertices)[:, :1]
     ends_E2 = (edges_S2[order_BS] + first_B1.unsqueeze(2)).flatten(0, 1)  # the place of an edge is its rank
-    parent_R = root_R = each_R
-    doublings = (vertices - 1).bit_length()
-    for _ in range(doublings):
+    farthest = vertices - 1
+
+    def joined(parent_R: Tensor, root_R: Tensor) -> tuple[Tensor, Tensor]:
         inner_R, outer_R, hangs_R = _links(root_R, ends_E2)
-        parent_R = _turned(parent_R, inner_R, outer_R, hangs_R, doublings)
+        parent_R = _turned(parent_R, inner_R, outer_R, hangs_R, farthest)
         link_R = torch.where(hangs_R, root_R[outer_R], each_R)
-        for _ in range(doublings):
-            link_R = link_R[link_R]
-        root_R = link_R[root_R]
+        (link_R,) = doubled(lambda link_R: (link_R[link_R],), (link_R,), farthest)
+        return parent_R, link_R[root_R]
+
+    parent_R, _ = doubled(joined, (each_R, each_R), farthest)
     wanted_R = first_B1.expand(-1, vertices).flatten()
-    parent_R = _turned(parent_R, wanted_R, wanted_R, each_R == wanted_R, doublings)
+    parent_R = _turned(parent_R, wanted_R, wanted_R, each_R == wanted_R, farthest)
     return parent_R.view(batch, vertices) - first_B1
 
 
@@ -44,10 +47,10 @@ def _links(root_R: Tensor, ends_E2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Of two trees that take the same edge, the one with the smaller root stays.
     """
-    none = len(ends_E2)
-    each_R, rank_E = (torch.arange(count, device=root_R.device) for count in (len(root_R), none))
+    none = ends_E2.shape[0]
+    each_R, rank_E = (torch.arange(count, device=root_R.device) for count in (root_R.shape[0], none))
     one_E, other_E = root_R[ends_E2].unbind(1)
-    leaving_E = torch.where(one_E == other_E, none, rank_E)
+    leaving_E = rank_E.masked_fill(one_E == other_E, none)
     least_R = torch.full_like(root_R, none)
     for root_E in (one_E, other_E):
         least_R = least_R.scatter_reduce(0, root_E, leaving_E, "amin")
@@ -59,14 +62,16 @@ def _links(root_R: Tensor, ends_E2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return inner_R, outer_R, (least_R < none) & ~stays_R
 
 
-def _turned(parent_R: Tensor, start_R: Tensor, goal_R: Tensor, hangs_R: Tensor, doublings: int) -> Tensor:
+def _turned(parent_R: Tensor, start_R: Tensor, goal_R: Tensor, hangs_R: Tensor, farthest: int) -> Tensor:
     """(R,) parents with the way from start to root turned round, and start hung from goal, of the roots that hang."""
-    nowhere = len(parent_R)
+    nowhere = parent_R.shape[0]
     each = torch.arange(nowhere + 1, device=parent_R.device)
     parent = torch.cat([parent_R, each[-1:]])
-    start_R = torch.where(hangs_R, start_R, nowhere)
-    on_way, jump = torch.zeros_like(each).scatter_(0, start_R, 1), parent
-    for _ in range(doublings):
-        on_way, jump = on_way.scatter_reduce(0, jump, on_way, "amax"), jump[jump]
-    from_below = torch.where((on_way > 0) & (parent != each), parent, nowhere)
+    start_R = start_R.masked_fill(~hangs_R, nowhere)
+
+    def longer(on_way: Tensor, jump: Tensor) -> tuple[Tensor, Tensor]:
+        return on_way.scatter_reduce(0, jump, on_way, "amax"), jump[jump]
+
+    on_way, _ = doubled(longer, (torch.zeros_like(each).scatter(0, start_R, 1), parent), farthest)
+    from_below = parent.masked_fill((on_way == 0) | (parent == each), nowhere)
     return parent.scatter(0, from_below, each).scatter(0, start_R, goal_R)[:-1]

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cvzoo.zoo.treefilter.doubling import doubled
+
 
 def jumping_filter(feature_BGDV: Tensor, embedding_BGFV: Tensor, parent_BV: Tensor, depth: int) -> Tensor:
     """(B, G, D, V): the mean of the feature over the tree, in the feature's type."""
@@ -38,16 +40,23 @@ def _edge_weights(embedding_BGFV: Tensor, parent_BV: Tensor) -> Tensor:
 
 def _sums(x_RGK: Tensor, weight_RG1: Tensor, parent_R: Tensor, depth: int) -> tuple[Tensor, Tensor]:
     """(R, G, K) each: sums over the subtree below each vertex, and sum_j S_ij x_j over the whole tree."""
-    up_RGK, jumps = x_RGK.clone(), []
-    ancestor_R, product_RG1 = parent_R, weight_RG1
-    for _ in range(depth.bit_length()):
-        jumps.append((ancestor_R, product_RG1))
-        up_RGK.index_add_(0, ancestor_R, product_RG1 * up_RGK)
-        ancestor_R, product_RG1 = ancestor_R[ancestor_R], product_RG1 * product_RG1[ancestor_R]
-    all_RGK = (1 - weight_RG1.square()) * up_RGK
-    for ancestor_R, product_RG1 in jumps:
-        all_RGK += product_RG1 * all_RGK[ancestor_R]
+
+    def up(up_RGK: Tensor, *jump: Tensor) -> tuple[Tensor, ...]:
+        ancestor_R, product_RG1 = jump
+        return up_RGK.index_add_(0, ancestor_R, product_RG1 * up_RGK), *_twice(*jump)
+
+    def back(all_RGK: Tensor, *jump: Tensor) -> tuple[Tensor, ...]:
+        ancestor_R, product_RG1 = jump
+        return all_RGK.add_(product_RG1 * all_RGK[ancestor_R]), *_twice(*jump)
+
+    up_RGK, *_ = doubled(up, (x_RGK.clone(), parent_R, weight_RG1), depth)
+    all_RGK, *_ = doubled(back, ((1 - weight_RG1.square()) * up_RGK, parent_R, weight_RG1), depth)
     return up_RGK, all_RGK
+
+
+def _twice(ancestor_R: Tensor, product_RG1: Tensor) -> tuple[Tensor, Tensor]:
+    """Jumps of double length, and the products of the weights on their ways."""
+    return ancestor_R[ancestor_R], product_RG1 * product_RG1[ancestor_R]
 
 
 class _Sums(torch.autograd.Function):
