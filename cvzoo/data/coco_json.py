@@ -14,8 +14,9 @@ import codecs
 import json
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class _Content(msgspec.Struct):
     images: list[Any]
     annotations: list[Any]
     categories: list[Any]
+    release: Callable[[], None] = lambda: None
+    """Lets what has been read of the file leave the memory until it is read again."""
 
 
 class _Raw(msgspec.Struct):
@@ -139,8 +142,8 @@ def _read_file(file: Path, findings: Findings, masks: bool, surfaces: bool) -> _
     frames = _read_images(content.images, file, findings)
     content.images.clear()  # a record that is left keeps the whole file in memory
     content.categories.clear()
-    objects = ObjectReader(file, frames, categories, masks, surfaces).read(content.annotations, findings)
-    return _File(categories, frames, objects)
+    reader = ObjectReader(file, frames, categories, masks, surfaces)
+    return _File(categories, frames, reader.read(content.annotations, content.release, findings))
 
 
 def _read_images(records: list[Any], file: Path, findings: Findings) -> Frames:
@@ -256,14 +259,16 @@ def _load(file: Path, findings: Findings) -> _Content | None:
 def _mapped(file: Path) -> _Content:
     """The parts, whose records point into the mapped file. OSError or ValueError where that is not how it is read."""
     with file.open("rb") as opened:
-        text = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    text = memoryview(mapped)
     if np.frombuffer(text, np.uint8).max() > 127:
         decoder = codecs.getincrementaldecoder("utf-8")()
         for start in range(0, len(text), SLICE):  # msgspec does not look into texts that nobody reads
             decoder.decode(text[start : start + SLICE])
         decoder.decode(b"", final=True)
     found = RAW.decode(text)
-    return _Content(found.images, found.annotations, found.categories)
+    release = partial(mapped.madvise, mmap.MADV_DONTNEED)
+    return _Content(found.images, found.annotations, found.categories, release)
 
 
 def _load_json(file: Path, findings: Findings) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ Shape suffixes: N records of a chunk.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -95,11 +95,13 @@ class ObjectReader:
         self.totals = Totals()
         self._keep(nothing, nothing, nothing, [])  # so that there is a part, whatever the file holds
 
-    def read(self, records: list[Any], findings: Findings) -> Objects:
-        """The sound objects sorted by image, else in the order of the file, crowds left out; empties `records`."""
+    def read(self, records: list[Any], release: Callable[[], None], findings: Findings) -> Objects:
+        """The sound objects sorted by image, else in the order of the file, crowds left out; empties `records`, and
+        calls `release` whenever it has read thousands of them."""
         with _uncollected():
             for start in range(0, len(records), CHUNK):
                 self._read_chunk(start, records[start : start + CHUNK])
+                release()
         repeats = np.zeros(0, np.int64) if self.surfaces else self._refuse_repeats(records)
         records.clear()  # with them the file leaves the memory, and what follows needs room
         if self.masks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ from pycocotools.coco import COCO
 
 from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.coco import CocoDataset
+from cvzoo.data.coco_json import read_index
+from cvzoo.data.coco_objects import CHUNK, ObjectReader
 from cvzoo.data.config import Data
+from cvzoo.data.problems import Findings
 
 
 def test_classes_follow_ascending_category_ids(folder: Any) -> None:
@@ -111,3 +116,31 @@ def test_lvis_names_images_by_their_addresses(folder: Any, name: str, url: str, 
     (folder.root / "train" / "1.jpg").rename(place)
     folder.write(content)
     assert build_dataset(folder.data(), "train").path(0) == place
+
+
+def test_what_has_been_read_of_a_file_leaves_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a file of many gigabytes would stay in it as a whole while its arrays are made."""
+    monkeypatch.setenv("CVZOO_CACHE", str(tmp_path / "cache"))
+    images = [{"id": i, "width": 64, "height": 64, "file_name": f"{i}.jpg"} for i in range(10)]
+    body = '"image_id": 3, "category_id": 1, "iscrowd": 0, "area": 9.0, "bbox": [1.0, 2.0, 3.0, 3.0]'
+    records = ", ".join(f'{{"id": {i}, {body}, "comment": "{"-" * 1000}"}}' for i in range(3 * CHUNK))
+    file = tmp_path / "train.json"
+    file.write_text(
+        f'{{"images": {json.dumps(images)}, "annotations": [{records}], "categories": [{{"id": 1, "name": "a"}}]}}'
+    )
+    held: list[int] = []
+    refuse_repeats = ObjectReader._refuse_repeats
+
+    def noted(self: ObjectReader, records: list[Any]) -> Any:
+        """Called when all has been read, and nothing been let go of."""
+        mapping = Path("/proc/self/smaps").read_text().partition(str(file))[2]
+        line = next(line for line in mapping.splitlines() if line.startswith("Rss"))
+        held.append(int(line.split()[1]) * 1024)
+        return refuse_repeats(self, records)
+
+    monkeypatch.setattr(ObjectReader, "_refuse_repeats", noted)
+    index = read_index([(file, tmp_path)], Findings())
+    assert index is not None
+    assert len(index.boxes) == 3 * CHUNK
+    assert len(held) == 1
+    assert held[0] < 0.1 * file.stat().st_size
