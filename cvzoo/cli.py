@@ -126,7 +126,7 @@ def _options(kind: Any, command: str, arguments: list[str]) -> Any:
     asked = options if kind is Recipe else options.recipe
     if asked.row != recipe.row:
         raise ValueError(f"--row cannot rename {recipe.row}; choose another run folder with --run.out")
-    asked, said = in_the_folder(asked, recipe, _fields(arguments[1:]), evaluates=command == "eval")
+    asked, said = in_the_folder(asked, recipe, _fields(arguments[1:]))
     if said:
         print(said, file=sys.stderr)
     if idle := idle_problems(asked, recipe):

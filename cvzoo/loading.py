@@ -28,6 +28,7 @@ from cvzoo.weights.hub import WEIGHTS, is_hub, snapshot
 from cvzoo.weights.keys.rename import State
 from cvzoo.weights.source import Source
 from cvzoo.weights.stated import stated
+from cvzoo.weights.stated.eval_sizes import EvalSizes, eval_sizes, recorded_sizes
 from cvzoo.weights.stated.style import named_style, style_of, styled
 from cvzoo.weights.stated.text import head_of, settings_of
 from cvzoo.weights.strict import load_state
@@ -106,6 +107,7 @@ def build_with_weights(recipe: Recipe[Any], classes: Sequence[str] | None = None
     own = None if recipe.weights in published_weights(recipe.row) else found.path
     if classes is None:
         _check_count(found, recipe)
+        _tell_sizes(found.source, found.sizes, recipe)
     config = _with_changes(found, recipe)
     names = found.data.get("classes")
     if classes is None or _scores(classes, found):
@@ -131,7 +133,13 @@ def _exported(path: Path, recipe: Recipe[Any], classes: Sequence[str] | None) ->
         options = " ".join(f"--{name.replace('_', '-')}" for name in kept)
         raise WeightsError(f"{path} is an exported file, whose model is as it is; leave out {options}")
     model.config = config
+    _tell_sizes(str(path), recorded_sizes(model.facts.recipe), recipe)
     return Loaded(model, replace(recipe, model=config), model.facts.data, path)
+
+
+def _tell_sizes(source: str, sizes: EvalSizes | None, recipe: Recipe[Any]) -> None:
+    if sizes is not None and (told := sizes.told(recipe.data)):
+        log.warning("%s: %s", source, told)
 
 
 def published_weights(row: str) -> dict[str, Published]:
@@ -162,6 +170,8 @@ class Found(NamedTuple):
     config: Any
     data: dict[str, Any]
     """What they were trained on, as far as it is known."""
+    sizes: EvalSizes | None = None
+    """How large its own test takes images, where that is known."""
 
 
 def _find(recipe: Recipe[Any]) -> Found:
@@ -178,14 +188,16 @@ def _find(recipe: Recipe[Any]) -> Found:
         name = str(path)
     file = read_weights(path)
     if file.recipe is not None:
-        return Found(name, path, file.state, _recorded(file.recipe, recipe, name), file.data)
+        return Found(
+            name, path, file.state, _recorded(file.recipe, recipe, name), file.data, recorded_sizes(file.recipe)
+        )
     told = published[recipe.weights].config if recipe.weights in published else ""
     state, config = read_state(file.state, recipe, name, file.record + told)
     if recipe.weights in published:
-        return Found(name, path, state, config, _published_data(recipe, config))
+        return Found(name, path, state, config, _published_data(recipe, config), eval_sizes(file.record))
     if not recipe.weights_style and not settings_of(file.record):
         log.warning(ASSUMED, name, _variants(system_of(recipe), config)[0], style_of(config))
-    return Found(name, path, state, config, _named(file.data, config, name))
+    return Found(name, path, state, config, _named(file.data, config, name), eval_sizes(file.record))
 
 
 def _named(data: dict[str, Any], config: Any, source: str) -> dict[str, Any]:

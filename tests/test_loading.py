@@ -144,6 +144,16 @@ def test_what_the_user_set_stays(tmp_path: Path) -> None:
     assert resolved.model == narrow(RETINANET, num_classes=5, detect=detect, candidates=50).model
 
 
+def test_another_size_than_own_files_were_tested_in_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own, row = narrow(RETINANET), narrow(RETINANET)
+    own = replace(own, data=replace(own.data, test_short_side=96, max_long_side=2000))
+    save(own, tmp_path / "w.safetensors")
+    for recipe, told in ((own, 0), (row, 1)):
+        build_with_weights(replace(recipe, weights=str(tmp_path / "w.safetensors")))
+        assert len(caplog.messages) == told
+    assert caplog.messages[0].endswith("as there: --data.test-short-side 96 --data.max-long-side 2000")
+
+
 def test_other_classes_than_the_weights_have(row: str, tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save(narrow(row, num_classes=5), path)

@@ -26,6 +26,7 @@ import numpy as np
 from cvzoo.data.annotation_cache import Stored, place_for
 from cvzoo.data.coco_objects import Frames, ObjectReader, Objects
 from cvzoo.data.coco_records import file_of, sound_records, value_of
+from cvzoo.data.doubts import twice_named
 from cvzoo.data.formats.origin import of_originals
 from cvzoo.data.index import Index, index_of
 from cvzoo.data.problems import Findings, Problem
@@ -140,6 +141,7 @@ def _read_file(file: Path, findings: Findings, masks: bool, surfaces: bool) -> _
         reason = "holds key points, too"
         findings.warnings.append(Problem(file, reason, "boxes are read, and masks if asked for; key points are not"))
     frames = _read_images(content.images, file, findings)
+    findings.warnings += twice_named(frames.names, frames.ids, file)
     content.images.clear()  # a record that is left keeps the whole file in memory
     content.categories.clear()
     reader = ObjectReader(file, frames, categories, masks, surfaces)

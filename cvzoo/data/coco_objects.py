@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from cvzoo.data.coco_records import misplaced, problem_of, repeated, value_of
-from cvzoo.data.doubts import Totals, doubts
+from cvzoo.data.doubts import Totals, doubts, outlines_apart
 from cvzoo.data.problems import Findings, Problem, at
 from cvzoo.data.segments import NO_SEGMENTATION, Segments, pack, read_mask, rearrange, sound_outlines
 from cvzoo.data.surfaces import Annotated, read_surface
@@ -112,7 +112,10 @@ class ObjectReader:
             findings.errors.append(Problem(self.file, "there is not a single box in it", "annotate some images"))
         elif not findings.errors:
             findings.warnings += doubts(self.totals, self.categories.values(), self.file)
-        return self._sorted(repeats)
+        found = self._sorted(repeats)
+        if found.segments is not None and not findings.errors:
+            findings.warnings += outlines_apart(found.boxes, found.segments, self.file)
+        return found
 
     def _read_chunk(self, start: int, chunk: list[Any]) -> None:
         if len(odd := self._read_plain(start, chunk)):

@@ -30,6 +30,10 @@ class Split:
     label maps also image and label map. None takes every image. Source `coco` has no lists, `coco_export` may have."""
 
 
+UNDIVIDED = Split(images="", annotations="")
+"""In place of the training split: what is evaluated is all there is, and a training has yet to hold some of it back."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
     """The drawn data set: every image is a pure function of (split, index), so nothing is stored."""

@@ -12,9 +12,10 @@ import numpy as np
 
 from cvzoo.data.dataset import Dataset
 from cvzoo.data.problems import Problem
+from cvzoo.data.segments import Segments
 
 BEYOND = 0.25
-"""A share of the boxes that reach out of their image which no rounding explains."""
+"""A share of the boxes that reach out of their image, or of outlines out of their box, which no rounding explains."""
 SLACK = 1.0
 """Pixels that a box may reach out of its image by rounding."""
 MANY_CROWDS = 0.5
@@ -65,6 +66,38 @@ def doubts(totals: Totals, names: Collection[str], file: Path) -> list[Problem]:
         reason = f"{totals.crowds} of {boxes} objects are crowds, which nobody learns or must find"
         found.append(Problem(file, reason, "set iscrowd to 0 for single objects"))
     return found
+
+
+def outlines_apart(boxes_G4: np.ndarray, segments: Segments, file: Path) -> list[Problem]:
+    """Of objects with xyxy boxes: outlines that lie for the most part elsewhere, as those with y before x do."""
+    outlined = np.flatnonzero(np.diff(segments.objects))
+    if not len(outlined):
+        return []
+    firsts, edges = segments.objects[outlined], segments.polygons.edges[:-1] // 2
+    low, high = (
+        np.stack([of.reduceat(of.reduceat(segments.polygons.values[axis::2], edges), firsts) for axis in (0, 1)], 1)
+        for of in (np.minimum, np.maximum)
+    )
+    boxes = boxes_G4[outlined]
+    shared = (np.minimum(high, boxes[:, 2:]) - np.maximum(low, boxes[:, :2])).clip(min=0).prod(1)
+    apart = int((shared < (high - low).prod(1) / 2).sum())
+    if apart <= BEYOND * len(outlined):
+        return []
+    reason = f"{apart} of {len(outlined)} outlines lie for the most part outside of their box"
+    return [
+        Problem(file, reason, "a polygon is x0, y0, x1, y1, ... in pixels of the image, as its box is; convert them")
+    ]
+
+
+def twice_named(names: Sequence[str], ids: np.ndarray, file: Path) -> list[Problem]:
+    """Images of one file: in each the objects of the other are background."""
+    if len(set(names)) == len(names):
+        return []
+    first_of: dict[str, int] = {}
+    pairs = [(first, row) for row, name in enumerate(names) if (first := first_of.setdefault(name, row)) != row]
+    first, row = pairs[0]
+    reason = f"{len(pairs)} images have the file of another, as {ids[row]} that of {ids[first]} ({names[row]})"
+    return [Problem(file, reason, "put all annotations of a file under one image: in each the others are background")]
 
 
 def lacking_classes(names: Sequence[str], labels: Sequence[np.ndarray], files: Sequence[Path]) -> list[Problem]:

@@ -43,6 +43,8 @@ def named_files(given: Sequence[Path], output: Path) -> dict[Path, str]:
     if any(path.is_dir() and path.resolve() == output.resolve() for path in given):
         raise ValueError(f"{output} is the folder of the images; choose another one with --output, or they mix")
     found = dict(entry for path in given for entry in _files(path, output))
+    if not given:
+        raise ValueError("predict which images? name files or folders behind the row")
     if not found:
         raise ValueError(f"there are no images in {', '.join(map(str, given))}")
     names = _distinct(found)
@@ -55,13 +57,17 @@ def named_files(given: Sequence[Path], output: Path) -> dict[Path, str]:
 
 
 def _files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
-    """Files and their paths in the folder that was given; what an earlier command has drawn is no input."""
+    """Files and their paths in the folder that was given; what an earlier command has drawn is no input.
+
+    A link that leads nowhere is one, too: an image that cannot be read is told, not left out.
+    """
     if not path.is_dir():
         yield path, Path(str(path).replace(":", "_") if is_camera(path) else path.name)
         return
     drawn = output.resolve()
     for file in sorted(path.rglob("*")):
-        if file.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and file.is_file() and drawn not in file.resolve().parents:
+        shown = file.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and (file.is_file() or not file.exists())
+        if shown and drawn not in file.resolve().parents:
             yield file, file.relative_to(path)
 
 

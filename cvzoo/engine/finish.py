@@ -18,7 +18,7 @@ from cvzoo.engine.checkpoint import BEST, WEIGHTS, save_weights
 from cvzoo.engine.evaluate import evaluate, validation_losses
 from cvzoo.engine.log import Log, read_metrics, say
 from cvzoo.engine.measure import machine, parameters_m, precision
-from cvzoo.engine.prepare import build_model, check_classes, matched, open_run
+from cvzoo.engine.prepare import build_model, check_classes, matched, open_run, with_parts
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import whole_workers
 from cvzoo.files import file_digest, write_json
@@ -85,6 +85,7 @@ def evaluate_row(recipe: Recipe) -> Result:
     with dist.joined(recipe.run) as device:
         recipe = with_weights(recipe)
         task_of(recipe).check(recipe)
+        recipe = with_parts(recipe, evaluates=True)
         val = build_dataset(recipe.data, "val")
         loaded = build_model(recipe)
         model, recipe = loaded.model, loaded.recipe

@@ -23,6 +23,7 @@ from cvzoo.ops.seeds import stream_seed
 from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import to_json
 from cvzoo.recipes.finetune import finetuned
+from cvzoo.recipes.folder import divided
 from cvzoo.results.machine import commit, hardware, versions
 from cvzoo.weights.class_count import class_count, scoring
 
@@ -37,6 +38,15 @@ def build_model(recipe: Recipe, dataset: Dataset | None = None) -> Loaded:
     if loaded.note:
         say(loaded.note)
     return loaded
+
+
+def with_parts(recipe: Recipe, evaluates: bool = False) -> Recipe:
+    """The recipe with the parts of a folder that was found undivided; see `divided`. The main process writes lists."""
+    dist.in_main(lambda: divided(recipe.data, evaluates))
+    data, said = divided(recipe.data, evaluates)
+    if said:
+        say(said)
+    return replace(recipe, data=data)
 
 
 def check_batch(recipe: Recipe, world: int) -> None:

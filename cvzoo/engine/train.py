@@ -30,7 +30,15 @@ from cvzoo.engine.log import Log, say
 from cvzoo.engine.measure import peak_memory_gb, reset_peak_memory
 from cvzoo.engine.optim import lr_factor, peak_lr, set_lr
 from cvzoo.engine.place import autocast, compiled, place, split
-from cvzoo.engine.prepare import build_model, check_batch, for_images, in_order_of_weights, open_run, with_classes
+from cvzoo.engine.prepare import (
+    build_model,
+    check_batch,
+    for_images,
+    in_order_of_weights,
+    open_run,
+    with_classes,
+    with_parts,
+)
 from cvzoo.engine.state import State
 from cvzoo.engine.stop import Interrupted, StopSignal, whole_workers
 from cvzoo.engine.unread import Step
@@ -75,6 +83,7 @@ def ready(recipe: Recipe) -> tuple[Loaded, dict[str, Dataset]]:
     check_batch(recipe, dist.world())
     task_of(recipe).check(recipe)
     check_figure(recipe)
+    recipe = with_parts(recipe)
     train_set, val_set = build_datasets(recipe.data)
     check_transform(train_set, recipe.data, recipe.run.seed)
     if recipe.run.val_loss and len(val_set) < dist.world():

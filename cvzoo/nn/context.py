@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.ops.pool import halved
 from cvzoo.ops.resize import resize
 from cvzoo.structures import Size, size_of
 
@@ -228,7 +229,7 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.out.norm.weight)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        maps = self.query(x_NCHW), F.max_pool2d(self.key(x_NCHW), 2), F.max_pool2d(self.value(x_NCHW), 2)
+        maps = self.query(x_NCHW), halved(self.key(x_NCHW), 2), halved(self.value(x_NCHW), 2)
         query_NPC, key_NQC, value_NQC = (cells.flatten(2).transpose(1, 2) for cells in maps)
         seen_NPC = F.scaled_dot_product_attention(query_NPC, key_NQC, value_NQC, scale=1.0)
         return x_NCHW + self.out(seen_NPC.transpose(1, 2).unflatten(2, size_of(x_NCHW)))

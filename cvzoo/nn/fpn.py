@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cvzoo.fields import Count, Needs
 from cvzoo.nn.layers import ConvNorm, Norm
+from cvzoo.ops.pool import halved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,6 @@ class FPN(nn.Module):
         if self.config.extra == "none":
             return []
         if self.config.extra == "pool":
-            return [F.max_pool2d(p5, 1, stride=2)]  # every second cell; torch.compile cannot take views of one another
+            return [halved(p5, 1)]  # every second cell; torch.compile cannot take views of one another
         p6 = self.extra[0](c5 if self.config.extra_from == "input" else p5)
         return [p6, self.extra[1](F.relu(p6) if self.config.extra_relu else p6)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.fields import Count, Natural, Needs, NotNegative, Positive
 from cvzoo.nn.context import ContextBlock
 from cvzoo.nn.deform import Deform, DeformConv, dilated, start_plain
 from cvzoo.nn.layers import Norm, make_norm, norm_relu
+from cvzoo.ops.pool import halved
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
@@ -213,7 +213,7 @@ class ResNet(nn.Module):
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         x = self.stem(images_N3HW) if self.config.deep_stem else norm_relu(self.bn1, self.conv1(images_N3HW))
-        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        x = halved(x, 3, padding=1)
         features = []
         for layer in self.layers[: self.stages]:
             x = layer(x)

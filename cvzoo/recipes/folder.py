@@ -6,20 +6,20 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from cvzoo.data.config import Data, LabelMaps, Source, Split
+from cvzoo.data.config import UNDIVIDED, Data, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
 
 
-def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str], evaluates: bool = False) -> tuple[Recipe, str]:
+def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[Recipe, str]:
     """The recipe for what lies in the folder that `data.root` names, where nothing else is said of the data's place.
 
-    Where the row's own splits lie in there, it is them that are meant.
+    Where the row's own splits lie in there, it is them that are meant. Nothing is written: a training divides what has
+    no validation part, see `divided`.
 
     Args:
         asked: with the changes that were asked for.
         own: without them.
         named: the fields that were changed, "data.root".
-        evaluates: what lies there is to be evaluated, not trained on.
     Returns: also a line that says what was recognised, or nothing.
     """
     told = any(name.startswith(("data.train.", "data.val.")) or name in ("data.train", "data.val") for name in named)
@@ -30,7 +30,7 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str], evaluates:
         return asked, ""
     if not any(name.startswith("data.label_maps") for name in named):
         asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
-    data, said = recognised(asked.data, source, own.data.semantic, evaluates)
+    data, said = recognised(asked.data, source, own.data.semantic, evaluates=True)
     return replace(asked, data=data), said
 
 
@@ -44,6 +44,17 @@ def recognised(
     suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
     label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
     return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)
+
+
+def divided(data: Data, evaluates: bool = False) -> tuple[Data, str]:
+    """The data with a part held back for the validation, where recognition left that open, and a line that says so.
+
+    Args:
+        evaluates: only where an earlier training has held one back; otherwise all of it is evaluated.
+
+    Raises: DataError where nothing is to be trained on, or the lists cannot be written.
+    """
+    return recognised(data, data.source, evaluates=evaluates) if data.train == UNDIVIDED else (data, "")
 
 
 def _lies_in(data: Data) -> bool:

@@ -69,6 +69,32 @@ def test_what_all_annotations_show_together(folder: Folder, change: Callable[[Co
     assert sum(message in warning for warning in warnings) == 2  # of each split
 
 
+@pytest.mark.parametrize(("y_first", "told"), [(False, 0), (True, 2)])
+def test_outlines_with_y_before_x(folder: Folder, y_first: bool, told: int) -> None:
+    def outline(content: Content) -> None:
+        for annotation in content["annotations"]:
+            annotation["bbox"] = x, y, w, h = [2, 20, 10, 8]
+            points = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+            annotation["segmentation"] = [[v for point in points for v in (point[::-1] if y_first else point)]]
+
+    changed(folder, outline, "train", "val")
+    splits = {name: Split(images=name, annotations=f"{name}.json") for name in ("train", "val")}
+    report = check(Data(root=folder.root, workers=0, masks=True, **splits))  # type: ignore[arg-type]
+    assert not report.errors
+    assert sum("of 8 outlines lie for the most part outside" in str(problem) for problem in report.warnings) == told
+
+
+def test_an_image_that_is_there_twice(folder: Folder) -> None:
+    def twice(content: Content) -> None:
+        first, second = content["images"][:2]
+        second |= {name: first[name] for name in ("file_name", "width", "height")}
+
+    assert not any("the file of another" in warning for warning in checked(folder)[1])
+    changed(folder, twice, "val")
+    (warning,) = (warning for warning in checked(folder)[1] if "the file of another" in warning)
+    assert "val.json: 1 images have the file of another" in warning
+
+
 def test_a_validation_that_is_the_training(folder: Folder) -> None:
     assert "the validation split is the training split" in checked(folder)[1][-1]  # as the fixture has it
     changed(folder, lambda content: content["annotations"].pop(), "val")

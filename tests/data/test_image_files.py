@@ -29,6 +29,14 @@ def test_folders_keep_their_structure(folder: Path) -> None:
     assert names("in/b.jpg") == ["b"]
 
 
+def test_links_that_lead_nowhere_are_not_left_out(folder: Path) -> None:
+    touch("in/a.png")
+    Path("in/gone.png").symlink_to("nowhere.png")
+    assert names("in") == ["a", "gone"]
+    with pytest.raises(ValueError, match="predict which images"):
+        names()
+
+
 def test_files_of_one_name_are_told_apart(folder: Path) -> None:
     touch("a/x.jpg", "a/x.png", "b/x.jpg", "b/y.jpg", "c/b/x.jpg")
     assert names("a") == ["x.jpg", "x.png"]

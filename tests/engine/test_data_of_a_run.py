@@ -75,6 +75,21 @@ def test_classes_are_matched_by_name(run: Path, trained: Path) -> None:
         evaluate_row(on_files(run))
 
 
+def test_only_a_training_divides_a_folder(run: Path) -> None:
+    """A recipe from Python does not know yet what it is for; what a training has learnt is not evaluated after it."""
+    write(run / "parts")
+    (run / "own").mkdir()
+    (run / "parts/train").rename(run / "own/images")
+    (run / "parts/train.json").rename(run / "own/result.json")
+    recipe = cvzoo.recipe(str(run / "runs/retinanet_r18_fpn_shapes"), {"data.root": str(run / "own")})
+    assert len(evaluate_row(recipe).datasets["val"]) == 4
+    assert not (run / "own/splits").exists()
+    again = train(replace(recipe, run=replace(recipe.run, name="again")))
+    assert {split: len(found) for split, found in again.datasets.items()} == {"train": 3, "val": 1}
+    assert cvzoo.recipe(str(again.folder)).data.val.lists == ("splits/val.txt",)
+    assert len(evaluate_row(recipe).datasets["val"]) == 1
+
+
 def test_a_split_that_lists_no_classes_may_lack_some(run: Path) -> None:
     write_voc(run / "voc", [Drawing("alone", (64, 64), ("dog",), [(8, 8, 38, 40)])])
     parts = {"train": Split(images="gone", annotations="gone")}

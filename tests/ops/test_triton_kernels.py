@@ -9,8 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 
 from cvzoo.ops.kernels import triton_kernels
 
@@ -43,7 +45,13 @@ KERNELS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize("interpreted", ["1", pytest.param("0", marks=pytest.mark.gpu)])
 def test_they_compute_what_pytorch_does(interpreted: str, tmp_path: Path) -> None:
     """In a process of their own: whether kernels are interpreted is decided when Triton is imported."""
-    pytest.importorskip("triton")
+    triton = pytest.importorskip("triton")
+    if (
+        interpreted == "1"
+        and Version(triton.__version__) < Version("3.7")
+        and Version(np.__version__) >= Version("2.4")
+    ):
+        pytest.skip("Triton 3.6, of torch 2.11, interprets with a conversion that NumPy 2.4 refuses")
     environment = {"TRITON_INTERPRET": interpreted, "TRITON_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     cases = str(Path(__file__).with_name("triton_cases.py"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", cases]

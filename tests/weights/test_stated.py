@@ -17,6 +17,7 @@ from cvzoo.nn.pixels import CAFFE, CAFFE2, IMAGENET
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.weights.errors import WeightsError
 from cvzoo.weights.stated import stated
+from cvzoo.weights.stated.eval_sizes import eval_sizes
 from cvzoo.zoo import ROWS
 from cvzoo.zoo.faster_rcnn import weights as faster_rcnn
 from cvzoo.zoo.mask_rcnn import weights as mask_rcnn
@@ -253,3 +254,61 @@ def test_a_name_of_mmdetection_tells_the_style(name: str, row: str, caffe: bool 
 def test_a_config_that_states_only_differences_is_refused(row: str, text: str, named: str) -> None:
     with pytest.raises(WeightsError, match=rf"w\.pth comes with a config that is built on {named}"):
         read(row, text)
+
+
+MMDET_3 = """
+model = dict(type='RetinaNet')
+test_pipeline = [dict(type='Resize', scale=(1, 1))]
+test_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'), dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True)]))
+"""
+MMDET_2 = """
+model = dict(type='RetinaNet')
+test_pipeline = [dict(type='MultiScaleFlipAug', img_scale=(1333, 800), transforms=[dict(type='Resize')])]
+data = dict(test=dict(pipeline=test_pipeline))
+"""
+SLIDING = MMDET_3.replace("'RetinaNet'", "'EncoderDecoder', test_cfg=dict(mode='slide', crop_size=(769, 513))")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (MMDET_3, ""),
+        (MMDET_2, ""),
+        ("INPUT: {MIN_SIZE_TEST: 800, MAX_SIZE_TEST: 1333}\nMODEL: {}", ""),
+        ("INPUT: {MIN_SIZE_TEST: 0, MAX_SIZE_TEST: 0}\nMODEL: {}", "--data.test-full-size"),
+        (MMDET_3.replace("1333", "2048"), "--data.test-short-side 800 --data.max-long-side 2048"),
+        (MMDET_2.replace("(1333, 800)", "(512, 640)"),
+         "--data.short-sides 512 --data.test-short-side 512 --data.max-long-side 640"),
+        (MMDET_2.replace("(1333, 800)", "[(1333, 800), (1000, 600)]"), ""),
+        (MMDET_3.replace("True", "False"), "squeezes images to 1333 and 800 pixels"),
+        (SLIDING, "--data.test-window 769 513"),
+        (CAFFE_RETINANET, ""),
+    ],
+)  # fmt: skip
+def test_another_size_in_the_test_is_told(text: str, told: str) -> None:
+    found = eval_sizes(f"w.pth\n{text}")
+    said = found.told(ROWS["retinanet_r50_fpn_1x"].recipe().data) if found else ""
+    assert told in said
+    assert bool(told) == bool(said)
+
+
+def test_a_row_that_resizes_nothing_is_told_of_a_size() -> None:
+    data = replace(ROWS["retinanet_r50_fpn_1x"].recipe().data, test_full_size=True)
+    found = eval_sizes(f"w.pth\n{MMDET_3}")
+    assert found is not None
+    assert "--data.no-test-full-size --data.test-short-side 800 --data.max-long-side 1333" in found.told(data)
+
+
+def test_the_size_is_told_where_weights_are_used_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = CAFFE_RETINANET + MMDET_3.partition("\n")[2].partition("\n")[2].replace("1333, 800", "640, 640")
+    torch.save({"state_dict": state_of_mmdetection(), "meta": {"cfg": text}}, tmp_path / "w.pth")
+    recipe = loaded(tmp_path / "w.pth").recipe
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert (
+        "w.pth: its own test takes images in another size or window than this recipe; as there: --data.test" in message
+    )
+    data = replace(recipe.data, canvas=None, test_short_side=640, max_long_side=640)
+    caplog.clear()
+    loaded(tmp_path / "w.pth", data=data)
+    assert not caplog.records

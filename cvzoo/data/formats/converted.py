@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvzoo.data.annotation_cache import cache_folder, is_settled, makers, note_use, state_of
-from cvzoo.data.config import Data, Split
+from cvzoo.data.config import UNDIVIDED, Data, Split
 from cvzoo.data.formats import boxes_csv, coco_export, labelme, voc, yolo
 from cvzoo.data.formats.document import CLASS, Document
 from cvzoo.data.formats.origin import MADE_FROM, notes_of
@@ -63,7 +63,7 @@ def coco_split(data: Data, name: SplitName, findings: Findings) -> Split | None:
 
 def split_of(data: Data, name: SplitName) -> Split:
     """The split as it is named in the recipe."""
-    return data.train if name == "train" else data.val
+    return data.val if name == "val" or data.train == UNDIVIDED else data.train
 
 
 def _convert(data: Data, name: SplitName, file: Path) -> Findings:
@@ -119,7 +119,7 @@ def _inputs(data: Data) -> Iterator[Path]:
     """Every file that is read, or measured."""
     for pattern in CLASS_FILES:
         yield from data.root.glob(pattern)
-    for split in (data.train, data.val):
+    for split in {split_of(data, "train"), data.val}:
         for name in {*split.images.split(","), *split.annotations.split(","), *split.lists}:
             path = data.root / name.strip()
             yield from (path / below for below in files_below(path)) if path.is_dir() else [path]

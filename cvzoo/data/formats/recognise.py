@@ -53,11 +53,11 @@ def recognise(root: Path, source: Source | None = None, semantic: bool | None = 
 
     Args:
         semantic: where it holds both objects and label maps, which of them is meant, if that is known.
-        evaluates: it is to be evaluated, not trained on.
+        evaluates: it is to be evaluated, or not trained on yet: nothing is written.
 
     A part that is called test is left alone. Where there is no validation, one image in five is held back for it, and
     the two lists are written into the folder, or, where that cannot be, into the one in which the program runs. To be
-    evaluated a folder without these lists is taken whole.
+    evaluated a folder without these lists is taken whole, its training split UNDIVIDED.
 
     Raises: DataError where it is none of the formats, or several, or cannot be split.
     """
@@ -96,7 +96,7 @@ def _undecided(root: Path, layouts: list[Layout], source: Source | None) -> Prob
 
 def _words(split: Split) -> str:
     """Where a part is, in a word or two."""
-    return " ".join(split.lists) or split.annotations
+    return " ".join(split.lists) or split.annotations or "none"
 
 
 def _layouts(root: Path, source: Source | None) -> list[Layout]:

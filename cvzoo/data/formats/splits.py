@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from cvzoo.data.config import Split
+from cvzoo.data.config import UNDIVIDED, Split
 from cvzoo.data.formats.image_lists import chosen, images_of
 from cvzoo.data.formats.layout import Layout
 from cvzoo.data.pairs import find_pairs
@@ -25,12 +25,12 @@ def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Spl
     What is called test is never trained on, nor taken for the validation, by which a run is steered.
 
     Args:
-        evaluates: nothing is to be trained on; what has no parts, nor lists from an earlier time, is evaluated whole.
+        evaluates: nothing is to be trained on yet; what has no parts, nor lists from an earlier time, is UNDIVIDED.
     """
     parts = dict(layout.parts)
     notes = []
     if evaluates and set(parts) == {"test"}:
-        return parts["test"], parts["test"], ["all of it is evaluated"]
+        return UNDIVIDED, parts["test"], ["all of it is evaluated"]
     if test := parts.pop("test", None):
         ways = {"images": test.images, "annotations": test.annotations, "lists": " ".join(test.lists)}
         val = parts.get("val", test)
@@ -73,7 +73,7 @@ def _written(root: Path, layout: Layout, whole: Split, evaluates: bool) -> tuple
         counts = " and ".join(str(len(file.read_text().splitlines())) for file in lists.values())
         return train, val, f"it has no validation part, so {folder} holds lists that split it into {counts} images"
     if evaluates:
-        return whole, whole, "it has no validation part and was never split, so all of it is evaluated"
+        return UNDIVIDED, whole, "it was never split: all of it is evaluated; a training holds one in five back"
     reason = "has no validation part, and lists that hold one back cannot be written here"
     raise DataError([Problem(root, reason, "repeat the command where files can be written, or name --data.val")])
 

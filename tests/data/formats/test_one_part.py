@@ -10,11 +10,12 @@ import pytest
 from data.formats.folders import Drawing, drawings
 from data.formats.test_every_format import csv_of_retinanet, labelme, voc
 
-from cvzoo.data.build import build_dataset, with_absent
+from cvzoo.data.build import build_dataset, build_datasets, with_absent
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data
 from cvzoo.data.formats.recognise import recognise
-from cvzoo.recipes.folder import recognised
+from cvzoo.data.problems import DataError
+from cvzoo.recipes.folder import divided, recognised
 
 
 def of_what_is_evaluated(root: Path) -> Data:
@@ -25,9 +26,18 @@ def test_a_folder_that_was_never_split_is_evaluated_whole(tmp_path: Path) -> Non
     labelme(tmp_path, "", drawings(5))
     assert len(build_dataset(of_what_is_evaluated(tmp_path), "val")) == 5
     assert "all of it is evaluated" in str(recognise(tmp_path, evaluates=True))
+    before = of_what_is_evaluated(tmp_path)
     assert not (tmp_path / "splits").exists()
-    recognise(tmp_path)  # a training splits it, and what it has learnt is no longer evaluated
-    assert len(build_dataset(of_what_is_evaluated(tmp_path), "val")) == 1
+    train, val = build_datasets(divided(before)[0])  # what it has learnt is no longer evaluated
+    assert (len(train), len(val)) == (4, 1)
+    for data in (of_what_is_evaluated(tmp_path), divided(before, evaluates=True)[0]):
+        assert len(build_dataset(data, "val")) == 1
+
+
+def test_a_test_part_alone_is_not_trained_on(tmp_path: Path) -> None:
+    labelme(tmp_path, "test", drawings(5))
+    with pytest.raises(DataError, match=r"there is a test part .*, but nothing to train on"):
+        divided(of_what_is_evaluated(tmp_path))
 
 
 @pytest.mark.parametrize("part", ["valid", "test"])
