@@ -103,8 +103,16 @@ def _aoti(graph: ExportedProgram, facts: Facts, path: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         package = Path(folder) / "model.pt2"
-        said = {"aot_inductor.metadata": {KEY: facts.to_json()}}
-        aoti_compile_and_package(graph, package_path=str(package), inductor_configs=said)
+        aoti_compile_and_package(
+            graph,
+            package_path=str(package),
+            inductor_configs={
+                "aot_inductor.metadata": {KEY: facts.to_json()},
+                # PyTorch 2.14.1 takes what a convolution of as many regions as were found returns for contiguous, which
+                # it is not where this has made its input channels_last; the weights bring that memory format anyway
+                "layout_optimization": False,
+            },
+        )
         with atomic(path) as temporary:
             temporary.write_bytes(package.read_bytes())
 

@@ -22,10 +22,12 @@ from export.pairs import (
     without_cvzoo,
 )
 from PIL import Image
+from torch import Tensor, nn
 from zoo.systems import narrow
 
 import cvzoo
 from cvzoo.export.compare import compared
+from cvzoo.export.formats import write
 from cvzoo.export.graph import graph_of, reason
 from cvzoo.ops.boxes import clip_boxes
 from cvzoo.predictor import Predictor
@@ -126,6 +128,36 @@ def test_a_line_that_cannot_be_traced_is_named() -> None:
     with pytest.raises(TypeError) as raised:
         clip_boxes(torch.zeros(1, 4), None)  # type: ignore[arg-type]
     assert re.match(r"`.+` \(cvzoo/ops/boxes.py:\d+\): .", reason(raised.value))
+
+
+class AsManyAsAreSeen(nn.Module):
+    """What it does depends on what it computes."""
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return features[-1][: int(features[-1].sum())]
+
+
+class NotInONNX(nn.Module):
+    """ONNX has no eigenvalues."""
+
+    def forward(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        return {"scores": torch.linalg.eigvals(images[:, 0, :3, :3].float()).real}
+
+
+def test_a_model_that_is_refused_says_where_and_why(retinanet: Pair, tmp_path: Path) -> None:
+    model = narrow(FCN).model.build().for_inference()
+    model.head = AsManyAsAreSeen()
+    with pytest.raises(
+        ValueError, match=r"^Segmenter cannot be exported: `.*head\(.+` \(cvzoo/\S+\.py:\d+\): .*data-dep"
+    ):
+        graph_of(model, CANVAS)
+    inputs = torch.zeros(1, 3, *CANVAS, dtype=torch.uint8), torch.tensor([CANVAS])
+    graph = torch.export.export(NotInONNX(), inputs)
+    with pytest.raises(
+        ValueError, match=rf"^{RETINANET} cannot be written as onnx: .*No ONNX function found .*aten\.linalg_eig'"
+    ):
+        write(graph, retinanet.file.facts, tmp_path / "model.onnx", "onnx")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_file_that_is_none_of_ours(tmp_path: Path) -> None:

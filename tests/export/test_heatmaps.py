@@ -21,7 +21,14 @@ def test_a_file_answers_as_its_model_does_at_any_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", ["centernet_dla34_512", "centernet_r18_512", "cornernet_hourglass_shapes", "cornernet_hourglass104_511"]
+    "row",
+    [
+        "centernet_dla34_512",
+        "centernet_r18_512",
+        "centernet_hourglass104_512",
+        "cornernet_hourglass_shapes",
+        "cornernet_hourglass104_511",
+    ],
 )
 def test_the_graph_finds_what_predict_finds(row: str) -> None:
     torch.manual_seed(0)

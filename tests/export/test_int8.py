@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from export.pairs import Pair, drawn
 
 import cvzoo
 from cvzoo.export.export import export
+from cvzoo.export.formats import OPSET
 from cvzoo.export.quantise import feeds_of, in_int8, quantise
 from cvzoo.runtime.model import Exported
 from cvzoo.structures import Boxes
@@ -45,6 +47,28 @@ def test_what_computes_in_int8(retinanet: Pair) -> None:
     assert {"Relu", "Add", "MaxPool"} <= others
     of_boxes = [node for node in graph.node if node.op_type == "Add" and node.name not in inside]
     assert len(of_boxes) > 0
+
+
+def test_norms_are_part_of_the_convolutions_before_them(tmp_path: Path) -> None:
+    """Between two of them a norm would compute in float, and what follows it, too."""
+    path, random = tmp_path / "model.onnx", np.random.default_rng(0)
+    weights = {name: random.standard_normal((4, 4, 1, 1), np.float32) for name in ("w", "v")}
+    weights |= {name: random.uniform(1, 2, 4).astype(np.float32) for name in ("scale", "shift", "mean", "var")}
+    nodes = [
+        onnx.helper.make_node("Conv", ["images", "w"], ["a"], "first"),
+        onnx.helper.make_node("BatchNormalization", ["a", "scale", "shift", "mean", "var"], ["b"], "norm"),
+        onnx.helper.make_node("Relu", ["b"], ["c"], "relu"),
+        onnx.helper.make_node("Conv", ["c", "v"], ["maps"], "last"),
+    ]
+    places = [onnx.helper.make_tensor_value_info(name, 1, (1, 4, 8, 8)) for name in ("images", "maps")]
+    constants = [onnx.numpy_helper.from_array(values, name) for name, values in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "graph", places[:1], places[1:], constants)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=10), path)
+    images = random.standard_normal((1, 4, 8, 8), np.float32)
+    quantise(path, [{"images": images}])
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert "BatchNormalization" not in kinds
+    assert kinds.count("QuantizeLinear") == 2  # of the images, and of what the first layer makes of them
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class HeatmapDetector(Model, Generic[Raw]):
         if frame.around == "mean":
             return framed(pixels(batch.images, batch.sizes), batch.sizes, frame.mask, frame.extra)
         images, corners = framed(batch.images, batch.sizes, frame.mask, frame.extra)
-        return pixels(images, [size_of(images)] * len(batch)), corners
+        return self._framed_pixels(images), corners
 
     @torch.no_grad()
     def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes:
@@ -65,8 +65,12 @@ class HeatmapDetector(Model, Generic[Raw]):
         if frame.around == "mean":
             return framed_in_graph(pixels.in_graph(images_N3HW, sizes_N2), sizes_N2, frame.mask, frame.extra)
         images_N3HW, begins_N2 = framed_in_graph(images_N3HW, sizes_N2, frame.mask, frame.extra)
-        everywhere_N2 = torch.full_like(sizes_N2, 1 << 30)
-        return pixels.in_graph(images_N3HW, everywhere_N2), begins_N2
+        return self._framed_pixels(images_N3HW), begins_N2
+
+    def _framed_pixels(self, images_N3HW: Tensor) -> Tensor:
+        """Normalised, with what lies around the images; the frame is all the padding that they get."""
+        everywhere_N2 = torch.full((images_N3HW.shape[0], 2), 1 << 30, device=images_N3HW.device)
+        return self.config.pixels.in_graph(images_N3HW, everywhere_N2)
 
     @abstractmethod
     def losses(self, raw: Raw, targets: list[Target], sizes: list[Size], canvas: Size) -> dict[str, Tensor]:
