@@ -119,9 +119,6 @@ def test_what_has_no_place_in_a_graph_is_named() -> None:
     model = narrow("treefilter_r18_shapes").model.build().for_inference()
     with pytest.raises(ValueError, match=r"^TreeFilter cannot be exported: it joins all pixels by a minimum spanning"):
         graph_of(model, CANVAS)
-    model = narrow("tensormask_r18_fpn_shapes").model.build().eval()
-    with pytest.raises(ValueError, match=r"^TensorMask cannot be exported: it computes boxes and masks in those tiles"):
-        graph_of(model, CANVAS)
 
 
 def test_a_line_that_cannot_be_traced_is_named() -> None:
