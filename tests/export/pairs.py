@@ -91,6 +91,8 @@ def masks_without_cvzoo(pair: Pair, path: Path) -> None:
     Image.fromarray(image[0].permute(1, 2, 0).numpy()).save(path)
     lines = without_cvzoo(pair, path)
     (found,) = pair.file.predict(Batch(image, [size], [size], [], []))
+    assert isinstance(found, Prediction)
+    assert found.masks is not None
     assert len(lines) == len(found)
     owners, drawn_owners = np.zeros(size, np.uint16), np.asarray(Image.open(f"{path}.masks.png"))
     for number in reversed(range(len(found))):

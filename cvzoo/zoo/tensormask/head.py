@@ -103,7 +103,8 @@ class TensorMaskHead(nn.Module):
                 x = tower_in_tiles([layer], hidden, wanted, MASK_TILE)
                 rows = windows.at(level, kind)
                 places = np.stack([windows.image[rows], windows.row[rows], windows.column[rows]])
-                yield rows, self.natural_masks(x, *on_device(places, x.device), level)
+                image_P, row_P, column_P = on_device(places, x.device)
+                yield rows, self.natural_masks(x, image_P, row_P, column_P, level)
 
     def all_deltas(self, features: list[Tensor]) -> list[Tensor]:
         """`deltas` of all windows."""
