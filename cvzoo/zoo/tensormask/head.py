@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -167,8 +168,11 @@ def _tower(channels: int, hidden: int, convs: int) -> nn.Sequential:
 
 def _finer(coarse_NCHW: Tensor, scale: int, grid: Size) -> Tensor:
     """(N, C, H, W): a level's map on the finest level's cells."""
-    height, width = grid
-    return F.interpolate(coarse_NCHW, scale_factor=float(scale), mode="bilinear")[:, :, :height, :width]
+    fine_NCHW, (height, width) = F.interpolate(coarse_NCHW, scale_factor=float(scale), mode="bilinear"), grid
+    if torch.compiler.is_exporting():  # a slice would bind the graph to canvases of which nothing is to be cut
+        row_H, column_W = (torch.arange(length, device=fine_NCHW.device) for length in grid)
+        return fine_NCHW.index_select(2, row_H).index_select(3, column_W)
+    return fine_NCHW[:, :, :height, :width]
 
 
 def _any(region: dict[int, np.ndarray]) -> np.ndarray:
