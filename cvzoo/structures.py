@@ -241,6 +241,18 @@ class BoxesWithMasks(NamedTuple):
     """(N, D, S, S) float32: the probability of the pixels under each box, S rows of S columns."""
 
 
+class BoxesWithWindows(NamedTuple):
+    """`Boxes` with masks that do not lie in them."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor
+    """(N, D, S, S) float32: the probability of the pixels of each window, S rows of S columns."""
+    windows: Tensor
+    """(N, D, 4) float32 in pixels of the canvas, beyond which they may reach."""
+
+
 class BoxesWithSurfaces(NamedTuple):
     """`Boxes` with what a dense pose branch says of those V detections that are there, image by image.
 
@@ -267,6 +279,8 @@ class LabelMaps(NamedTuple):
     """(N, H, W) uint8: the class of each pixel of the canvas; what lies beyond an image is 0."""
 
 
+Inferred = Boxes | BoxesWithMasks | BoxesWithWindows | BoxesWithSurfaces | LabelMaps
+"""What `infer` and exported files answer."""
 Answer = Prediction | Segmentation
 """What a model says of an image."""
 AnswerKind = Literal["boxes", "label_maps", "dense_pose"]

@@ -20,13 +20,12 @@ def resized(image, facts):
 
 def on_canvas(image, facts):
     """(1, 3, H, W) uint8: the image at the top left of a canvas of 0 whose size the network takes."""
-    free = [max(side + -side % facts["divisor"], facts["smallest"]) for side in (image.height, image.width)]
-    height, width = facts["canvas"] or free
+    height, width = facts["canvas"] or [max(x + -x % facts["divisor"], facts["smallest"]) for x in image.size[::-1]]
     return np.asarray(image.crop((0, 0, width, height))).transpose(2, 0, 1)[None]
 
 
 def pasted(mask, box, size):
-    """(H, W) bool: which pixels of an image of this width and height a mask covers, spread over its box."""
+    """(H, W) bool: which pixels of an image of this width and height a mask covers, spread over this box."""
     across, down = len(mask) / np.maximum(box[2:] - box[:2], 1e-3)
     places = (across, 0, 1 - box[0] * across, 0, down, 1 - box[1] * down)  # pixels to cells; 0 lie around them
     cells = Image.fromarray(np.pad(mask, 1)).transform(size, Image.Transform.AFFINE, places, Image.Resampling.BILINEAR)
@@ -45,12 +44,13 @@ def main(path, files):
             labels = Image.fromarray(found["labels"][0, : small.height, : small.width])
             labels.resize(image.size, Image.Resampling.NEAREST).save(f"{file}.labels.png")
             continue
-        boxes = found["boxes"][0] * ([image.width / small.width, image.height / small.height] * 2)
+        scales = np.divide(image.size * 2, small.size * 2)
+        boxes, places = found["boxes"][0] * scales, found.get("windows", found["boxes"])[0] * scales  # of masks
         owners = np.zeros((image.height, image.width), np.uint16)  # which of the lines below each pixel belongs to
         for n in range((found["scores"][0] > 0).sum()):  # the others are none
             print(file, facts["classes"][found["labels"][0, n]], f"{found['scores'][0, n]:.4f}", *boxes[n].round(2))
             if "masks" in found:
-                owners[pasted(found["masks"][0, n], boxes[n], image.size) & (owners == 0)] = n + 1
+                owners[pasted(found["masks"][0, n], places[n], image.size) & (owners == 0)] = n + 1
         if "masks" in found:
             Image.fromarray(owners).save(f"{file}.masks.png")
 

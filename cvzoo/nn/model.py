@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from cvzoo.nn.inference import optimise_for_inference
-from cvzoo.structures import Batch, Boxes, BoxesWithMasks, BoxesWithSurfaces, LabelMaps, View
+from cvzoo.structures import Batch, Inferred, View
 
 
 class Model(nn.Module, ABC):
@@ -35,7 +35,7 @@ class Model(nn.Module, ABC):
     def predict(self, batch: Batch) -> list[Any]:
         """Inference: the answer to each image, in the pixels of the ORIGINAL image."""
 
-    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks | BoxesWithSurfaces | LabelMaps:
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Inferred:
         """Inference as a pure tensor function, which is what is exported.
 
         Args:

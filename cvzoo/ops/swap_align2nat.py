@@ -46,7 +46,10 @@ def swap_align2nat_at(
     """
     if math.isqrt(x_NCHW.shape[1]) ** 2 != x_NCHW.shape[1]:
         raise ValueError(f"the channels of aligned masks are those of a square window, not {x_NCHW.shape[1]}")
-    return _Swap.apply(x_NCHW, torch.stack([image_P, row_P, column_P]), scale, pad)  # type: ignore[return-value]
+    places_3P = torch.stack([image_P, row_P, column_P])
+    if torch.compiler.is_exporting():  # a graph cannot loop over chunks of which it does not know the number
+        return _masks_of_all(x_NCHW, places_3P, scale, pad)
+    return _Swap.apply(x_NCHW, places_3P, scale, pad)  # type: ignore[return-value]
 
 
 class _Corner(NamedTuple):
@@ -105,17 +108,50 @@ class _Windows(NamedTuple):
 
 def _chunks(size: torch.Size, places_3P: Tensor, scale: int, dtype: torch.dtype) -> Iterator[_Windows]:
     """The windows, some at a time."""
-    _, channels, height, width = size
-    side = math.isqrt(channels)
-    y, x = _Axis(side, height, side, width * channels), _Axis(side, width, 1, channels)
-    chunk = max(CHUNK // (side * scale) ** 2, 1)
+    chunk = max(CHUNK // (math.isqrt(size[1]) * scale) ** 2, 1)
     integer = torch.int32 if size.numel() < 2**31 else torch.int64  # half the memory of indices
     for start in range(0, places_3P.shape[1], chunk):
         rows = slice(start, start + chunk)
-        image_P, row_P, column_P = places_3P[:, rows].to(integer)
-        first_P1 = (image_P * channels * height * width).unsqueeze(1)
-        down = [corner._replace(index_PS=corner.index_PS + first_P1) for corner in _corners(row_P, y, scale, dtype)]
-        yield _Windows(rows, down, _corners(column_P, x, scale, dtype))
+        yield _Windows(rows, *_down_and_across(size, places_3P[:, rows].to(integer), scale, dtype))
+
+
+def _down_and_across(
+    size: torch.Size, places_3P: Tensor, scale: int, dtype: torch.dtype
+) -> tuple[list[_Corner], list[_Corner]]:
+    """Windows' corners along y, counted from the first image's first cell, and along x."""
+    _, channels, height, width = size
+    side = math.isqrt(channels)
+    y, x = _Axis(side, height, side, width * channels), _Axis(side, width, 1, channels)
+    image_P, row_P, column_P = places_3P
+    first_P1 = (image_P * channels * height * width).unsqueeze(1)
+    down = [corner._replace(index_PS=corner.index_PS + first_P1) for corner in _corners(row_P, y, scale, dtype)]
+    return down, _corners(column_P, x, scale, dtype)
+
+
+def _masks_of_all(x_NCHW: Tensor, places_3P: Tensor, scale: int, pad: float) -> Tensor:
+    """(P, S, S): all masks at once."""
+    dtype = torch.promote_types(x_NCHW.dtype, torch.float32)
+    out_PSS = _padding(x_NCHW, places_3P, scale, pad, dtype)
+    flat_X = x_NCHW.permute(0, 2, 3, 1).reshape(-1)
+    _write(out_PSS, flat_X, *_down_and_across(x_NCHW.shape, places_3P, scale, dtype), pad)
+    return out_PSS
+
+
+def _padding(x_NCHW: Tensor, places_3P: Tensor, scale: int, pad: float, dtype: torch.dtype) -> Tensor:
+    """(P, S, S): masks of which nothing is known yet."""
+    side = math.isqrt(x_NCHW.shape[1]) * scale
+    return x_NCHW.new_full((places_3P.shape[1], side, side), pad, dtype=dtype)
+
+
+def _write(out_PSS: Tensor, flat_X: Tensor, down: list[_Corner], across: list[_Corner], pad: float) -> None:
+    """What the flat map says of the masks, over the padding."""
+    out_PSS.addcmul_(_covered(down).unsqueeze(2), _covered(across).unsqueeze(1), value=-pad)
+    for v in down:
+        line_PSS = torch.zeros_like(out_PSS)
+        for u in across:
+            values = flat_X.index_select(0, _index(v, u)).view_as(line_PSS)
+            line_PSS.addcmul_(values.to(out_PSS.dtype), u.weight_PS.unsqueeze(1))
+        out_PSS.addcmul_(line_PSS, v.weight_PS.unsqueeze(2))
 
 
 def _index(down: _Corner, across: _Corner) -> Tensor:
@@ -140,15 +176,9 @@ class _Swap(torch.autograd.Function):
         if (kernels := triton_kernels("swap_align2nat", x_NCHW)) is not None:
             return kernels.forward(x_NCHW.permute(0, 2, 3, 1), places_3P, side, scale, pad)
         flat_X = x_NCHW.permute(0, 2, 3, 1).reshape(-1)
-        out_PSS = x_NCHW.new_full((places_3P.shape[1], side * scale, side * scale), pad, dtype=dtype)
+        out_PSS = _padding(x_NCHW, places_3P, scale, pad, dtype)
         for rows, down, across in _chunks(x_NCHW.shape, places_3P, scale, dtype):
-            out_PSS[rows].addcmul_(_covered(down).unsqueeze(2), _covered(across).unsqueeze(1), value=-pad)
-            for v in down:
-                line_PSS = torch.zeros_like(out_PSS[rows])
-                for u in across:
-                    values = flat_X.index_select(0, _index(v, u)).view_as(line_PSS)
-                    line_PSS.addcmul_(values.to(dtype), u.weight_PS.unsqueeze(1))
-                out_PSS[rows].addcmul_(line_PSS, v.weight_PS.unsqueeze(2))
+            _write(out_PSS[rows], flat_X, down, across, pad)
         return out_PSS
 
     @staticmethod

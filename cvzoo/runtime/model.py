@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -18,17 +18,16 @@ from cvzoo.runtime.formats import open_exported
 from cvzoo.structures import (
     Answer,
     Batch,
-    Boxes,
     BoxesWithMasks,
     BoxesWithSurfaces,
+    BoxesWithWindows,
+    Inferred,
     LabelMaps,
     Prediction,
     Segmentation,
     Size,
     size_of,
 )
-
-KINDS = (Boxes, BoxesWithMasks, BoxesWithSurfaces, LabelMaps)
 
 
 class Exported(Model):
@@ -55,9 +54,9 @@ class Exported(Model):
     def for_inference(self) -> Self:
         return self
 
-    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks | BoxesWithSurfaces | LabelMaps:
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Inferred:
         found = self._run(images_N3HW, sizes_N2)
-        kind = next(kind for kind in KINDS if set(kind._fields) == set(found))
+        kind = next(kind for kind in get_args(Inferred) if set(kind._fields) == set(found))
         return kind(**found)
 
     @torch.no_grad()
@@ -67,9 +66,10 @@ class Exported(Model):
         places = list(zip(batch.sizes, batch.original_sizes))
         if isinstance(found, LabelMaps):
             return [_label_map(own, *place) for own, place in zip(found.labels, places)]
-        masks = found.masks if isinstance(found, BoxesWithMasks) else [None] * len(batch)
-        parts = zip(found.boxes, found.scores, found.labels, masks, places)
-        answers = [_detections(boxes, scores, labels, own, *place) for boxes, scores, labels, own, place in parts]
+        masks = found.masks if isinstance(found, BoxesWithMasks | BoxesWithWindows) else [None] * len(batch)
+        windows = found.windows if isinstance(found, BoxesWithWindows) else found.boxes
+        parts = zip(zip(found.boxes, found.scores, found.labels, masks, windows), places)
+        answers = [_detections(*one, *place) for one, place in parts]
         if isinstance(found, BoxesWithSurfaces):
             rows = torch.arange(len(found.coarse)).split([len(answer) for answer in answers])
             for answer, row_D in zip(answers, rows):
@@ -88,13 +88,19 @@ def on_canvas(images_N3HW: Tensor, facts: Facts, graph: str) -> Tensor:
 
 
 def _detections(
-    boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor | None, size: Size, original_size: Size
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    masks: Tensor | None,
+    windows: Tensor,
+    size: Size,
+    original_size: Size,
 ) -> Prediction:
-    """Those of one image, in its original pixels."""
+    """Those of one image, in its original pixels. Masks lie in the windows."""
     count = int((scores > 0).sum())
     found = Prediction(scale_boxes(boxes[:count], size, original_size), scores[:count].float(), labels[:count])
     if masks is not None:
-        found.masks = paste_masks(masks[:count], found.boxes, original_size)
+        found.masks = paste_masks(masks[:count], scale_boxes(windows[:count], size, original_size), original_size)
     return found
 
 

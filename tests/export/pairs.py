@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from zoo.systems import narrow, same_detections
 
 from cvzoo.data.shapes import draw_for
@@ -17,6 +19,7 @@ from cvzoo.export.formats import write
 from cvzoo.export.graph import graph_of
 from cvzoo.loading import Loaded
 from cvzoo.nn.model import Model
+from cvzoo.ops.masks import to_bitmap
 from cvzoo.recipes import Recipe
 from cvzoo.runtime.formats import SUFFIXES, Format
 from cvzoo.runtime.model import Exported
@@ -38,9 +41,10 @@ class Pair(NamedTuple):
     recipe: Recipe[Any]
 
 
-def exported(row: str, folder: Path, format: Format = "onnx", canvas: Size | None = None) -> Pair:
+def exported(row: str, folder: Path, format: Format = "onnx", canvas: Size | None = None, **options: Any) -> Pair:
+    """With these options of the model changed."""
     torch.manual_seed(0)
-    recipe: Recipe[Any] = narrow(row)
+    recipe: Recipe[Any] = narrow(row, **options)
     recipe = replace(recipe, data=replace(recipe.data, canvas=canvas))
     model = recipe.model.build().for_inference()
     path = folder / f"{row}{SUFFIXES[format]}"
@@ -78,3 +82,20 @@ def without_cvzoo(pair: Pair, image: Path) -> list[str]:
         f" runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
     )
     return subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def masks_without_cvzoo(pair: Pair, path: Path) -> None:
+    """The example draws the masks that the model finds, the best on top."""
+    size = (128, 128)
+    image = drawn(size).images
+    Image.fromarray(image[0].permute(1, 2, 0).numpy()).save(path)
+    lines = without_cvzoo(pair, path)
+    (found,) = pair.file.predict(Batch(image, [size], [size], [], []))
+    assert isinstance(found, Prediction)
+    assert found.masks is not None
+    assert len(lines) == len(found)
+    owners, drawn_owners = np.zeros(size, np.uint16), np.asarray(Image.open(f"{path}.masks.png"))
+    for number in reversed(range(len(found))):
+        owners[to_bitmap(found.masks[number], size) > 0] = number + 1
+    assert (owners > 0).any()
+    assert (owners == drawn_owners).mean() > 0.95

@@ -118,12 +118,6 @@ def test_it_runs_where_there_is_no_cvzoo(retinanet: Pair, tmp_path: Path) -> Non
     np.testing.assert_allclose([float(w[1]) for w in words][:5], found.scores[:5], atol=2e-3)
 
 
-def test_what_has_no_place_in_a_graph_is_named() -> None:
-    model = narrow("tensormask_r18_fpn_shapes").model.build().eval()
-    with pytest.raises(ValueError, match=r"^TensorMask cannot be exported: it computes boxes and masks in those tiles"):
-        graph_of(model, CANVAS)
-
-
 def test_a_line_that_cannot_be_traced_is_named() -> None:
     with pytest.raises(TypeError) as raised:
         clip_boxes(torch.zeros(1, 4), None)  # type: ignore[arg-type]

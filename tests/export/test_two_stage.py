@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from export.pairs import UNTRACED, Pair, drawn, exported, same_answers, without_cvzoo
-from PIL import Image
+from export.pairs import UNTRACED, drawn, exported, masks_without_cvzoo, same_answers
 from zoo.systems import narrow
-
-from cvzoo.ops.masks import to_bitmap
-from cvzoo.structures import Batch
 
 pytest.importorskip("onnxruntime")
 SIZES = [(128, 128), (100, 128), (120, 90)]
@@ -36,21 +31,6 @@ def test_a_file_answers_as_its_model_does_at_any_size(tmp_path: Path) -> None:
     for sizes in UNTRACED:
         same_answers(pair, *sizes)
     masks_without_cvzoo(pair, tmp_path / "image.png")
-
-
-def masks_without_cvzoo(pair: Pair, path: Path) -> None:
-    """The example draws the masks that the model finds, the best on top."""
-    size = (128, 128)
-    image = drawn(size).images
-    Image.fromarray(image[0].permute(1, 2, 0).numpy()).save(path)
-    lines = without_cvzoo(pair, path)
-    (found,) = pair.file.predict(Batch(image, [size], [size], [], []))
-    assert len(lines) == len(found)
-    owners, drawn_owners = np.zeros(size, np.uint16), np.asarray(Image.open(f"{path}.masks.png"))
-    for number in reversed(range(len(found))):
-        owners[to_bitmap(found.masks[number], size) > 0] = number + 1
-    assert (owners > 0).any()
-    assert (owners == drawn_owners).mean() > 0.95
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -20,7 +20,7 @@ from cvzoo.ops.boxes import flip_boxes
 from cvzoo.ops.detect import suppress, suppress_batch
 from cvzoo.ops.masks import flip_mask
 from cvzoo.parts.dense.detections import DetectionConfig, detections_of
-from cvzoo.structures import Batch, Boxes, BoxesWithMasks, Prediction, Size, Target, View, size_of
+from cvzoo.structures import Batch, Boxes, BoxesWithWindows, Prediction, Size, Target, View, size_of
 
 
 class DenseConfig(DetectionConfig, Protocol):
@@ -88,7 +88,7 @@ class DenseDetector(Model, Generic[Config, Raw]):
         """Detections of each image in original pixels."""
         return detections_of(self.candidates(raw, canvas), self.config, sizes, original_sizes)
 
-    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithMasks:
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes | BoxesWithWindows:
         images_N3HW = self.config.pixels.in_graph(images_N3HW, sizes_N2)
         candidates = self.candidates(self.raw(images_N3HW), size_of(images_N3HW))
         return suppress_batch(candidates, self.config.detect, sizes_N2, self.config.class_ids)[0]

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -102,7 +103,30 @@ class TensorMaskHead(nn.Module):
                 layer = self.mask_out[str(self.sides[kind])]
                 x = tower_in_tiles([layer], hidden, wanted, MASK_TILE)
                 rows = windows.at(level, kind)
-                yield rows, self._read(x, windows, rows, level)
+                places = np.stack([windows.image[rows], windows.row[rows], windows.column[rows]])
+                image_P, row_P, column_P = on_device(places, x.device)
+                yield rows, self.natural_masks(x, image_P, row_P, column_P, level)
+
+    def all_deltas(self, features: list[Tensor]) -> list[Tensor]:
+        """`deltas` of all windows."""
+        return [self.box_out(self.box_tower(x)) for x in features]
+
+    def mask_maps(self, features: list[Tensor]) -> Iterator[tuple[int, int, Tensor]]:
+        """For each level and kind of window: the map from which `natural_masks` reads the masks of any window."""
+        towers = [self.mask_tower(x) for x in features]
+        for level, x in enumerate(towers):
+            if self.mask_fuse is not None:
+                fine = _finer(x, self.scales[level], size_of(towers[0])) if self.scales[level] > 1 else x
+                x = self.mask_fuse(fine + towers[0])
+            for kind, side in enumerate(self.sides):
+                yield level, kind, self.mask_out[str(side)](x)
+
+    def natural_masks(self, x_NCHW: Tensor, image_P: Tensor, row_P: Tensor, column_P: Tensor, level: int) -> Tensor:
+        """(P, S, S): the masks' logits of windows of one level and kind, from what its layer puts out."""
+        if self.representation != "natural":
+            return swap_align2nat_at(x_NCHW, image_P, row_P, column_P, self.scale(level), self.pad)
+        side = round(x_NCHW.shape[1] ** 0.5)
+        return x_NCHW[image_P, :, row_P, column_P].unflatten(1, (side, side))
 
     def _hidden(self, level: int, features: list[Tensor], finest: Tensor | None, wanted_NHW: np.ndarray) -> Tensor:
         """(N, C, H, W): what the mask layers of a level read; with a bipyramid on the finest level's cells."""
@@ -112,27 +136,16 @@ class TensorMaskHead(nn.Module):
         assert self.mask_fuse is not None
         fine, scale = finest, self.scales[level]
         if scale > 1:
-            coarse = self._tower_at(x, _coarser(grown(wanted_NHW), scale, size_of(x)))
-            height, width = size_of(finest)
-            fine = F.interpolate(coarse, scale_factor=float(scale), mode="bilinear")[:, :, :height, :width]
+            fine = _finer(self._tower_at(x, _coarser(grown(wanted_NHW), scale, size_of(x))), scale, size_of(finest))
         return tower_in_tiles([self.mask_fuse], fine + finest, wanted_NHW, MASK_TILE)
 
     def _tower_at(self, x_NCHW: Tensor, wanted_NHW: np.ndarray) -> Tensor:
         return tower_in_tiles(list(self.mask_tower), x_NCHW, wanted_NHW, MASK_TILE)
 
-    def _read(self, x_NCHW: Tensor, windows: Windows, rows: np.ndarray, level: int) -> Tensor:
-        """(P, S, S): the masks of windows of one kind, from what its layer puts out."""
-        places = (windows.image[rows], windows.row[rows], windows.column[rows])
-        image_P, row_P, column_P = on_device(np.stack(places), x_NCHW.device)
-        if self.representation != "natural":
-            return swap_align2nat_at(x_NCHW, image_P, row_P, column_P, self._scale(level), self.pad)
-        side = round(x_NCHW.shape[1] ** 0.5)
-        return x_NCHW[image_P, :, row_P, column_P].unflatten(1, (side, side))
-
     def _regions(self, level: int, features: list[Tensor], windows: Windows) -> dict[int, np.ndarray]:
         """For each kind of window that is there: the cells (N, H, W) that its layer is asked for."""
         grid = size_of(features[0 if self.representation == "bipyramid" else level])
-        scale, found = self._scale(level), {}
+        scale, found = self.scale(level), {}
         for kind, side in enumerate(self.sides):
             rows = windows.at(level, kind)
             if len(rows):
@@ -143,7 +156,7 @@ class TensorMaskHead(nn.Module):
                 found[kind] = covered(windows.image[rows], first_P2, last_P2, len(features[0]), grid)
         return found
 
-    def _scale(self, level: int) -> int:
+    def scale(self, level: int) -> int:
         """How much finer than the level's cells the pixels of its masks are."""
         return self.scales[level] if self.representation == "bipyramid" else 1
 
@@ -151,6 +164,15 @@ class TensorMaskHead(nn.Module):
 def _tower(channels: int, hidden: int, convs: int) -> nn.Sequential:
     widths = [channels] + [hidden] * convs
     return nn.Sequential(*(WinogradConv(a, b, relu=True) for a, b in pairwise(widths)))
+
+
+def _finer(coarse_NCHW: Tensor, scale: int, grid: Size) -> Tensor:
+    """(N, C, H, W): a level's map on the finest level's cells."""
+    fine_NCHW, (height, width) = F.interpolate(coarse_NCHW, scale_factor=float(scale), mode="bilinear"), grid
+    if torch.compiler.is_exporting():  # a slice would bind the graph to canvases of which nothing is to be cut
+        row_H, column_W = (torch.arange(length, device=fine_NCHW.device) for length in grid)
+        return fine_NCHW.index_select(2, row_H).index_select(3, column_W)
+    return fine_NCHW[:, :, :height, :width]
 
 
 def _any(region: dict[int, np.ndarray]) -> np.ndarray:

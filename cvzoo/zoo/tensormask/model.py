@@ -27,12 +27,21 @@ from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.towers import logit
 from cvzoo.ops.anchors import AnchorConfig, anchors_of, per_anchor
 from cvzoo.ops.boxes import Weights, decode_boxes
-from cvzoo.ops.detect import DetectConfig, best_pairs, suppressed, to_original
+from cvzoo.ops.detect import (
+    DetectConfig,
+    best_of_batch,
+    best_pairs,
+    gather_rows,
+    suppress_batch,
+    suppressed,
+    to_original,
+)
 from cvzoo.ops.distributed import processes, sum_over_processes
 from cvzoo.ops.losses import box_loss, focal_loss_of_levels, focal_star_loss
 from cvzoo.ops.masks import mask_targets
 from cvzoo.parts.dense.detector import DenseDetector
-from cvzoo.structures import AnswerKind, Boxes, Mask, Prediction, Size, Target, size_of
+from cvzoo.structures import AnswerKind, Boxes, BoxesWithWindows, Mask, Prediction, Size, Target, size_of
+from cvzoo.zoo.tensormask.graph import masks_of_batch
 from cvzoo.zoo.tensormask.head import Representation, TensorMaskHead, TensorMaskOutput
 from cvzoo.zoo.tensormask.windows import Windows, match_windows
 
@@ -143,12 +152,20 @@ class TensorMask(DenseDetector[TensorMaskConfig, TensorMaskOutput]):
             pad=config.mask_pad,
         )
 
-    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> Boxes:
-        raise ValueError(
-            "TensorMask cannot be exported: it computes boxes and masks in those tiles of its maps that hold what the"
-            " classes have found (`tower_in_tiles`, `swap_align2nat_at`), which a graph of fixed operations cannot"
-            " choose, and each kind of window on each level has masks of another size; export Mask R-CNN"
-        )
+    @torch.no_grad()
+    def infer(self, images_N3HW: Tensor, sizes_N2: Tensor) -> BoxesWithWindows:
+        c, images_N3HW = self.config, self.config.pixels.in_graph(images_N3HW, sizes_N2)
+        raw = self.raw(images_N3HW)
+        windows_M4 = torch.cat(anchors_of(c.windows, raw.logits, size_of(images_N3HW)))
+        logits_NMK = torch.cat([per_anchor(x, c.num_classes) for x in raw.logits], dim=1)
+        logit_NP, index_NP, label_NP = best_of_batch(logits_NMK, logit(c.detect.score_threshold), c.candidates)
+        deltas_NM4 = torch.cat([per_anchor(x, 4) for x in self.head.all_deltas(raw.features)], dim=1)
+        boxes_NP4 = decode_boxes(gather_rows(deltas_NM4, index_NP), windows_M4[index_NP], c.box_weights)
+        candidates = Boxes(boxes_NP4, logit_NP.float().sigmoid(), label_NP)
+        found, row_ND = suppress_batch(candidates, c.detect, sizes_N2, c.class_ids)
+        grids, index_ND = [size_of(x) for x in raw.logits], index_NP.gather(1, row_ND)
+        masks = masks_of_batch(self.head, raw.features, grids, found, index_ND, windows_M4, sizes_N2)
+        return BoxesWithWindows(*found, *masks)
 
     def losses(
         self, raw: TensorMaskOutput, targets: list[Target], sizes: list[Size], canvas: Size
