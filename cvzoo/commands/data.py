@@ -37,15 +37,16 @@ class Options:
     rename: tuple[str, ...] = ()
     """New names of classes, old=new, as --data.rename of a training."""
 
-    def data(self, root: Path) -> Data:
-        """As a recipe has them; says what the folder is taken for, where no splits are named."""
+    def data(self, root: Path) -> tuple[Data, Split | None]:
+        """As a recipe has them, and the test part that was found besides; says what the folder is taken for, where no
+        splits are named."""
         named: dict[str, Any] = vars(self) | {"source": self.source or "coco"}
         asked = Data(root=root, keep_empty=True, **named)
         if (self.train, self.val) != (Data.train, Data.val) or self.source == "shapes" or not root.is_dir():
-            return asked
-        found, said = recognised(asked, self.source)
-        print(said, file=sys.stderr)
-        return found
+            return asked, None
+        data, found = recognised(asked, self.source)
+        print(found, file=sys.stderr)
+        return data, found.test
 
 
 Flat = Annotated[Options, tyro.conf.arg(name="")]
@@ -60,7 +61,8 @@ def check(root: tyro.conf.Positional[Path], options: Flat, json: bool = False) -
     """
     from cvzoo.data.check import check
 
-    found = check(options.data(root))
+    data, _ = options.data(root)
+    found = check(data)
     if json:
         print_json(
             {name: [asdict(problem) for problem in getattr(found, name)] for name in ("errors", "warnings")}
@@ -81,7 +83,7 @@ def view(root: tyro.conf.Positional[Path], options: Flat, row: str = "", output:
     """
     from cvzoo.report.data_view import write_view
 
-    data = options.data(root)
+    data, _ = options.data(root)
     recipe = _on(cvzoo.recipe(row), data) if row else None
     found = write_view(data if recipe is None else replace(data, masks=recipe.data.masks), output, recipe)
     print(found, *([output] if found.splits else []), sep="\n")
@@ -106,7 +108,7 @@ def convert(
     options: Flat,
     to: Literal["coco", "yolo", "voc"] = tyro.MISSING,
 ) -> None:
-    """Convert a data set of objects to another format: --to coco, yolo or voc.
+    """Convert a data set of objects with all its parts to another format: --to coco, yolo or voc.
 
     Args:
         root: folder of the data set.
@@ -115,4 +117,5 @@ def convert(
     """
     from cvzoo.data.formats.writers import convert
 
-    print(*convert(options.data(root), out, to), out, sep="\n")
+    data, test = options.data(root)
+    print(*convert(data, test, out, to), out, sep="\n")

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cvzoo.data.config import Data, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
+
+if TYPE_CHECKING:
+    from cvzoo.data.formats.recognise import Found
 
 
 def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str], evaluates: bool = False) -> tuple[Recipe, str]:
@@ -30,20 +34,20 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str], evaluates:
         return asked, ""
     if not any(name.startswith("data.label_maps") for name in named):
         asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
-    data, said = recognised(asked.data, source, own.data.semantic, evaluates)
-    return replace(asked, data=data), said
+    data, found = recognised(asked.data, source, own.data.semantic, evaluates)
+    return replace(asked, data=data), str(found)
 
 
 def recognised(
     data: Data, source: Source | None, semantic: bool | None = None, evaluates: bool = False
-) -> tuple[Data, str]:
-    """The data with the source and the splits of what lies in the root, and a line that says so; see `recognise`."""
+) -> tuple[Data, Found]:
+    """The data with the source and the splits of what lies in the root, and all that was found; see `recognise`."""
     from cvzoo.data.formats.recognise import recognise
 
     found = recognise(data.root, source, semantic, evaluates)
     suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
     label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
-    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)
+    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), found
 
 
 def _lies_in(data: Data) -> bool:
