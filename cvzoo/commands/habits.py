@@ -94,3 +94,10 @@ def check(command: str, arguments: Sequence[str], known: Collection[str], dotted
             hints += [f"there is no {option}, did you mean --{meant}?" for meant in near]
     if hints:
         raise ValueError(f"{'; '.join(hints + unknown)} (`cvzoo {command} ROW --help` lists all options)")
+
+
+def check_data(command: str, arguments: Sequence[str]) -> None:
+    """ValueError for options of a training's data, as messages name them, given to a command that has data alone."""
+    words = [word.partition("=")[0] for word in arguments]
+    if hints := [f"{word} is --{word.removeprefix('--data.')} here" for word in words if word.startswith("--data.")]:
+        raise ValueError(f"{'; '.join(hints)} (`cvzoo {command} --help` lists all options)")

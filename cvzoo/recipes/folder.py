@@ -30,7 +30,7 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str], evaluates:
     if "data.root" not in named or told or not asked.data.root.is_dir():
         return asked, ""
     source = asked.data.source if "data.source" in named else None
-    if source == "shapes" or (source in (None, own.data.source) and _lies_in(asked.data)):
+    if source == "shapes" or (source in (None, own.data.source) and lies_in(asked.data)):
         return asked, ""
     if not any(name.startswith("data.label_maps") for name in named):
         asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
@@ -50,7 +50,7 @@ def recognised(
     return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), found
 
 
-def _lies_in(data: Data) -> bool:
+def lies_in(data: Data) -> bool:
     """Whether one of the splits, as the recipe names them, is in the folder."""
     return data.source != "shapes" and any(has_split(data.root, split) for split in (data.train, data.val))
 
