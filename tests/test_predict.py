@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data.cameras import attach
 from engine.tiny import tiny
 from PIL import Image
 from torch import Tensor
@@ -141,6 +142,25 @@ def test_a_video_is_drawn_and_told_frame_by_frame(
     assert (drawn[1].pixels.float() - wanted).abs().mean() < 20  # the noise of the image does not survive the encoder
     with pytest.raises(ValueError, match="a camera has no end; name it alone"):
         list(predict_files(predictor.recipe, [Path("camera:0"), tmp_path / "in"], tmp_path / "out", 0.5))
+
+
+def test_what_a_camera_has_shown_until_ctrl_c_is_whole(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, add, added = attach(monkeypatch), VideoFile.add, []
+
+    def third_is_interrupted(video: VideoFile, image: Image.Image, seconds: float) -> None:
+        added.append(seconds)
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        add(video, image, seconds)
+
+    monkeypatch.setattr(VideoFile, "add", third_is_interrupted)
+    video, lines = predict_files(predictor.recipe, [Path("camera:0")], tmp_path, 0.0)
+    shown = [frame.time for frame in frames_of(video) if isinstance(frame, Frame)]
+    assert shown == pytest.approx([0.0, added[1] - added[0]], abs=1e-3)
+    assert [json.loads(line)["time"] for line in lines.read_text().splitlines()] == added
+    assert camera.closed.wait(9)
 
 
 def test_missing_files_are_named(predictor: Predictor, tmp_path: Path) -> None:
