@@ -1,6 +1,7 @@
 """The Python API: from any kind of images to detections in their own pixels."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -236,6 +237,8 @@ def test_what_cannot_be_asked(predictor: Predictor, images: list[tuple[Path, np.
         ({"max_detections": 0}, "max_detections is 1 or more"),
         ({"classes": ["elipse"]}, "did you mean ellipse"),
         ({"tile": (0, 5)}, "tile is a height and a width"),
+        ({"tile": 64}, r"tile is a height and a width in pixels, such as \(640, 640\), not 64"),
+        ({"tile": (64.5, 64)}, "tile is a height and a width"),
         ({"tile": (32, 32), "overlap": 1.0}, "overlap is a share"),
     )
     for how, reason in wrong:
@@ -243,6 +246,9 @@ def test_what_cannot_be_asked(predictor: Predictor, images: list[tuple[Path, np.
             predictor(path, **how)
     with pytest.raises(TypeError, match=r"no option max_detection; did you mean max_detections"):
         predictor(path, max_detection=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="no option threshold; it is called conf"):
+        predictor(path, threshold=0.5)  # type: ignore[call-overload]
+    assert re.fullmatch(r"<predictor \w+, 3 classes, on cpu>", repr(predictor))
     with pytest.raises(ValueError, match="batch is 1 or more"):
         predictor.stream([path], batch=0)  # at once, before the first answer is asked for
 

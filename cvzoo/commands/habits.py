@@ -32,6 +32,7 @@ HABITS: dict[str, str] = {
     **dict.fromkeys(("accumulate", "grad-accum", "accumulation-steps"), "--schedule.accumulate"),
     **dict.fromkeys(("workers", "num-workers", "nw"), "--data.workers"),
     **dict.fromkeys(("data", "dataset", "data-path", "data-dir", "dataset-dir", "coco-path"), DATA),
+    **dict.fromkeys(("format", "dataset-type", "dataset-format"), "--data.source, if a folder is not recognised"),
     "cache": "--data.cache",
     **dict.fromkeys(("model", "arch", "config", "config-file", "cfg"), ROW_FIRST),
     **dict.fromkeys(("cfg-options", "opts", "options", "set"), FIELDS),
@@ -58,6 +59,7 @@ OF_COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("conf", "conf-thres", "score-thr", "threshold"), "--min-score"),
         **dict.fromkeys(("project", "work-dir", "output-dir", "save-dir", "out"), "--output"),
         **dict.fromkeys(("source", "input"), "no option: `cvzoo predict ROW FILES_OR_FOLDERS`"),
+        **dict.fromkeys(("camera", "webcam"), "no option: `cvzoo predict ROW camera:0`"),
     },
     "bench": {
         **dict.fromkeys(("batch-size", "batchsize", "ims-per-batch"), "--batch"),
