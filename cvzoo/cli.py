@@ -97,6 +97,8 @@ def _run(name: str, arguments: list[str]) -> int | None:
     if name in OWN_COMMANDS:
         return OWN_COMMANDS[name][1](arguments)
     if name in PLAIN_COMMANDS:
+        if name.startswith("data "):
+            habits.check_data(name, arguments)
         return tyro.cli(PLAIN_COMMANDS[name], args=arguments, prog=f"cvzoo {name}")
     if name in ROW_COMMANDS:
         kind, command = ROW_COMMANDS[name]

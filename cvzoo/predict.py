@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -75,7 +75,7 @@ def predict_files(
         raise DataError(work.problems)
 
 
-def _read(files: Mapping[Path, str]) -> Iterator[Read]:
+def _read(files: Mapping[Path, str]) -> Generator[Read]:
     for file in files:
         for frame in moving(file) if is_moving(file) else [try_file(file)]:
             yield file, frame

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby, islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict, Unpack, overload
 
@@ -44,6 +45,17 @@ TOGETHER = 64
 """Of a list of images so many are decoded at a time."""
 BATCH = 8
 """Images of one size that are predicted together."""
+
+HABITS = {
+    **dict.fromkeys(("threshold", "score_threshold", "score_thr", "min_score", "confidence"), "it is called conf"),
+    **dict.fromkeys(("iou_threshold", "nms_threshold", "nms"), "it is called iou"),
+    **dict.fromkeys(
+        ("imgsz", "image_size", "size"), "images are resized as the row's recipe says; tile looks at parts"
+    ),
+    **dict.fromkeys(("device", "half", "precision"), "give it to cvzoo.load"),
+    "batch_size": "give a list of images, or predictor.stream(images, batch=8)",
+}
+"""What to say of options that other libraries have here."""
 
 
 class How(TypedDict, total=False):
@@ -105,6 +117,9 @@ class Predictor:
         fast = for_inference(loaded.model.to(self.device), self.recipe.run)
         self._model = compiled(fast, self.recipe.run)
         self._limited = lru_cache(VARIANTS)(self._with_limits)
+
+    def __repr__(self) -> str:
+        return f"<predictor {self.recipe.row}, {len(self.classes)} classes, on {self.device}>"
 
     @property
     def gives_masks(self) -> bool:
@@ -202,8 +217,8 @@ class Predictor:
             max_detections=how.get("max_detections"),
         )
         tile, overlap = how.get("tile"), how.get("overlap", OVERLAP)
-        if tile is not None and min(tile) < 1:
-            raise ValueError(f"tile is a height and a width in pixels, not {tile}")
+        if tile is not None and not _is_size(tile):
+            raise ValueError(f"tile is a height and a width in pixels, such as (640, 640), not {tile!r}")
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap is a share of the tile, 0 to less than 1, not {overlap}")
         if limits.classes is not None:
@@ -294,7 +309,14 @@ def _check_names(how: How) -> None:
     for name in how.keys() - set(known):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        hint = HABITS.get(name, hint)
         raise TypeError(f"a predictor has no option {name}; {hint}")
+
+
+def _is_size(tile: Any) -> bool:
+    """Whether it is two whole numbers from 1 on."""
+    sides = tile if isinstance(tile, Sequence) else ()
+    return len(sides) == 2 and all(isinstance(side, Integral) and int(side) > 0 for side in sides)
 
 
 def _frames(images: Sequence[ImageLike], how: How, first: int = 0) -> list[Frame]:

@@ -83,3 +83,8 @@ def test_options_that_exist_are_left_alone(arguments: list[str], capsys: pytest.
         status = end.code
     assert not status
     assert "error" not in capsys.readouterr().err
+
+
+def test_commands_on_data_tell_how_a_trainings_options_are_called_there(capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_to(["data", "check", "nowhere", "--data.classes=a", "--data.label-maps.ignored", "11"], capsys)
+    assert "--data.classes is --classes here; --data.label-maps.ignored is --label-maps.ignored here" in said

@@ -1,6 +1,7 @@
 """The Python API: from any kind of images to detections in their own pixels."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data.cameras import attach
 from engine.tiny import tiny
 from PIL import Image
 from torch import Tensor
@@ -143,6 +145,25 @@ def test_a_video_is_drawn_and_told_frame_by_frame(
         list(predict_files(predictor.recipe, [Path("camera:0"), tmp_path / "in"], tmp_path / "out", 0.5))
 
 
+def test_what_a_camera_has_shown_until_ctrl_c_is_whole(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, add, added = attach(monkeypatch), VideoFile.add, []
+
+    def third_is_interrupted(video: VideoFile, image: Image.Image, seconds: float) -> None:
+        added.append(seconds)
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        add(video, image, seconds)
+
+    monkeypatch.setattr(VideoFile, "add", third_is_interrupted)
+    video, lines = predict_files(predictor.recipe, [Path("camera:0")], tmp_path, 0.0)
+    shown = [frame.time for frame in frames_of(video) if isinstance(frame, Frame)]
+    assert shown == pytest.approx([0.0, added[1] - added[0]], abs=1e-3)
+    assert [json.loads(line)["time"] for line in lines.read_text().splitlines()] == added
+    assert camera.closed.wait(9)
+
+
 def test_missing_files_are_named(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no such image or folder: .*a\.jpg, .*b\.jpg"):
         list(predict_files(predictor.recipe, [tmp_path / "a.jpg", tmp_path / "b.jpg"], tmp_path / "out", 0.5))
@@ -216,6 +237,8 @@ def test_what_cannot_be_asked(predictor: Predictor, images: list[tuple[Path, np.
         ({"max_detections": 0}, "max_detections is 1 or more"),
         ({"classes": ["elipse"]}, "did you mean ellipse"),
         ({"tile": (0, 5)}, "tile is a height and a width"),
+        ({"tile": 64}, r"tile is a height and a width in pixels, such as \(640, 640\), not 64"),
+        ({"tile": (64.5, 64)}, "tile is a height and a width"),
         ({"tile": (32, 32), "overlap": 1.0}, "overlap is a share"),
     )
     for how, reason in wrong:
@@ -223,6 +246,9 @@ def test_what_cannot_be_asked(predictor: Predictor, images: list[tuple[Path, np.
             predictor(path, **how)
     with pytest.raises(TypeError, match=r"no option max_detection; did you mean max_detections"):
         predictor(path, max_detection=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="no option threshold; it is called conf"):
+        predictor(path, threshold=0.5)  # type: ignore[call-overload]
+    assert re.fullmatch(r"<predictor \w+, 3 classes, on cpu>", repr(predictor))
     with pytest.raises(ValueError, match="batch is 1 or more"):
         predictor.stream([path], batch=0)  # at once, before the first answer is asked for
 

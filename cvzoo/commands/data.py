@@ -13,7 +13,7 @@ import cvzoo
 from cvzoo.commands.printing import print_json
 from cvzoo.data.config import Data, DataSet, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
-from cvzoo.recipes.folder import recognised
+from cvzoo.recipes.folder import lies_in, recognised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,19 @@ class Options:
     rename: tuple[str, ...] = ()
     """New names of classes, old=new, as --data.rename of a training."""
 
-    def data(self, root: Path) -> Data:
-        """As a recipe has them; says what the folder is taken for, where no splits are named."""
+    def data(self, root: Path, row: Data | None = None) -> tuple[Data, Split | None]:
+        """As a recipe has them, and the test part that was found besides; says what the folder is taken for, where no
+        splits are named, nor lie there as the row has them for whom it is looked at."""
         named: dict[str, Any] = vars(self) | {"source": self.source or "coco"}
         asked = Data(root=root, keep_empty=True, **named)
         if (self.train, self.val) != (Data.train, Data.val) or self.source == "shapes" or not root.is_dir():
-            return asked
-        found, said = recognised(asked, self.source)
-        print(said, file=sys.stderr)
-        return found
+            return asked, None
+        if row is not None and self.source in (None, row.source) and lies_in(replace(row, root=root)):
+            given = {} if self.label_maps != Data.label_maps else {"label_maps": row.label_maps}
+            return replace(asked, source=row.source, train=row.train, val=row.val, **given), None
+        data, found = recognised(asked, self.source)
+        print(found, file=sys.stderr)
+        return data, found.test
 
 
 Flat = Annotated[Options, tyro.conf.arg(name="")]
@@ -60,7 +64,8 @@ def check(root: tyro.conf.Positional[Path], options: Flat, json: bool = False) -
     """
     from cvzoo.data.check import check
 
-    found = check(options.data(root))
+    data, _ = options.data(root)
+    found = check(data)
     if json:
         print_json(
             {name: [asdict(problem) for problem in getattr(found, name)] for name in ("errors", "warnings")}
@@ -81,8 +86,9 @@ def view(root: tyro.conf.Positional[Path], options: Flat, row: str = "", output:
     """
     from cvzoo.report.data_view import write_view
 
-    data = options.data(root)
-    recipe = _on(cvzoo.recipe(row), data) if row else None
+    own = cvzoo.recipe(row) if row else None
+    data, _ = options.data(root, None if own is None else own.data)
+    recipe = None if own is None else _on(own, data)
     found = write_view(data if recipe is None else replace(data, masks=recipe.data.masks), output, recipe)
     print(found, *([output] if found.splits else []), sep="\n")
     return 0 if found.splits else 2
@@ -106,7 +112,7 @@ def convert(
     options: Flat,
     to: Literal["coco", "yolo", "voc"] = tyro.MISSING,
 ) -> None:
-    """Convert a data set of objects to another format: --to coco, yolo or voc.
+    """Convert a data set of objects with all its parts to another format: --to coco, yolo or voc.
 
     Args:
         root: folder of the data set.
@@ -115,4 +121,5 @@ def convert(
     """
     from cvzoo.data.formats.writers import convert
 
-    print(*convert(options.data(root), out, to), out, sep="\n")
+    data, test = options.data(root)
+    print(*convert(data, test, out, to), out, sep="\n")

@@ -32,6 +32,7 @@ HABITS: dict[str, str] = {
     **dict.fromkeys(("accumulate", "grad-accum", "accumulation-steps"), "--schedule.accumulate"),
     **dict.fromkeys(("workers", "num-workers", "nw"), "--data.workers"),
     **dict.fromkeys(("data", "dataset", "data-path", "data-dir", "dataset-dir", "coco-path"), DATA),
+    **dict.fromkeys(("format", "dataset-type", "dataset-format"), "--data.source, if a folder is not recognised"),
     "cache": "--data.cache",
     **dict.fromkeys(("model", "arch", "config", "config-file", "cfg"), ROW_FIRST),
     **dict.fromkeys(("cfg-options", "opts", "options", "set"), FIELDS),
@@ -58,6 +59,7 @@ OF_COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("conf", "conf-thres", "score-thr", "threshold"), "--min-score"),
         **dict.fromkeys(("project", "work-dir", "output-dir", "save-dir", "out"), "--output"),
         **dict.fromkeys(("source", "input"), "no option: `cvzoo predict ROW FILES_OR_FOLDERS`"),
+        **dict.fromkeys(("camera", "webcam"), "no option: `cvzoo predict ROW camera:0`"),
     },
     "bench": {
         **dict.fromkeys(("batch-size", "batchsize", "ims-per-batch"), "--batch"),
@@ -94,3 +96,10 @@ def check(command: str, arguments: Sequence[str], known: Collection[str], dotted
             hints += [f"there is no {option}, did you mean --{meant}?" for meant in near]
     if hints:
         raise ValueError(f"{'; '.join(hints + unknown)} (`cvzoo {command} ROW --help` lists all options)")
+
+
+def check_data(command: str, arguments: Sequence[str]) -> None:
+    """ValueError for options of a training's data, as messages name them, given to a command that has data alone."""
+    words = [word.partition("=")[0] for word in arguments]
+    if hints := [f"{word} is --{word.removeprefix('--data.')} here" for word in words if word.startswith("--data.")]:
+        raise ValueError(f"{'; '.join(hints)} (`cvzoo {command} --help` lists all options)")

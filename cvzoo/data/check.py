@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cvzoo.data.coco import CocoDataset, coco_files
@@ -16,7 +16,15 @@ from cvzoo.data.images import read_image
 from cvzoo.data.label_maps import LabelMapDataset, read_split
 from cvzoo.data.problems import DataError, Findings, Problem, listing
 from cvzoo.data.shapes import SplitName
-from cvzoo.structures import Size, size_of
+from cvzoo.structures import IGNORE, Size, size_of
+
+SHOWN = 40
+"""Numbers of classes without names that a line lists."""
+UNNAMED = "the file is missing, so classes are called by their numbers here"
+NAME_THEM = (
+    "list their names in it, one a line in the order of the numbers, or give them as --data.label-maps.classes; only a"
+    " row made for this data set is trained without"
+)
 
 
 @dataclass
@@ -54,11 +62,16 @@ def check(data: Data, decode: bool = True) -> Report:
         report.errors.append(problem)
     else:
         check_split = _check_label_maps if data.source == "label_maps" else _check_objects
+        if unnamed := _names_no_class(data):
+            report.warnings.append(Problem(data.root / "classes.txt", UNNAMED, NAME_THEM))
+            data = _by_numbers(data)
         found = {
             "train": check_split(data, "train", report, decode),
             "val": check_split(data, "val", report, decode),
         }
         report.splits = {name: dataset for name, dataset in found.items() if dataset is not None}
+        if unnamed:
+            report.splits = _that_occur(report.splits, data.root)
         if len(report.splits) == 2:
             train, val = report.splits.values()
             report.errors += other_classes(train, val, data.root / data.val.annotations)
@@ -81,11 +94,40 @@ def _check_label_maps(data: Data, name: SplitName, report: Report, decode: bool)
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
     report.summary.append(
-        f"{data.root / split.images}: {len(dataset)} images, {len(dataset.classes)} classes"
-        + (f" (without a pixel: {', '.join(dataset.absent)})" if dataset.absent else "")
-        + f", {1 - pixels.sum() / every:.1%} of the pixels without a class"
+        f"{data.root / split.images}: {len(dataset)} images, {_classes(data, dataset)}"
+        f", {1 - pixels.sum() / every:.1%} of the pixels without a class"
     )
     return dataset
+
+
+def _classes(data: Data, dataset: LabelMapDataset) -> str:
+    """How many there are, and which have no pixel; of classes without names, which numbers have one."""
+    absent = dataset.absent
+    if data.label_maps.classes == _by_numbers(data).label_maps.classes:
+        numbers = [name for name in dataset.classes if name not in absent]
+        return f"the numbers {', '.join(numbers[:SHOWN])}" + (" ..." if len(numbers) > SHOWN else "")
+    return f"{len(dataset.classes)} classes" + (f" (without a pixel: {', '.join(absent)})" if absent else "")
+
+
+def _names_no_class(data: Data) -> bool:
+    """Whether nothing names the classes of label maps: rows made for the data do, or classes.txt."""
+    return data.source == "label_maps" and not data.label_maps.classes and not (data.root / "classes.txt").exists()
+
+
+def _by_numbers(data: Data) -> Data:
+    """The same, of label maps whose every number is a class of that name."""
+    names = tuple(map(str, range(data.label_maps.reduce_zero, IGNORE)))
+    return replace(data, label_maps=replace(data.label_maps, classes=names))
+
+
+def _that_occur(splits: dict[str, Viewed], root: Path) -> dict[str, Viewed]:
+    """The splits of the classes alone that one of them has a pixel of."""
+    maps = {name: dataset for name, dataset in splits.items() if isinstance(dataset, LabelMapDataset)}
+    shown = {name for dataset in maps.values() for name in set(dataset.classes) - set(dataset.absent)}
+    return {
+        split: dataset.chosen([name for name in dataset.classes if name in shown], (), root)
+        for split, dataset in maps.items()
+    }
 
 
 def _decoded_size(path: Path) -> Size:

@@ -7,10 +7,10 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Event
+from threading import Event, Thread
 from typing import TypeVar
 
 import numpy as np
@@ -25,9 +25,13 @@ from cvzoo.data.videos import read_camera, read_video
 Source = ImageLike | Iterable[ImageLike]
 """An image, a folder, a pattern (`images/*.jpg`), a video, a camera (`camera:0`), or any number of all these."""
 Item = TypeVar("Item")
+PATIENCE = 10.0
+"""Seconds without a frame after which a camera has stopped."""
+GRACE = 1.0
+"""Seconds in which it may give a last frame before its device is closed."""
 
 
-def frames_of(source: Source, bgr: bool = False) -> Iterator[Frame | ValueError]:
+def frames_of(source: Source, bgr: bool = False) -> Generator[Frame | ValueError]:
     """Every image of a source, one after the other, or why it cannot be read.
 
     ValueError at once for what is no source, a pattern that nothing matches, and a folder without images.
@@ -95,32 +99,37 @@ def ahead(items: Iterator[Item], count: int) -> Generator[Item]:
                 future.cancel()
 
 
-def newest(items: Iterator[Item]) -> Generator[Item]:
+def newest(items: Generator[Item]) -> Generator[Item]:
     """Of the items, which a thread fetches as they come, the latest one each time one is asked for.
 
-    For what is live: answers that take longer than a frame do not fall behind. An error ends it.
+    For what is live: answers that take longer than a frame do not fall behind. An error ends it, and ValueError tells
+    when nothing comes any more. Whoever closes it does not wait for a device that has stopped to answer.
     """
     end = object()
     latest: Queue[Future[Item | object]] = Queue(1)
     left = Event()
 
     def fetch() -> None:
-        while not left.is_set():
-            fetched: Future[Item | object] = Future()
-            try:
-                fetched.set_result(next(items, end))
-            except Exception as error:
-                fetched.set_exception(error)
-            with suppress(Empty):
-                latest.get_nowait()
-            latest.put(fetched)
-            if fetched.exception() or fetched.result() is end:
-                return
+        with closing(items):
+            while not left.is_set():
+                fetched: Future[Item | object] = Future()
+                try:
+                    fetched.set_result(next(items, end))
+                except Exception as error:
+                    fetched.set_exception(error)
+                with suppress(Empty):
+                    latest.get_nowait()
+                latest.put(fetched)
+                if fetched.exception() or fetched.result() is end:
+                    return
 
-    with ThreadPoolExecutor(1) as reader:
-        reader.submit(fetch)
-        try:
-            while (item := latest.get().result()) is not end:
-                yield item  # type: ignore[misc]
-        finally:
-            left.set()
+    reader = Thread(target=fetch, daemon=True)  # a device may keep it from ever ending
+    reader.start()
+    try:
+        while (item := latest.get(timeout=PATIENCE).result()) is not end:
+            yield item  # type: ignore[misc]
+    except Empty:
+        raise ValueError(f"the camera has given no frame for {PATIENCE:g} s; attach it anew, or try another") from None
+    finally:
+        left.set()
+        reader.join(GRACE)

@@ -55,10 +55,15 @@ def read_camera(name: str) -> Iterator[Frame]:
     if not device.exists():
         known = ", ".join(f"{CAMERA}{path.name.removeprefix('video')}" for path in sorted(Path("/dev").glob("video*")))
         raise ValueError(f"{name}: there is no {device}; " + (f"there are {known}" if known else "attach a camera"))
+    seen = 0
     try:
         with av.open(str(device), format="v4l2") as video:
-            yield from _frames(video, Path(name))
+            for frame in _frames(video, Path(name)):
+                seen += 1
+                yield frame
     except av.error.FFmpegError as error:
+        if seen:
+            raise ValueError(f"{name}: {device} has stopped after {seen} frames ({error}); attach it anew") from error
         raise ValueError(
             f"{name}: {device} cannot be read ({error}); close what else uses it, and see that you may read it (group"
             " video)"

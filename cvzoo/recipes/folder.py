@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cvzoo.data.config import UNDIVIDED, Data, LabelMaps, Source, Split
 from cvzoo.recipes import Recipe
+
+if TYPE_CHECKING:
+    from cvzoo.data.formats.recognise import Found
 
 
 def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[Recipe, str]:
@@ -26,24 +30,24 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[R
     if "data.root" not in named or told or not asked.data.root.is_dir():
         return asked, ""
     source = asked.data.source if "data.source" in named else None
-    if source == "shapes" or (source in (None, own.data.source) and _lies_in(asked.data)):
+    if source == "shapes" or (source in (None, own.data.source) and lies_in(asked.data)):
         return asked, ""
     if not any(name.startswith("data.label_maps") for name in named):
         asked = replace(asked, data=replace(asked.data, label_maps=LabelMaps()))
-    data, said = recognised(asked.data, source, own.data.semantic, evaluates=True)
-    return replace(asked, data=data), said
+    data, found = recognised(asked.data, source, own.data.semantic, evaluates=True)
+    return replace(asked, data=data), str(found)
 
 
 def recognised(
     data: Data, source: Source | None, semantic: bool | None = None, evaluates: bool = False
-) -> tuple[Data, str]:
-    """The data with the source and the splits of what lies in the root, and a line that says so; see `recognise`."""
+) -> tuple[Data, Found]:
+    """The data with the source and the splits of what lies in the root, and all that was found; see `recognise`."""
     from cvzoo.data.formats.recognise import recognise
 
     found = recognise(data.root, source, semantic, evaluates)
     suffixes = {name: getattr(found.label_maps, name) for name in ("image_suffix", "label_suffix")}
     label_maps = replace(data.label_maps, **suffixes) if found.source == "label_maps" else data.label_maps
-    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), str(found)
+    return replace(data, source=found.source, train=found.train, val=found.val, label_maps=label_maps), found
 
 
 def divided(data: Data, evaluates: bool = False) -> tuple[Data, str]:
@@ -54,10 +58,13 @@ def divided(data: Data, evaluates: bool = False) -> tuple[Data, str]:
 
     Raises: DataError where nothing is to be trained on, or the lists cannot be written.
     """
-    return recognised(data, data.source, evaluates=evaluates) if data.train == UNDIVIDED else (data, "")
+    if data.train != UNDIVIDED:
+        return data, ""
+    data, found = recognised(data, data.source, evaluates=evaluates)
+    return data, str(found)
 
 
-def _lies_in(data: Data) -> bool:
+def lies_in(data: Data) -> bool:
     """Whether one of the splits, as the recipe names them, is in the folder."""
     return data.source != "shapes" and any(has_split(data.root, split) for split in (data.train, data.val))
 

@@ -107,6 +107,8 @@ class OfImage(ABC):
     def save(self, path: str | Path) -> Path:
         """Write the drawn image, in the format that the path's suffix names. ValueError where it names none."""
         path = Path(path)
+        if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+            raise ValueError(f"{path} names no format of images; give it a name that ends in .png or .jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.draw().save(path)
         return path

@@ -76,6 +76,8 @@ class Detections(OfImage, Prediction):
     def __getitem__(self, index: Rows) -> Self: ...
 
     def __getitem__(self, index: int | Rows) -> Detection | Self:
+        if isinstance(index, str):
+            raise IndexError(f"detections are indexed by number; those of a class are .filter(classes=[{index!r}])")
         rows = np.arange(len(self))[index.numpy() if isinstance(index, Tensor) else index]
         if rows.ndim:
             return super().__getitem__(torch.from_numpy(rows.copy()))

@@ -77,7 +77,8 @@ def test_each_problem_is_explained(maps: Maps, name: str) -> None:
     spoil(maps)
     (problem,) = maps.problems()
     assert re.search(message, problem)
-    assert problem in str(check(maps.data())).replace(f"{maps.root}/", "")
+    if name != "no classes":  # which a check can do without
+        assert problem in str(check(maps.data())).replace(f"{maps.root}/", "")
 
 
 def test_classes_must_fit(maps: Maps) -> None:
@@ -102,7 +103,7 @@ def test_all_problems_at_once(maps: Maps) -> None:
     )
     assert [problem.startswith(part) for problem, part in zip(problems, parts, strict=True)] == [True] * 5
     report = check(maps.data())
-    assert len(report.errors) == 5
+    assert (len(report.errors), len(report.warnings)) == (4, 1)  # names of classes are no error of a check
     assert report.summary == []
 
 
@@ -189,3 +190,30 @@ def test_command(maps: Maps, capsys: pytest.CaptureFixture[str]) -> None:
     assert "3 images, 3 classes" in capsys.readouterr().out
     assert main([*command, "--label-maps.classes", "road", "car", "--label-maps.ignored", "9"]) == 2
     assert "2 errors:" in capsys.readouterr().out
+
+
+def test_label_maps_without_names_are_checked_by_their_numbers(maps: Maps) -> None:
+    (maps.root / "classes.txt").unlink()
+    save_map(maps.map("d", "val"), some_map(0, 7))
+    report = check(maps.data())
+    assert report.errors == []
+    assert [line.partition("3 images, ")[2] for line in report.summary] == [
+        "the numbers 0, 1, 2, 10.8% of the pixels without a class",
+        "the numbers 0, 1, 2, 7, 10.8% of the pixels without a class",
+    ]
+    assert [(problem.file.name, "label-maps.classes" in problem.remedy) for problem in report.warnings] == [
+        ("classes.txt", True)
+    ]
+    assert [split.classes for split in report.splits.values()] == [["0", "1", "2", "7"]] * 2
+    assert "the numbers 0, 2, 7" in check(maps.data(LabelMaps(ignored=(1, 255)))).summary[1]
+    save_image(maps.image("a"), (41, 30))
+    assert "40 x 30 pixels" in str(check(maps.data()))
+    with pytest.raises(DataError, match="classes"):
+        build_datasets(maps.data())  # there is a name for what is trained
+
+
+def test_label_maps_are_not_converted(maps: Maps, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["data", "convert", str(maps.root), str(maps.root / "out"), "--to", "coco"]
+    assert main([*command, "--source", "label_maps"]) == 2
+    assert "label maps have no objects to convert" in capsys.readouterr().err
+    assert not (maps.root / "out").exists()

@@ -1,12 +1,14 @@
 """Many images, one after the other."""
 
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pytest
+from data.cameras import Camera, attach
 from PIL import Image
 
 from cvzoo.data.inputs import Frame
@@ -58,6 +60,11 @@ def test_what_is_no_source(tmp_path):
     for source, reason in ((tmp_path, "no images"), (tmp_path / "*.png", "no images"), (3, "not int"), (b"", "bytes")):
         with pytest.raises(ValueError, match=reason):
             list(frames_of(source))
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> Camera:
+    return attach(monkeypatch)
 
 
 def write_video(path: Path, times: list[float], size: tuple[int, int] = (64, 48)) -> None:
@@ -113,6 +120,56 @@ def test_of_what_is_live_the_newest_is_taken():
     seen.set()
     with pytest.raises(ValueError, match="unplugged"):
         next(fetched)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_is_live_and_stops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, broken: bool):
+    """A device without a signal answers nothing: it is told, and leaving it, as Ctrl-C does, takes no longer."""
+    monkeypatch.setattr("cvzoo.data.sources.PATIENCE", 0.2)
+    monkeypatch.setattr("cvzoo.data.sources.GRACE", 0.1)
+    answer, closed = Event(), Event()
+
+    def live():
+        try:
+            yield 0
+            answer.wait(9)
+            yield 1
+        finally:
+            closed.set()
+
+    start = time.perf_counter()
+    with closing(newest(live())) as fetched:
+        assert next(fetched) == 0
+        if broken:
+            with pytest.raises(ValueError, match=r"the camera has given no frame for 0.2 s"):
+                next(fetched)
+    assert time.perf_counter() - start < 5
+    answer.set()
+    assert closed.wait(9)
+
+
+def test_answers_to_a_camera_do_not_fall_behind(camera: Camera):
+    with closing(newest(frames_of("camera:0"))) as frames:
+        first = next(frames)
+        start = time.perf_counter()
+        for _ in range(4):
+            time.sleep(0.2)  # four frames are passed over
+            frame = next(frames)
+            assert isinstance(frame, Frame)
+            assert frame.pixels.shape == (3, 48, 64)
+        assert isinstance(first, Frame)
+        assert (first.number, first.time) == (0, 0.0)
+        assert frame.time == pytest.approx(time.perf_counter() - start, abs=0.4)  # the fourth one's is 0.2
+        assert (frame.number or 0) > 4
+        assert not camera.closed.is_set()
+    assert camera.closed.wait(9)
+
+
+def test_a_camera_that_vanishes_is_told(camera: Camera):
+    camera.lasts = 3
+    with pytest.raises(ValueError, match=r"camera:0: /dev/video0 has stopped after 3 frames .*No such device"):
+        list(frames_of("camera:0"))
+    assert camera.closed.is_set()
 
 
 def test_a_broken_video_is_named(tmp_path):

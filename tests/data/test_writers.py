@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import yaml
 from data.conftest import Folder
+from data.formats.folders import CLASSES, Drawing, drawings, write_voc
+from data.formats.test_every_format import plain
 from PIL import Image
 from pycocotools.coco import COCO
 
 from cvzoo.cli import main
-from cvzoo.data.build import build_datasets
+from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.config import Data, Split
+from cvzoo.data.formats.recognise import recognise
 
 WHERE = (
     "--train.images",
@@ -156,3 +159,30 @@ def test_nothing_is_overwritten(folder: Folder, capsys: pytest.CaptureFixture[st
     assert main(["data", "convert", str(folder.root), str(out.with_name("new")), "--to", "yolo", *WHERE]) == 2
     assert "negative size" in capsys.readouterr().err
     assert not out.with_name("new").exists()
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo", "voc"])
+def test_the_test_part_comes_along(tmp_path: Path, to: str) -> None:
+    """With a class that no other part shows; labels mean the same in all parts."""
+    only = Drawing("only", (50, 60), ("ape", "red car"), [(1, 2, 30, 40), (5, 6, 20, 20)])
+    for part, own in (("train", drawings(3)), ("val", drawings(2, seed=1)), ("test", [only])):
+        write_voc(tmp_path / "own", own, part, part)
+    assert main(["data", "convert", str(tmp_path / "own"), str(tmp_path / "out"), "--to", to]) == 0
+    found = recognise(tmp_path / "out")
+    assert found.test is not None
+    data = Data(source=found.source, root=tmp_path / "out", train=found.train, val=found.test)
+    train, test = build_datasets(data)
+    assert train.classes == ["ape", *CLASSES]
+    assert [train.classes[label] for label in test[0].target.labels] == list(only.labels)
+    np.testing.assert_allclose(test[0].target.boxes, only.boxes, atol=1e-3)
+    val = build_dataset(Data(source=found.source, root=tmp_path / "out", train=found.train, val=found.val), "val")
+    assert len(train) + len(val) == 5
+
+
+def test_a_test_part_of_other_classes_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("train", "val", "test"):
+        plain(tmp_path / "own", part, drawings(2))
+    file = tmp_path / "own/annotations/instances_test2017.json"
+    file.write_text(file.read_text().replace('"dog"', '"wolf"'))
+    assert main(["data", "convert", str(tmp_path / "own"), str(tmp_path / "out"), "--to", "yolo"]) == 2
+    assert "instances_test2017.json: its categories are not those of the training split" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from data.conftest import Folder
-from data.maps import Maps
+from data.maps import Maps, save_image, save_map, some_map
 from report.browser import needs_browser, opened, probe
 
 from cvzoo.cli import main
@@ -126,3 +126,16 @@ def test_a_browser_shows_it_without_errors_or_requests(
     assert len(shown["charts"]) == (5 if kind == "page" else 1)
     assert min(shown["charts"]) > 80
     assert shown["wide"] <= 0
+
+
+def test_a_row_made_for_the_data_knows_their_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("train", "val"):
+        save_image(tmp_path / part / "a.jpg")
+        save_map(tmp_path / f"{part}annot/a.png", some_map(0, 3, 11))
+        (tmp_path / f"{part}.txt").write_text(f"{part}/a.jpg {part}annot/a.png")
+    command = ["data", "view", str(tmp_path), "--output", str(tmp_path / "view.html")]
+    assert main(command) == 0
+    assert "1 images, the numbers 0, 3, 11, 0.0% of the pixels" in capsys.readouterr().out
+    assert main([*command, "--row", "fcn_lite0_camvid"]) == 0
+    assert "1 images, 11 classes (without a pixel: " in capsys.readouterr().out
+    assert set(cells((tmp_path / "view.html").read_text())) > {"sky", "road"}

@@ -50,6 +50,8 @@ def test_single_ones(detections):
     assert detections[np.int64(1)].box == tuple(BOXES[1])
     with pytest.raises(IndexError):
         detections[4]
+    with pytest.raises(IndexError, match=r"those of a class are .filter\(classes=\['dog'\]\)"):
+        detections["dog"]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,9 @@ def test_filter(detections):
 
 
 def test_it_is_drawn_and_saved(detections, tmp_path):
+    for name in ("drawn", "drawn.txt"):
+        with pytest.raises(ValueError, match=r"names no format of images; give it a name that ends in \.png or \.jpg"):
+            detections.save(tmp_path / "new" / name)
     path = detections[:1].save(tmp_path / "new" / "drawn.png")
     drawn = np.asarray(Image.open(path)).astype(int)
     before = PIXELS.permute(1, 2, 0).numpy().astype(int)

@@ -36,8 +36,7 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         _refuse_other_names(categories, content["categories"], root / name, findings)
         categories += content["categories"]
     if split.lists:
-        files = [ImageFile(root / i["file_name"], i["file_name"], i["file_name"], root) for i in document.images]
-        names = {image.name for image in chosen(root, split.lists, files, findings)}
+        names = {image.name for image in chosen(root, split.lists, _files(root, document.images), findings)}
         document.images = [image for image in document.images if image["file_name"] in names]
         kept = _numbers(image["id"] for image in document.images)
         document.annotations = [one for one in document.annotations if kept & _numbers([one.get("image_id")])]
@@ -52,6 +51,17 @@ def read(root: Path, split: Split, findings: Findings) -> Document:
         for number, one in enumerate(document.annotations, start=1):
             one["id"] = number
     return document
+
+
+def images_of(root: Path, split: Split, findings: Findings) -> list[ImageFile]:
+    """The images of a split's JSON files, whatever its lists say."""
+    names = zip(split.annotations.split(","), split.images.split(","))
+    contents = ((_content(root / name, findings), root / folder, root / name) for name, folder in names)
+    return [file for content, *place in contents for file in _files(root, _images(content["images"], root, *place))]
+
+
+def _files(root: Path, images: Iterable[dict[str, Any]]) -> list[ImageFile]:
+    return [ImageFile(root / one["file_name"], one["file_name"], one["file_name"], root) for one in images]
 
 
 def _refuse_other_names(

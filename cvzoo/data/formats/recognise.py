@@ -36,6 +36,8 @@ class Found:
     source: Source
     train: Split
     val: Split
+    test: Split | None
+    """What is left alone, if there is such a part."""
     label_maps: LabelMaps
     """What the files of label maps are called; their classes are in classes.txt."""
     reason: str
@@ -76,9 +78,8 @@ def recognise(root: Path, source: Source | None = None, semantic: bool | None = 
     if note := in_no_list(root, layout, train, val):
         notes.append(note)
     by_lists = layout.source == "coco" and bool(train.lists or val.lists)
-    return Found(
-        root, "coco_export" if by_lists else layout.source, train, val, layout.label_maps, layout.reason, notes
-    )
+    source = "coco_export" if by_lists else layout.source
+    return Found(root, source, train, val, layout.parts.get("test"), layout.label_maps, layout.reason, notes)
 
 
 def _undecided(root: Path, layouts: list[Layout], source: Source | None) -> Problem:

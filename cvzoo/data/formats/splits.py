@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvzoo.data.config import UNDIVIDED, Split
-from cvzoo.data.formats.image_lists import chosen, images_of
+from cvzoo.data.formats import boxes_csv, coco_export
+from cvzoo.data.formats.image_lists import ImageFile, chosen, images_of
 from cvzoo.data.formats.layout import Layout
 from cvzoo.data.pairs import find_pairs
 from cvzoo.data.problems import DataError, Findings, Problem
@@ -35,7 +36,7 @@ def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Spl
         ways = {"images": test.images, "annotations": test.annotations, "lists": " ".join(test.lists)}
         val = parts.get("val", test)
         differ = [f"--data.val.{name} {way}" for name, way in ways.items() if way != getattr(val, name) and way]
-        notes.append(f"the test part is left alone; `cvzoo eval RUN {' '.join(differ)}` evaluates on it")
+        notes.append(f"no training sees the test part; `cvzoo eval RUN {' '.join(differ)}` evaluates on it")
     if "train" in parts and "val" in parts:
         return parts["train"], parts["val"], notes
     whole = parts.get("train") or parts.get("all") or parts.get("val")
@@ -48,14 +49,39 @@ def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Spl
 
 def in_no_list(root: Path, layout: Layout, train: Split, val: Split) -> str:
     """That annotated images are in none of the lists, if there are any: images that came later."""
-    lists = dict.fromkeys(name for split in (*layout.parts.values(), train, val) for name in split.lists)
-    if not lists or layout.source not in OWN_FILES:
+    lists = tuple(dict.fromkeys(name for split in (*layout.parts.values(), train, val) for name in split.lists))
+    if not lists:
         return ""
-    suffix, findings = OWN_FILES[layout.source], Findings()
-    images = images_of(root, replace(train, lists=()), findings)
-    named = {image.name for image in chosen(root, list(lists), images, findings)}
-    others = [i.name for i in images if i.name not in named and (not suffix or i.beside(suffix).is_file())]
-    return f"{len(others)} annotated images are in none of the lists ({others[0]} ...)" if others else ""
+    findings, whole = Findings(), replace(train, lists=())
+    if layout.source == "label_maps":
+        every, named = (
+            {
+                _seen_from(root, pair.image)
+                for pair in find_pairs(root, split, layout.label_maps, findings)
+                if pair.label_map.is_file()
+            }
+            for split in (whole, replace(train, lists=lists))
+        )
+    else:
+        images = _annotated(root, layout, whole, findings)
+        every = {image.name for image in images}
+        named = {image.name for image in chosen(root, lists, images, findings)}
+    others = sorted(every - named)
+    count = "1 annotated image is" if len(others) == 1 else f"{len(others)} annotated images are"
+    return f"{count} in none of the lists ({others[0]}{' ...' if len(others) > 1 else ''})" if others else ""
+
+
+def _annotated(root: Path, layout: Layout, whole: Split, findings: Findings) -> list[ImageFile]:
+    """The images of a part that have annotations, as far as a look tells."""
+    match layout.source:
+        case "coco" | "coco_export":
+            return coco_export.images_of(root, whole, findings)
+        case "csv":
+            images = (entry.image for entry in boxes_csv.entries_of(root, whole, findings))
+            return [image for image in images if image.path.is_file()]
+        case source:
+            suffix, images = OWN_FILES[source], images_of(root, whole, findings)
+            return [image for image in images if not suffix or image.beside(suffix).is_file()]
 
 
 def _written(root: Path, layout: Layout, whole: Split, evaluates: bool) -> tuple[Split, Split, str]:

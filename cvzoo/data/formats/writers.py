@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree
@@ -17,10 +18,14 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml
 
-from cvzoo.data.build import build_datasets
+from cvzoo.data.build import build_dataset, build_datasets
 from cvzoo.data.coco import CocoDataset
-from cvzoo.data.config import Data
+from cvzoo.data.config import Data, Split
+from cvzoo.data.dataset import Dataset
+from cvzoo.data.doubts import other_classes
+from cvzoo.data.formats.converted import UNLISTED
 from cvzoo.data.outlines import single_outline
+from cvzoo.data.problems import DataError
 from cvzoo.files import write_json
 
 Format = Literal["coco", "yolo", "voc"]
@@ -39,8 +44,8 @@ class Part(NamedTuple):
         return os.path.splitext(self.files[index])[0]
 
 
-def convert(data: Data, out: Path, to: Format) -> list[str]:
-    """Write both splits of a data set into a new folder.
+def convert(data: Data, test: Split | None, out: Path, to: Format) -> list[str]:
+    """Write both splits of a data set, and its test part if it has one, into a new folder.
 
     Returns: what was written, and what the format has no place for.
     Raises: DataError where the data are not sound; ValueError where there is something in the folder.
@@ -49,7 +54,7 @@ def convert(data: Data, out: Path, to: Format) -> list[str]:
         raise ValueError("label maps have no objects to convert; they are PNG files that other tools read as they are")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"there is something in {out} already; name a new folder")
-    parts = _parts(data)
+    parts = _parts(data, test)
     unfinished = out.with_name(out.name + ".unfinished")
     if unfinished.exists():
         raise ValueError(f"{unfinished} is left over from a conversion that was broken off; remove it")
@@ -59,13 +64,26 @@ def convert(data: Data, out: Path, to: Format) -> list[str]:
     return [*(f"{part.name}: {_counted(part)}" for part in parts), *_losses(data, parts, to)]
 
 
-def _parts(data: Data) -> list[Part]:
+def _parts(data: Data, test: Split | None) -> list[Part]:
     taken: set[str] = set()
     parts = []
-    for name, dataset in zip(("train", "val"), build_datasets(data)):
-        assert isinstance(dataset, CocoDataset), "objects"
+    datasets = [*build_datasets(data), *([] if test is None else [build_dataset(replace(data, val=test), "val")])]
+    for name, dataset in zip(("train", "val", "test"), _with_classes_of_all(datasets, data, test)):
         parts.append(Part(name, dataset, [_free_name(dataset.path(i), taken) for i in range(len(dataset))]))
     return parts
+
+
+def _with_classes_of_all(datasets: Sequence[Dataset], data: Data, test: Split | None) -> list[CocoDataset]:
+    """Labels are those of the training; where no part lists its classes, the test may show some that no other does."""
+    parts = [dataset for dataset in datasets if isinstance(dataset, CocoDataset)]
+    assert len(parts) == len(datasets), "objects"
+    train, last = parts[0], parts[-1]
+    if data.source in UNLISTED and set(train.classes) != set(last.classes):
+        names = sorted({*train.classes, *last.classes})
+        return [part.among(names) for part in parts]
+    if test is not None and (other := other_classes(train, last, data.root / test.annotations)):
+        raise DataError(other)
+    return [part if part.classes == train.classes else part.in_order(train.classes) for part in parts]
 
 
 def _free_name(image: Path, taken: set[str]) -> str:

@@ -156,6 +156,21 @@ def csv_of_tensorflow(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
     (root / f"{part}_labels.csv").write_text(text)
 
 
+def csv_of_a_spreadsheet(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
+    """As it is saved where numbers have decimal commas."""
+    csv_of_tensorflow(root, part, wanted)
+    table = root / f"{part}_labels.csv"
+    header, first, *others = table.read_text().replace(",", ";").splitlines()
+    table.write_text("\n".join([header, f"{first},0", *others]), encoding="utf-8-sig")
+
+
+def csv_by_tabs(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
+    csv_of_retinanet(root, part, wanted)
+    table = root / part / "annotations.csv"
+    table.with_suffix(".tsv").write_text(table.read_text().replace(",", "\t"))
+    table.unlink()
+
+
 def csv_of_retinanet(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
     write_images(root / part, wanted)
     lines = [
@@ -182,6 +197,8 @@ FORMATS = {
     labelme_outlines: "labelme",
     csv_of_tensorflow: "csv",
     csv_of_retinanet: "csv",
+    csv_of_a_spreadsheet: "csv",
+    csv_by_tabs: "csv",
 }
 WITH_OUTLINES = (plain, roboflow, cvat, label_studio, via, yolo_outlines, labelme_outlines)
 

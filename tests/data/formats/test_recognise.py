@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from data.formats.folders import CLASSES, drawings, write_voc
+from data.formats.folders import CLASSES, Drawing, drawings, write_voc
 from data.formats.test_every_format import (
     coco,
     csv_of_retinanet,
     csv_of_tensorflow,
     jpg,
+    label_studio,
     labelme,
     plain,
     roboflow,
@@ -42,6 +43,13 @@ def data_in(root: Path, **changed: Any) -> Data:
 
 def errors_in(root: Path, **changed: Any) -> list[str]:
     return [str(problem) for problem in check(data_in(root, **changed)).errors]
+
+
+def label_maps(root: Path, part: str, wanted: Sequence[Drawing]) -> None:
+    write_images(root / part / "images", wanted)
+    (root / part / "masks").mkdir(parents=True, exist_ok=True)
+    for drawing in wanted:
+        Image.fromarray(np.ones(drawing.size, np.uint8)).save(root / part / "masks" / f"{drawing.name}.png")
 
 
 def test_two_formats_are_told_and_one_can_be_named(tmp_path: Path) -> None:
@@ -83,10 +91,7 @@ def test_only_folders_that_can_be_written_hold_lists(tmp_path: Path, monkeypatch
 
 
 def test_label_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_images(tmp_path / "images", drawings(5))
-    for drawing in drawings(5):
-        (tmp_path / "masks").mkdir(exist_ok=True)
-        Image.fromarray(np.ones(drawing.size, np.uint8)).save(tmp_path / f"masks/{drawing.name}.png")
+    label_maps(tmp_path, "", drawings(5))
     (tmp_path / "classes.txt").write_text("ground\nsky\n")
     train, val = build_datasets(data_in(tmp_path))
     assert (train.classes, len(train), len(val)) == (["ground", "sky"], 4, 1)
@@ -289,13 +294,16 @@ def test_unknown_classes_are_told_of_the_users_own_files(tmp_path: Path) -> None
     assert [problem.file for problem in told.value.problems] == [tmp_path / "train", tmp_path / "val"]
 
 
-def test_images_that_came_after_the_split_are_told(tmp_path: Path) -> None:
-    labelme(tmp_path, "", drawings(5))
+@pytest.mark.parametrize(
+    "write", [labelme, csv_of_retinanet, label_studio, label_maps], ids=lambda write: write.__name__
+)
+def test_images_that_came_after_the_split_are_told(write: Any, tmp_path: Path) -> None:
+    write(tmp_path, "", drawings(5))
     for _ in range(2):
         assert "none of the lists" not in str(recognise(tmp_path))
-    for file in list(tmp_path.glob("image 0*")):
-        shutil.copy(file, file.with_name(file.name.replace("image 0", "later")))
-    assert "1 annotated images are in none of the lists (later.v1.jpg ...)" in str(recognise(tmp_path))
+    write(tmp_path, "", [*drawings(5), replace(drawings(1)[0], name="later")])
+    assert recognise(tmp_path).notes[-1].startswith("1 annotated image is in none of the lists (")
+    assert "later.jpg)" in str(recognise(tmp_path))
 
 
 @pytest.mark.parametrize(

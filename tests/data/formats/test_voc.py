@@ -76,7 +76,7 @@ def test_a_test_part_is_no_validation(tmp_path: Path) -> None:
     write_voc(tmp_path, drawings(3, seed=1), "test", "test")
     found = recognise(tmp_path)
     assert found.train.annotations == found.val.annotations == "train"
-    assert "the test part is left alone" in str(found)
+    assert "no training sees the test part" in str(found)
     assert sum(len(build_dataset(data_in(tmp_path), part)) for part in ("train", "val")) == 6
 
 
