@@ -79,14 +79,24 @@ def read_weights(path: Path) -> WeightsFile:
         )
     content, own = reader(path)
     state = _tensors(_unwrapped(content, path), path)
+    _check_numbers(state, path)
+    text = _config_text(content) or ("" if own.get("recipe") else _config_beside(path))
+    return WeightsFile(state, own.get("recipe"), f"{path.name}\n{text}", own.get("data") or _classes(content))
+
+
+def _check_numbers(state: dict[str, Tensor], path: Path) -> None:
+    """WeightsError for what no training that went well has left."""
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise WeightsError(
             f"{path} holds numbers that are not finite (NaN or infinite), in {len(broken)} of {len(state)} tensors,"
             f" such as {broken[0]}: its training has failed; take an earlier checkpoint"
         )
-    text = _config_text(content) or ("" if own.get("recipe") else _config_beside(path))
-    return WeightsFile(state, own.get("recipe"), f"{path.name}\n{text}", own.get("data") or _classes(content))
+    negative = [key for key, value in state.items() if key.endswith("running_var") and (value < 0).any()]
+    if negative:
+        raise WeightsError(
+            f"{path} holds variances below 0, in {negative[0]}: each has to be a mean of squares; get the file again"
+        )
 
 
 def is_own(path: Path) -> bool:

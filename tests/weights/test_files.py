@@ -91,6 +91,12 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
         read_weights(tmp_path / "w.pth")
 
 
+def test_variances_below_0_are_refused(tmp_path: Path) -> None:
+    torch.save(STATE | {"bn1.running_var": torch.tensor([1.0, -1e-6])}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth holds variances below 0, in bn1\.running_var"):
+        read_weights(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize(
     ("meta", "text"),
     [
