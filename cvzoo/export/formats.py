@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -158,7 +159,13 @@ WRITERS: dict[Format, Callable[[ExportedProgram, Facts, Path], None]] = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of what it does itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """The exporter warns of what it does itself, by warnings and by its log."""
+    log = logging.getLogger("onnx_ir")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

@@ -14,6 +14,7 @@ import cvzoo
 from cvzoo.export.export import export
 from cvzoo.export.formats import OPSET
 from cvzoo.export.quantise import feeds_of, in_int8, quantise
+from cvzoo.ops.pool import SPLITS_BY_PARITY
 from cvzoo.runtime.model import Exported
 from cvzoo.structures import Boxes
 
@@ -44,7 +45,8 @@ def test_what_computes_in_int8(retinanet: Pair) -> None:
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert sum(node.name not in inside for node in convolutions) == 2 * 5
     others = {node.op_type for node in graph.node if node.name in inside} - {"Conv"}
-    assert {"Relu", "Add", "MaxPool"} <= others
+    pooled = set() if SPLITS_BY_PARITY else {"MaxPool"}  # torch 2.11's is in two steps, of which one is no arithmetic
+    assert {"Relu", "Add"} | pooled <= others
     of_boxes = [node for node in graph.node if node.op_type == "Add" and node.name not in inside]
     assert len(of_boxes) > 0
 

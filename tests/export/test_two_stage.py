@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ ROWS = [
 ]
 
 
-def test_a_file_answers_as_its_model_does_at_any_size(tmp_path: Path) -> None:
+def test_a_file_answers_as_its_model_does_at_any_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The one with the most parts; tracing one takes most of a minute."""
     pair = exported("cascade_mask_rcnn_r18_fpn_shapes", tmp_path)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == [], "the exporter's notes to its authors reach the user"
     for sizes in UNTRACED:
         same_answers(pair, *sizes)
     masks_without_cvzoo(pair, tmp_path / "image.png")
