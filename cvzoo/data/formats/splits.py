@@ -31,7 +31,7 @@ def both_parts(root: Path, layout: Layout, evaluates: bool = False) -> tuple[Spl
     parts = dict(layout.parts)
     notes = []
     if evaluates and set(parts) == {"test"}:
-        return UNDIVIDED, parts["test"], ["all of it is evaluated"]
+        return UNDIVIDED, parts["test"], ["an evaluation takes all of it"]
     if test := parts.pop("test", None):
         ways = {"images": test.images, "annotations": test.annotations, "lists": " ".join(test.lists)}
         val = parts.get("val", test)
@@ -99,7 +99,8 @@ def _written(root: Path, layout: Layout, whole: Split, evaluates: bool) -> tuple
         counts = " and ".join(str(len(file.read_text().splitlines())) for file in lists.values())
         return train, val, f"it has no validation part, so {folder} holds lists that split it into {counts} images"
     if evaluates:
-        return UNDIVIDED, whole, "it was never split: all of it is evaluated; a training holds one in five back"
+        note = "it has no validation part: an evaluation takes all of it, a training holds one image in five back"
+        return UNDIVIDED, whole, note
     reason = "has no validation part, and lists that hold one back cannot be written here"
     raise DataError([Problem(root, reason, "repeat the command where files can be written, or name --data.val")])
 

@@ -25,7 +25,7 @@ def of_what_is_evaluated(root: Path) -> Data:
 def test_a_folder_that_was_never_split_is_evaluated_whole(tmp_path: Path) -> None:
     labelme(tmp_path, "", drawings(5))
     assert len(build_dataset(of_what_is_evaluated(tmp_path), "val")) == 5
-    assert "all of it is evaluated" in str(recognise(tmp_path, evaluates=True))
+    assert "an evaluation takes all of it" in str(recognise(tmp_path, evaluates=True))
     before = of_what_is_evaluated(tmp_path)
     assert not (tmp_path / "splits").exists()
     train, val = build_datasets(divided(before)[0])  # what it has learnt is no longer evaluated
