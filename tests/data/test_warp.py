@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cvzoo.data.config import Data
@@ -54,6 +54,11 @@ def middle(bitmap: torch.Tensor) -> torch.Tensor:
     return torch.stack(torch.where(bitmap)).float().mean(1)
 
 
+def is_cut(bitmap: torch.Tensor) -> bool:
+    """Whether a shape reaches the image's edge."""
+    return bool(bitmap[[0, -1]].any() or bitmap[:, [0, -1]].any())
+
+
 def rim(size: tuple[int, int], sample: Sample) -> int:
     """So many pixels may differ: those along the outlines of what is seen."""
     x1, y1, x2, y2 = sample.target.boxes[0].tolist()
@@ -67,6 +72,7 @@ def rasterised(matrix: np.ndarray) -> float:
 
 @settings(max_examples=60, deadline=None)
 @given(SIDES, SIDES, CORNERS, SEEDS, st.booleans())
+@example(114, 64, [(0.5, 0.5), (0.85546875, 0.38915259802071245), (0.21875, 0.74609375)], 1, False)  # cut by the edge
 def test_colour_mask_label_map_and_box_stay_together(
     height: int, width: int, corners: list[tuple[float, float]], seed: int, as_code: bool
 ) -> None:
@@ -86,7 +92,7 @@ def test_colour_mask_label_map_and_box_stay_together(
     assert int((bitmap != red(seen)).sum()) <= slack
     assert int((bitmap != (label_map == 1)).sum()) <= slack
     for other in (red(seen), label_map == 1):
-        if min(bitmap.sum(), other.sum()) > 200:
+        if min(bitmap.sum(), other.sum()) > 200 and not is_cut(bitmap):  # half a pixel more beyond the edge moves more
             assert (middle(bitmap) - middle(other)).abs().max() < rasterised(matrix)
     rows, columns = torch.where(bitmap)
     if len(rows) > 20:
