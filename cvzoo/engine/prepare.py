@@ -42,8 +42,8 @@ def build_model(recipe: Recipe, dataset: Dataset | None = None) -> Loaded:
 
 def with_parts(recipe: Recipe, evaluates: bool = False) -> Recipe:
     """The recipe with the parts of a folder that was found undivided; see `divided`. The main process writes lists."""
-    dist.in_main(lambda: divided(recipe.data, evaluates))
-    data, said = divided(recipe.data, evaluates)
+    found = dist.in_main(lambda: divided(recipe.data, evaluates))
+    data, said = found or divided(recipe.data, evaluates)
     if said:
         say(said)
     return replace(recipe, data=data)

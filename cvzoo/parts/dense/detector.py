@@ -80,7 +80,7 @@ class DenseDetector(Model, Generic[Config, Raw]):
     def candidates(self, raw: Raw, canvas: Size) -> Boxes:
         """What may become detections, in network pixels, labelled by output; see `candidates_of`.
 
-        A system that decodes in a way of its own has none, and cannot be exported.
+        A system that decodes in a way of its own has none, and says in `infer` how it does so in a graph.
         """
         raise ValueError(f"{type(self).__name__} cannot be exported: its candidates are not boxes of a whole batch")
 
