@@ -17,7 +17,7 @@ from cvzoo.export.graph import reason
 from cvzoo.export.quantise import Feed, quantise
 from cvzoo.files import atomic
 from cvzoo.runtime.facts import KEY, Facts, Format
-from cvzoo.runtime.formats import runtime
+from cvzoo.runtime.formats import openvino, runtime
 
 OPSET = 20
 """The first ONNX opset with all that our graphs need (DeformConv came with 19)."""
@@ -139,7 +139,7 @@ def _int8(graph: ExportedProgram, facts: Facts, path: Path, format: Format, feed
 
 def _converted(onnx: Path, facts: Facts, path: Path) -> None:
     """A file of ONNX as OpenVINO's."""
-    ov = runtime("openvino", "openvino")
+    ov = openvino()
     model = ov.convert_model(onnx)
     model.set_rt_info(facts.to_json(), [KEY])
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "aoti": 
 """What the names of a format's files end with."""
 Run = Callable[[Tensor, Tensor], dict[str, Tensor]]
 """From images (N, 3, H, W) uint8 and sizes (N, 2) int64 to answers by name, all on the CPU."""
+_FIRST_USE = threading.Lock()
 
 
 def is_exported(path: Path | str) -> bool:
@@ -50,6 +52,15 @@ def runtime(module: str, extra: str) -> Any:
         raise ValueError(f"{module.split('.')[0]} is not installed; pip install 'cvzoo[{extra}]'") from error
 
 
+def openvino() -> Any:
+    """OpenVINO, ready for several threads, and without the reports that it sends to Google Analytics on its import."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] - it then takes its own stub
+    module = runtime("openvino", "openvino")
+    with _FIRST_USE:  # it looks NumPy up once: two threads that do so at one moment wait for ever, with the GIL
+        _ = module.Tensor(np.zeros(1, np.uint8)).data
+    return module
+
+
 def _opener(path: Path) -> Callable[[Path], tuple[str | None, Run]]:
     if path.suffix == ".onnx":
         return _onnx
@@ -79,7 +90,7 @@ def _onnx(path: Path) -> tuple[str | None, Run]:
 
 
 def _openvino(path: Path) -> tuple[str | None, Run]:
-    core = runtime("openvino", "openvino").Core()
+    core = openvino().Core()
     model = core.read_model(path)
     text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
     precision = Facts.from_json(text, str(path)).precision
