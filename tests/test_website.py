@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from committed import committed_rows
 from report.browser import needs_browser, opened
 
 from cvzoo.report.lines import number, zoo_lines
-from cvzoo.results.row_files import RowFile, load_rows
+from cvzoo.results.row_files import RowFile
 from cvzoo.zoo import ROWS, SYSTEMS
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,7 @@ import build  # noqa: E402
 import links  # noqa: E402
 import zoo_table  # noqa: E402
 
-FILES = load_rows(ROOT / "zoo" / "rows")
+FILES = committed_rows()
 
 
 def pages(entries: list[Any]) -> Iterator[str]:
