@@ -1,4 +1,4 @@
-"""Settings of every test: one thread each (pytest-xdist fills the cores), a fixed seed, no network."""
+"""Settings of every test: one thread each (pytest-xdist fills the cores), fixed seeds, no network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from parity import evidence
 from parity.golden import GOLDEN, case_names
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
+settings.register_profile("seeded", derandomize=True, deadline=None)  # other examples: benchmarks/fuzz.py
+settings.load_profile("seeded")
 PROVEN: list[dict[str, Any]] = []
 """What the tests of this run have recorded for zoo/parity.json."""
 

@@ -47,7 +47,7 @@ def places(surface: Surface) -> torch.Tensor:
     return torch.tensor([x1, y1]) + surface.points_P2 / SIDE * torch.tensor([x2 - x1, y2 - y1])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(PEOPLE)
 def test_flipped_twice_is_as_before(sample: Sample) -> None:
     for before, after in zip(surfaces(sample), surfaces(flip(flip(sample, FLAT), FLAT))):
@@ -60,7 +60,7 @@ def test_flipped_twice_is_as_before(sample: Sample) -> None:
         assert torch.equal(after.coarse, before.coarse)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_a_flipped_annotation_is_that_of_the_flipped_body(seed: int) -> None:
     """The mirror image of a drawn body, read at the flipped points, has their parts and coordinates."""
@@ -83,7 +83,7 @@ def test_a_flipped_annotation_is_that_of_the_flipped_body(seed: int) -> None:
         assert (surface.coarse == expected).float().mean() > 0.98  # rounding at the edges of pixels
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(PEOPLE, st.integers(40, 200), st.integers(40, 200))
 def test_points_are_scaled_with_the_image(sample: Sample, height: int, width: int) -> None:
     factors = torch.tensor([width / sample.size[1], height / sample.size[0]])
@@ -92,7 +92,7 @@ def test_points_are_scaled_with_the_image(sample: Sample, height: int, width: in
         assert torch.equal(after.uv_P2, before.uv_P2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(PEOPLE, st.integers(0, 30), st.integers(0, 30))
 def test_frames_are_moved_but_never_cut(sample: Sample, top: int, left: int) -> None:
     offset = torch.tensor([left, top])

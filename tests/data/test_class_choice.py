@@ -75,7 +75,7 @@ def opened(content: dict[str, Any], **choice: Any) -> CocoDataset:
         return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     contents(),
     st.permutations(NAMES),

@@ -42,7 +42,7 @@ def test_greyscale_has_no_colour_and_nothing_is_moved() -> None:
     assert damaged(sample, Data(), rng(0)) is sample
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(40, 90), st.integers(40, 90), st.integers(0, 1000))
 def test_cutout_hides_one_rectangle(height: int, width: int, seed: int) -> None:
     sample = draw(height, width, 5, seed, label_maps=True)

@@ -64,7 +64,6 @@ def agreement(sample: Sample) -> float:
 
 
 @given(height=SIDES, width=SIDES, seed=SEEDS)
-@settings(deadline=None)
 def test_flip_and_crop_move_labels_with_pixels(height: int, width: int, seed: int) -> None:
     sample = painted(height, width, seed)
     assert agreement(flip(sample)) == 1
@@ -75,7 +74,6 @@ def test_flip_and_crop_move_labels_with_pixels(height: int, width: int, seed: in
 
 
 @given(height=SIDES, width=SIDES, new=st.tuples(SIDES, SIDES), seed=SEEDS)
-@settings(deadline=None)
 def test_resize_keeps_labels_on_their_pixels(height: int, width: int, new: tuple[int, int], seed: int) -> None:
     resized = resize(painted(height, width, seed), new)
     assert resized.size == new
@@ -92,7 +90,7 @@ def test_a_label_map_is_enlarged_as_opencv_does() -> None:
 
 
 @given(height=SIDES, width=SIDES, seed=SEEDS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_training_images_fit_the_crop(height: int, width: int, seed: int) -> None:
     sample = train_resize(painted(height, width, seed), DATA, generator(seed))
     assert sample.size[0] <= 40

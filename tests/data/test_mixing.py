@@ -62,7 +62,7 @@ def check(sample: Sample) -> None:
         assert torch.equal(found == label, (sample.image == colour[:, None, None]).all(0))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(SIDES, SIDES), min_size=4, max_size=4), SEEDS, st.booleans())
 def test_mosaic(sizes: list[tuple[int, int]], seed: int, outlines: bool) -> None:
     four = [marked(*size, label, seed + label, outlines) for label, size in enumerate(sizes)]
@@ -112,7 +112,7 @@ def test_mosaic_keeps_surfaces_on_their_people() -> None:
         assert box == inside
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SIDES, SIDES, SIDES, SIDES, SEEDS)
 def test_copy_paste(height: int, width: int, other_height: int, other_width: int, seed: int) -> None:
     below = without_map(marked(height, width, 0, seed))
@@ -134,7 +134,7 @@ def test_what_pasted_objects_hide_is_dropped() -> None:
     assert {tuple(labels) for labels in found} == {(0, 0), (0, 1), (1, 1)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SIDES, SIDES, SIDES, SIDES, SEEDS)
 def test_mixup(height: int, width: int, other_height: int, other_width: int, seed: int) -> None:
     sample = without_map(marked(height, width, 0, seed))

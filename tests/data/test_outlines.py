@@ -21,7 +21,7 @@ def holds(polygon_P2: np.ndarray, height: int, width: int) -> np.ndarray:
     return (crossed.sum(0) % 2).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 1)))
 def test_bitmaps_with_parts_and_holes(bitmap: np.ndarray) -> None:
     if not bitmap.any():

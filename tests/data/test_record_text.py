@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cvzoo.data.record_text import Records, records_in
@@ -76,7 +76,6 @@ def expected(text: str) -> Any:
     )
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(segmentations() | st.sampled_from(OTHERS), min_size=1, max_size=6))
 def test_every_number_is_that_of_pythons_parser(texts: list[str]) -> None:
     found = read(texts)
@@ -111,7 +110,6 @@ def is_finite(text: str) -> bool:
         return False
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(VALUES, VALUES, BOXES | VALUES, VALUES, VALUES, OTHER_KEYS), min_size=1, max_size=5), st.data()
 )

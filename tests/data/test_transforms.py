@@ -73,7 +73,7 @@ def test_size_fits_the_canvas(height: int, width: int) -> None:
     assert new_h == 320 or new_w == 352
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(IMAGES)
 def test_flip_twice_is_the_identity(sample: Sample) -> None:
     once = flip(sample)
@@ -89,7 +89,7 @@ def test_flip_twice_is_the_identity(sample: Sample) -> None:
         assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(IMAGES, SIDES, SIDES)
 def test_resize_scales_the_boxes(sample: Sample, height: int, width: int) -> None:
     resized = resize(sample, (height, width))
@@ -106,7 +106,7 @@ def test_resize_scales_the_boxes(sample: Sample, height: int, width: int) -> Non
             assert y1 - 1 < rows.min() <= rows.max() < y2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(IMAGES, SIDES, SIDES)
 def test_resize_equals_pil_within_two_grey_levels(sample: Sample, height: int, width: int) -> None:
     reference = Image.fromarray(sample.image.permute(1, 2, 0).numpy()).resize(
@@ -119,7 +119,7 @@ def test_resize_equals_pil_within_two_grey_levels(sample: Sample, height: int, w
     assert (difference.abs() > 1).float().mean() < 1e-3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(IMAGES, st.integers(0, 30), st.integers(0, 30))
 def test_crop_keeps_what_is_inside(sample: Sample, top: int, left: int) -> None:
     height, width = sample.size[0] - top, sample.size[1] - left - 5
@@ -134,7 +134,7 @@ def test_crop_keeps_what_is_inside(sample: Sample, top: int, left: int) -> None:
     assert all(any(np.array_equal(mask, other) for other in before) for mask in bitmaps(cut))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(IMAGES, st.integers(0, 20), st.integers(0, 20))
 def test_what_is_placed_on_a_canvas_can_be_cut_out_again(sample: Sample, top: int, left: int) -> None:
     height, width = sample.size
@@ -150,7 +150,7 @@ def test_what_is_placed_on_a_canvas_can_be_cut_out_again(sample: Sample, top: in
 WINDOWS = Data(short_sides=(64,), window_scales=(0.6, 1.0, 1.3), crop=(96, 96))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(IMAGES, st.integers(0, 1000), st.sampled_from([None, 64]))
 def test_a_window_shows_the_objects_where_their_boxes_are(sample: Sample, seed: int, side: int | None) -> None:
     seen = train_resize(sample, replace(WINDOWS, window_side=side), generator(seed))
@@ -194,7 +194,7 @@ def test_crop_drops_slivers() -> None:
     assert crop(sample, 0, 9, (50, 40)).target.boxes.tolist() == [[0, 0, 1.5, 40]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(IMAGES, st.integers(0, 10_000), st.sampled_from([None, (64, 64), (48, 80)]), st.booleans())
 def test_training_images_fit_and_repeat(
     sample: Sample, seed: int, canvas: tuple[int, int] | None, jitter: bool

@@ -70,7 +70,7 @@ def rasterised(matrix: np.ndarray) -> float:
     return 0.45 + 0.45 * float(np.linalg.norm(matrix[:, :2], 2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIDES, SIDES, CORNERS, SEEDS, st.booleans())
 @example(114, 64, [(0.5, 0.5), (0.85546875, 0.38915259802071245), (0.21875, 0.74609375)], 1, False)  # cut by the edge
 def test_colour_mask_label_map_and_box_stay_together(
@@ -104,7 +104,7 @@ def test_colour_mask_label_map_and_box_stay_together(
             assert torch.equal(seen.target.boxes[0], tight.float())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIDES, SIDES, CORNERS, SEEDS)
 def test_outlines_are_moved_as_their_pixels_are(
     height: int, width: int, corners: list[tuple[float, float]], seed: int
@@ -118,7 +118,7 @@ def test_outlines_are_moved_as_their_pixels_are(
         assert int((bitmap_of(outline) != bitmap_of(code)).sum()) <= rim((height, width), outline)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SIDES, SIDES, st.integers(0, 6), SEEDS)
 def test_boxes_without_masks_hold_their_objects(height: int, width: int, objects: int, seed: int) -> None:
     sample = draw(height, width, objects, seed, masks=True)
@@ -141,7 +141,7 @@ def bare(sample: Sample) -> Target:
 IMAGES = st.builds(draw, SIDES, SIDES, st.integers(0, 6), SEEDS, st.just(True))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(IMAGES)
 def test_upside_down_twice_is_the_identity(sample: Sample) -> None:
     once = upend(sample)
@@ -157,7 +157,7 @@ def test_upside_down_twice_is_the_identity(sample: Sample) -> None:
     assert twice.target.masks == sample.target.masks
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(IMAGES, SEEDS)
 def test_settings_that_ask_for_nothing_change_nothing(sample: Sample, seed: int) -> None:
     still = drawn_map(Data(), sample.size, sample.size, np.random.default_rng(seed))
@@ -168,7 +168,7 @@ def test_settings_that_ask_for_nothing_change_nothing(sample: Sample, seed: int)
     assert seen.target.masks == sample.target.masks
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(IMAGES)
 def test_half_a_turn_is_both_flips(sample: Sample) -> None:
     half = drawn_map(Data(rotation=(180, 180)), sample.size, sample.size, np.random.default_rng(0))

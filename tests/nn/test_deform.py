@@ -83,7 +83,7 @@ def assert_equal_to_torchvision(ours: list[Tensor], shape: Shape, shared: bool) 
         torch.testing.assert_close(mine.grad, other.grad, atol=3e-4, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.sampled_from(SIZES),
     seed=st.integers(0, 2**16),
@@ -100,7 +100,7 @@ def test_values_and_gradients_are_torchvisions(
     assert_equal_to_torchvision(leaves(size, shape, seed, reach, step), shape, shared)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     size=small(1, 9),
     shape=SHAPES,
@@ -121,7 +121,7 @@ def test_float64_maps_stay_so(size: Pair) -> None:
     assert_equal_to_torchvision(leaves(size, PLAIN, 3, 1.0, dtype=torch.float64), PLAIN, shared=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=small(1, 9), shape=SHAPES)
 def test_without_offsets_it_is_a_convolution(size: Pair, shape: Shape) -> None:
     if min(shape.out(size)) <= 0:

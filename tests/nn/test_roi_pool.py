@@ -32,7 +32,7 @@ def expected(features: list[Tensor], boxes: list[Tensor], config: RoIPoolConfig)
     return torch.cat(pooled)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     corners=st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate), min_size=1, max_size=6),
     size=st.sampled_from([2, 7]),

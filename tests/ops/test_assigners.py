@@ -116,7 +116,7 @@ def smallest(boxes: list[Box], among: list[int]) -> list[int]:
     return [i for i in among if areas[i] == min(areas.values())]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     boxes=boxes_on_a_lattice(),
     offset=st.sampled_from([0.0, 0.5]),
@@ -133,7 +133,7 @@ def test_locations_learn_the_smallest_box_around_them(
         assert owner in best if best else owner is None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(boxes_on_a_lattice(), st.integers(0, 99), st.sampled_from([None, 1.5]))
 def test_locations_do_not_see_the_order_of_boxes(boxes: list[Box], seed: int, radius: float | None) -> None:
     assume(all(len(smallest(boxes, [i, j])) == 1 for i in range(len(boxes)) for j in range(i)))
@@ -206,7 +206,7 @@ def nearest_loop(points: list[Point], strides: list[int], boxes: list[Box], scal
     return [owner for _, owner in taken]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     boxes=boxes_anywhere(),
     offset=st.sampled_from([0.0, 0.5]),
@@ -305,7 +305,7 @@ def adaptive_loop(levels: list[list[Box]], boxes: list[Box], nearest: int) -> li
     return [max(wish)[1] if wish else None for wish in wishes]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     boxes=boxes_anywhere(),
     size=st.sampled_from([2.0, 4.0, 8.0]),

@@ -28,7 +28,7 @@ def covered(points: np.ndarray, finer: int = 4) -> np.ndarray:
     return inside
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(OUTLINES)
 def test_the_same_places_are_covered_and_the_box_is_tight(outline: list[tuple[int, int]]) -> None:
     points = np.array(outline, np.float64)

@@ -35,7 +35,7 @@ def by_definition(x: Tensor, direction: Direction) -> Tensor:
     return out
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     shape=st.tuples(*[st.integers(1, 3)] * 2, *[st.integers(1, 9)] * 2),
     direction=st.sampled_from(DIRECTIONS),

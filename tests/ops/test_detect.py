@@ -13,7 +13,7 @@ from cvzoo.ops.detect import best_pairs
 value = st.one_of(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]), st.floats(-2, 2, width=32))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.integers(0, 12), st.integers(1, 4), st.sampled_from([-1.0, 0.0, 0.25, 0.5]), st.integers(1, 20))
 def test_best_pairs_are_those_of_a_full_sort(
     data: st.DataObject, rows: int, classes: int, above: float, count: int

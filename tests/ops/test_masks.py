@@ -191,7 +191,7 @@ def boxes_in(size: Size) -> st.SearchStrategy[Tensor]:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data(), SIDES, SIDES, st.sampled_from([1, 14, 28]), st.integers(0, 1000))
 def test_pasting_equals_the_dense_paste(data: st.DataObject, height: int, width: int, side: int, seed: int) -> None:
     mask = torch.rand(side, side, generator=torch.Generator().manual_seed(seed))

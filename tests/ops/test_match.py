@@ -18,7 +18,7 @@ def matches(draw: st.DrawFn, candidates: int, boxes: int) -> Match:
     return Match(torch.tensor(owner, dtype=torch.int64), (kind == 0) & (boxes > 0), kind == 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.integers(1, 6), st.integers(0, 6))
 def test_spread_candidates_keep_what_they_learn_and_the_others_are_ignored(
     data: st.DataObject, candidates: int, more: int
@@ -34,7 +34,7 @@ def test_spread_candidates_keep_what_they_learn_and_the_others_are_ignored(
     assert all(torch.equal(mine, other) for mine, other in zip(spread.rows(rows), match))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.lists(st.integers(0, 4), min_size=1, max_size=4), st.integers(1, 7))
 def test_boxes_of_a_batch_come_in_the_order_of_the_positive_labels(
     data: st.DataObject, objects: list[int], candidates: int

@@ -24,7 +24,7 @@ def area(ring):
     return (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 12), st.floats(0, 1))
 def test_outlines_contain_the_pixels_and_no_others(seed, height, width, share):
     bitmap = (np.random.default_rng(seed).random((height, width)) < share).astype(np.uint8)

@@ -21,7 +21,7 @@ def grids_of(size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     return tuple((-(-size[0] // stride), -(-size[1] // stride)) for stride in STRIDES)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.tuples(side, side), offset=st.sampled_from(OFFSETS))
 def test_points_lie_in_their_cells(size: tuple[int, int], offset: float) -> None:
     levels = pyramid_points(PointConfig(strides=STRIDES, offset=offset), grids_of(size), size, CPU)
@@ -30,7 +30,7 @@ def test_points_lie_in_their_cells(size: tuple[int, int], offset: float) -> None
         assert torch.equal(points, torch.tensor(cells) + offset * stride)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.tuples(side, side), offset=st.sampled_from(OFFSETS))
 def test_steps_may_come_from_the_input(size: tuple[int, int], offset: float) -> None:
     """The step is input // cells, which need not be the stride, nor the same along both axes."""
@@ -53,7 +53,7 @@ def test_steps_of_torchvisions_800_by_1216() -> None:
     assert p7[10 + 1].tolist() == [121, 114]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.tuples(side, side), offset=st.sampled_from(OFFSETS), from_input=st.booleans())
 def test_points_are_the_centres_of_anchors(size: tuple[int, int], offset: float, from_input: bool) -> None:
     shared = {"strides": STRIDES, "offset": offset, "stride_from_input": from_input}
@@ -69,7 +69,7 @@ def test_per_level_repeats_a_levels_value_for_its_rows() -> None:
     assert per_level((8, 16, 32), levels).tolist() == [8, 8, 8, 32, 32]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     size=st.tuples(side, side),
     more=st.tuples(st.integers(0, 100), st.integers(0, 100)),

@@ -51,7 +51,7 @@ def drawn(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return boxes, torch.rand(count), torch.randint(0, 2, (count,))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(0, 40),
     limit=st.integers(1, 50),

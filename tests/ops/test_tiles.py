@@ -22,7 +22,7 @@ def found(*boxes, masks=None):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.tuples(st.integers(1, 300), st.integers(1, 300)), st.integers(1, 320), st.integers(1, 320), st.floats(0, 0.9))
 def test_tiles_cover_the_image_and_every_pixel_belongs_to_one(size, height, width, overlap):
     if size[0] * size[1] > 200 * height * width * (1 - overlap) ** 2:

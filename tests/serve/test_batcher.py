@@ -33,7 +33,7 @@ def test_a_batch_has_no_more_pixels_than_one_image_may_have() -> None:
     assert batches_of(jobs, max_pixels=100) == [[one], [two, three]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from([A, B]), st.integers(1, 100)), max_size=20),
     st.integers(1, 5),

@@ -35,7 +35,7 @@ def test_an_image_smaller_than_the_plate(image):
     assert placed([(3, 3, 9, 9)], [(60, 15)], image) == [(0, 0)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**31), st.integers(0, 30))
 def test_plates_stay_in_the_image_and_cover_less_than_on_top_of_their_boxes(seed, count):
     random = np.random.default_rng(seed)

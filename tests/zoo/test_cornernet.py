@@ -104,7 +104,7 @@ def by_definition(one: Tensor, other: Tensor, epsilon: float) -> tuple[float, fl
     return float(pull), push / pairs if count > 1 else 0.0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     counts=st.lists(st.integers(0, 4), min_size=1, max_size=3),
     stacks=st.integers(1, 2),
@@ -163,7 +163,7 @@ def test_the_authors_losses_of_offsets_count_objects_and_mmdetections_cells() ->
         torch.testing.assert_close(found["loss_offset"], expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999), clipped=st.booleans(), count=st.integers(1, 40))
 def test_pairs_of_corners_make_boxes_as_defined(seed: int, clipped: bool, count: int) -> None:
     torch.manual_seed(seed)

@@ -46,7 +46,7 @@ def by_definition(feature: Tensor, embedding: Tensor, tree: Tree, groups: int) -
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(size=st.sampled_from(SIZES), groups=st.sampled_from([1, 2]), seed=st.integers(0, 2**16))
 def test_filter_and_its_gradients_are_the_definitions(
     method: Method, size: tuple[int, int], groups: int, seed: int
@@ -69,7 +69,7 @@ def test_filter_and_its_gradients_are_the_definitions(
         torch.testing.assert_close(found, wanted, atol=1e-9, rtol=1e-7)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.sampled_from(SIZES), seed=st.integers(0, 2**16), levels=st.sampled_from([1, 2, 1000]))
 def test_no_tree_has_less_weight(size: tuple[int, int], seed: int, levels: int) -> None:
     """With many ties, with few, and where the guidance is constant."""
@@ -85,7 +85,7 @@ def test_no_tree_has_less_weight(size: tuple[int, int], seed: int, levels: int) 
     assert sorted(tree.order[0].tolist()) == list(range(height * width))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     batch=st.integers(1, 3),
@@ -259,7 +259,7 @@ def test_order_is_breadth_first_and_the_depth_its_last() -> None:
     assert tree.depth == deepest
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.sampled_from([(1, 1), (1, 6), (4, 5)]), seed=st.integers(0, 2**16))
 def test_a_tree_is_known_by_its_edges(size: tuple[int, int], seed: int) -> None:
     """In any order, from either end, and for any graph: a vertex may have many neighbours."""

@@ -40,7 +40,7 @@ def one_by_one(objects: list[tuple[int, int, int, int]], maps: int) -> Tensor:
     return heat
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OBJECTS)
 def test_gaussians_are_those_drawn_one_by_one(objects: list[tuple[int, int, int, int]]) -> None:
     x, y, radius, own = torch.tensor(objects, dtype=torch.int64).reshape(-1, 4).unbind(1)
@@ -49,7 +49,7 @@ def test_gaussians_are_those_drawn_one_by_one(objects: list[tuple[int, int, int,
     assert (heat[own, y, x] == 1).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SIDES, st.floats(0.1, 0.9))
 def test_corners_within_the_radius_keep_the_overlap(sides: list[tuple[float, float]], overlap: float) -> None:
     """A box whose corners move by the radius, both the same way, both inwards or both outwards."""
