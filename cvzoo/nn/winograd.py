@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
 from cvzoo.nn.layers import ConvNorm
 from cvzoo.ops.transfer import on_device
@@ -73,7 +74,7 @@ class Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _convolved(x, _kernel(weight).transpose(1, 2))
+        return _convolution(x, weight)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -82,6 +83,17 @@ class Winograd(torch.autograd.Function):
         needs_x, needs_weight = ctx.needs_input_grad
         grad_x = _convolved(grad, _kernel(weight.flip(2, 3))) if needs_x else None
         return grad_x, _weight_gradient(x, grad) if needs_weight else None
+
+
+@torch.library.custom_op("cvzoo::winograd", mutates_args=())
+def _convolution(x_NCHW: Tensor, weight_OC33: Tensor) -> Tensor:
+    """An operation of its own, whose FLOPs are counted as those of every convolution, not its fewer products."""
+    return _convolved(x_NCHW, _kernel(weight_OC33).transpose(1, 2))
+
+
+@register_flop_formula(torch.ops.cvzoo.winograd)
+def _flops(x_NCHW: list[int], weight_OC33: list[int], *, out_shape: list[int], **_: Any) -> int:
+    return conv_flop_count(x_NCHW, weight_OC33, out_shape)
 
 
 def _kernel(weight_OC33: Tensor) -> Tensor:

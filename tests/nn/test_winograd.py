@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from cvzoo.nn import winograd
 from cvzoo.nn.winograd import Winograd, WinogradConv
@@ -35,6 +36,16 @@ def test_single_precision_is_good_for_a_deep_head() -> None:
     assert (found - expected).abs().max() < 2e-5 * expected.abs().max()
     one, other = (torch.autograd.grad(y.square().sum(), x)[0] for y in (found, expected))
     assert (one - other).abs().max() < 2e-5 * other.abs().max()
+
+
+def test_its_flops_are_a_convolutions() -> None:
+    fast, x = WinogradConv(256, 256), torch.randn(16, 256, 14, 14)
+    counts = []
+    for conv in (fast, fast.conv):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            conv(x)
+        counts.append(counter.get_total_flops())
+    assert counts == [2 * 9 * 256 * 256 * 16 * 14 * 14] * 2
 
 
 def test_where_it_would_not_pay_it_is_the_usual_convolution() -> None:
