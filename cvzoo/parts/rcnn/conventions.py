@@ -21,6 +21,7 @@ from cvzoo.ops.anchors import AnchorConfig
 from cvzoo.ops.detect import DetectConfig
 from cvzoo.parts.rcnn.box_head import BoxHeadConfig
 from cvzoo.parts.rcnn.c4 import C4_BOX_HEAD, C4_MASK_HEAD, C4_RPN, C5_BODY, C5_BOX_HEAD
+from cvzoo.parts.rcnn.detector import TwoStageConfig
 from cvzoo.parts.rcnn.mask_head import MaskHeadConfig
 from cvzoo.parts.rcnn.regions import ends_at_c4
 from cvzoo.parts.rcnn.rpn import RPNConfig
@@ -187,21 +188,11 @@ MMDETECTION_ON_C4 = Marker(has=(MMDETECTION_C4_STAGE, MMDETECTION_BOX_HEAD), lac
 """The networks of an R-CNN on C4 for boxes alone, which several systems share."""
 
 
-class OnC4(Protocol):
+class OnC4(TwoStageConfig, Protocol):
     """The config of a detector for boxes whose only map is C4."""
 
     @property
-    def num_classes(self) -> int: ...
-    @property
-    def class_ids(self) -> tuple[int, ...]: ...
-    @property
     def backbone(self) -> BodyConfig: ...
-    @property
-    def pixels(self) -> Pixels: ...
-    @property
-    def rpn(self) -> RPNConfig: ...
-    @property
-    def box_head(self) -> BoxHeadConfig: ...
 
 
 C4Config = TypeVar("C4Config", bound=OnC4)
