@@ -16,6 +16,7 @@ from cvzoo.engine.train import step
 from cvzoo.nn import roi_pool
 from cvzoo.ops import nms, transfer
 from cvzoo.parts.rcnn import rpn
+from cvzoo.recipes import Recipe
 from cvzoo.structures import Batch, Mask, Surface, Target
 from cvzoo.zoo.treefilter import tree
 
@@ -99,16 +100,21 @@ def target_of(objects: int, classes: int, generator: torch.Generator) -> Target:
     return Target(boxes, torch.arange(objects) % classes, masks, label_map, surfaces)
 
 
+def batch_of(recipe: Recipe, images: int, objects: int) -> Batch:
+    """So many images of so many objects, and of one more in turn."""
+    generator = torch.Generator().manual_seed(1)
+    targets = [target_of(objects + n % 2, recipe.model.num_classes, generator) for n in range(images)]
+    pixels = torch.randint(256, (images, 3, *SIZE), dtype=torch.uint8, generator=generator)
+    return Batch(pixels, [SIZE] * images, [SIZE] * images, targets, list(range(images)))
+
+
 def waits_of_a_step(row: str, images: int, objects: int) -> list[str]:
     """Of everything that the engine does in a step: forward, losses, backward, the check of both, the optimiser."""
     torch.manual_seed(0)
     recipe = narrow(row)
     recipe = replace(recipe, run=replace(recipe.run, channels_last=False, device="cpu"))
     state = State.begin(recipe, recipe.model.build(), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(1)
-    targets = [target_of(objects + n % 2, recipe.model.num_classes, generator) for n in range(images)]
-    pixels = torch.randint(256, (images, 3, *SIZE), dtype=torch.uint8, generator=generator)
-    batch = Batch(pixels, [SIZE] * images, [SIZE] * images, targets, list(range(images)))
+    batch = batch_of(recipe, images, objects)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(roi_pool, "_pool_bags", roi_pool._pool_levels)
         patch.setattr(rpn, "suppress_levels", nms._at_once)
