@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All there is to measure on a GPU, in at most 8 minutes, on a bare machine: Python 3.12, torch 2.11, torchvision 0.26 and
 # the like, but no registry. WHEELS is a folder of what such a machine lacks: tyro, docstring_parser, typeguard,
-# pycocotools, hotcoco, msgspec. OUT takes the logs and a copy of the row files, which are written to zoo/rows.
+# pycocotools, hotcoco, msgspec, hypothesis, sortedcontainers. OUT takes the logs and a copy of the row files, which are
+# written to zoo/rows.
 #
 #   [WHEELS=.whl] [OUT=runs/gpu] benchmarks/gpu.sh [--device cpu] [tests] [training] [inference] [profile] [train] [rows]
 #     [compiled]
