@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from cvzoo.cli import ROW_COMMANDS, main
+from cvzoo.cli import ROW_COMMANDS, SHORTHANDS, main
 from cvzoo.commands.habits import HABITS, OF_COMMANDS
 from cvzoo.recipes.codec import to_json
 from cvzoo.zoo import ROWS
@@ -35,7 +35,7 @@ def options_of(command: str) -> set[str]:
 
     kind = ROW_COMMANDS[command][0]
     own = {f"--{field.name}" for field in fields(kind)} if command in OF_COMMANDS else set()
-    options = leaves(to_json(ROWS[ROW].recipe())) | own | {"--precision", "--device", "--help"}
+    options = leaves(to_json(ROWS[ROW].recipe())) | own | {*SHORTHANDS, "--help"}
     return {name.replace("_", "-") for name in options}
 
 
@@ -69,7 +69,15 @@ def test_misspelt_fields_get_the_nearest_one(capsys: pytest.CaptureFixture[str])
 
 
 def test_words_without_dashes_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "imgsz is --data.short-sides 640" in said_to(["train", ROW, "imgsz=640"], capsys)
+    assert "imgsz is --data.short-sides 416 --data.test-short-side 416" in said_to(["train", ROW, "imgsz=416"], capsys)
+    assert "--img is --data.short-sides 640" in said_to(["train", ROW, "--img", "--data.flip"], capsys)
+
+
+def test_a_prediction_refuses_the_classes_of_a_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = said_to(["predict", ROW, "street.jpg", "--data.classes", "ellipse"], capsys)
+    assert """--data.classes: an argument of the Python predictor, `predictor(images, classes=["person"])`""" in said
 
 
 @pytest.mark.parametrize(

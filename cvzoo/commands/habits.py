@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 
-SIZES = "--data.short-sides 640 --data.test-short-side 640 --data.max-long-side 640"
+SIZES = "--data.short-sides {size} --data.test-short-side {size} --data.max-long-side {size}"
+COLOURS = "--data.colour-jitter 0.4, of brightness, contrast and saturation, or --data.distort-colours, of the hue too"
 HALF = "--precision bf16 (or fp16)"
 ROW_FIRST = "the row comes first, `cvzoo {command} ROW` (`cvzoo list` shows them), or a run's folder or recipe.json"
 CONTINUES = "leave it out: the same command continues an interrupted run"
@@ -14,6 +15,8 @@ DATA = "--data.root FOLDER (what lies where in it: --data.train.images, --data.t
 EVALUATE = "a command of its own: `cvzoo eval ROW`, or `cvzoo eval RUN_FOLDER`"
 SCORE = "an option of `cvzoo predict` alone, --min-score"
 PROCESSES = "given to the launcher: `torchrun --nproc-per-node 8 -m cvzoo {command} ROW ...`"
+PART = "the validation part is evaluated; --data.val.images, --data.val.annotations, --data.val.lists choose another"
+PYTHON = "an argument of the Python predictor, `predictor(images, {argument})` (docs/python.md)"
 FIELDS = "each an option of its own, such as --optim.lr 0.01 --schedule.iterations 1000"
 
 HABITS: dict[str, str] = {
@@ -52,6 +55,23 @@ HABITS: dict[str, str] = {
     **dict.fromkeys(("eval-only", "eval", "test-only", "val"), EVALUATE),
     **dict.fromkeys(("conf", "conf-thres", "score-thr", "threshold"), SCORE),
     **dict.fromkeys(("gpus", "num-gpus", "launcher", "nproc"), PROCESSES),
+    **dict.fromkeys(("classes", "class-names"), "--data.classes"),
+    **dict.fromkeys(("single-cls", "single-class"), "--data.rename cat=object dog=object"),
+    "freeze-backbone": "--freeze backbone",
+    "momentum": "no option: it is 0.9 of SGD, the betas of AdamW are 0.9 and 0.999",
+    **dict.fromkeys(("flip", "fliplr", "hflip"), "--data.flip, a probability"),
+    **dict.fromkeys(("flipud", "vflip"), "--data.vertical-flip, a probability"),
+    **dict.fromkeys(("degrees", "rotate", "rotation"), "--data.rotation -15 15"),
+    **dict.fromkeys(("translate", "shift"), "--data.shift"),
+    **dict.fromkeys(("scale", "zoom"), "--data.zoom 0.5 1.5"),
+    "shear": "--data.shear",
+    "mosaic": "--data.mosaic",
+    "mixup": "--data.mixup",
+    "copy-paste": "--data.copy-paste",
+    "close-mosaic": "--data.mixed-until, a share of the run",
+    "erasing": "--data.cutout",
+    "multi-scale": "--data.short-sides 480 560 640, from which each is drawn",
+    **dict.fromkeys(("hsv-h", "hsv-s", "hsv-v", "color-jitter"), COLOURS),
 }
 """What to say, by the option's name."""
 OF_COMMANDS: dict[str, dict[str, str]] = {
@@ -60,7 +80,15 @@ OF_COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("project", "work-dir", "output-dir", "save-dir", "out"), "--output"),
         **dict.fromkeys(("source", "input"), "no option: `cvzoo predict ROW FILES_OR_FOLDERS`"),
         **dict.fromkeys(("camera", "webcam"), "no option: `cvzoo predict ROW camera:0`"),
+        **dict.fromkeys(("classes", "data.classes"), PYTHON.format(argument='classes=["person"]')),
+        **dict.fromkeys(("iou", "iou-thres"), PYTHON.format(argument="iou=0.5")),
+        **dict.fromkeys(("max-det", "max-detections"), PYTHON.format(argument="max_detections=10")),
+        **dict.fromkeys(
+            ("batch", "batch-size"), "one image at a time; of Python's `predictor.stream(images, batch=8)`"
+        ),
+        **dict.fromkeys(("save", "save-txt", "save-json"), "leave it out: all that is found is written, to --output"),
     },
+    "eval": dict.fromkeys(("split", "test", "test-dir"), PART),
     "bench": {
         **dict.fromkeys(("batch-size", "batchsize", "ims-per-batch"), "--batch"),
         **dict.fromkeys(("iters", "max-iter", "steps"), "--iterations"),
@@ -87,7 +115,8 @@ def check(command: str, arguments: Sequence[str], known: Collection[str], dotted
         elif name in known or not (word.startswith("--") or (equals and name in table)):
             continue
         elif name in table:
-            hint = table[name].format(command=command)
+            typed = own or value
+            hint = table[name].format(command=command, size=typed if typed.isdigit() else 640)
             hints.append(f"{option} is {hint}" if hint.startswith("--") else f"{option}: {hint}")
         elif "." not in name:
             unknown.append(f"there is no {option}")

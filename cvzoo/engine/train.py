@@ -93,6 +93,11 @@ def ready(recipe: Recipe) -> tuple[Loaded, dict[str, Dataset]]:
     recipe = with_classes(for_images(recipe, len(train_set)), train_set)
     loaded = build_model(recipe, train_set)
     task_of(recipe).check_model(loaded.model, loaded.recipe)
+    if loaded.model.predicts_masks and not recipe.data.reads_masks:
+        raise ValueError(
+            f"{recipe.row} learns masks, which --data.no-masks keeps from it; leave that out, or, of objects without"
+            " outlines, train a row that finds boxes alone (`cvzoo list --task detection`)"
+        )
     return loaded, in_order_of_weights(loaded, {"train": train_set, "val": val_set})
 
 

@@ -182,6 +182,14 @@ def test_what_the_evaluation_cannot_do_is_refused_first(tmp_path: Path, changed:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_row_of_masks_is_not_sent_in_a_circle_by_objects_without(tmp_path: Path) -> None:
+    """The message of a set without outlines names --data.no-masks for evaluations; a training refuses it."""
+    row = cvzoo.recipe("mask_rcnn_r18_fpn_shapes", {"data.masks": False, "run.out": tmp_path / "runs"})
+    with pytest.raises(ValueError, match=r"learns masks, which --data\.no-masks keeps from it; .* boxes alone"):
+        train(row)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_dense_detector_merges_views(tmp_path: Path) -> None:
     result = train(tiny(tmp_path / "runs", schedule__iterations=1, data__test_flip=True, data__test_scales=(32, 64)))
     assert result.evaluations["val"].figures.stats["box_AP"] >= 0

@@ -15,6 +15,7 @@ from cvzoo.data.formats.layout import Layout, names_in
 from cvzoo.data.formats.splits import both_parts, in_no_list
 from cvzoo.data.formats.voc import voc_layout
 from cvzoo.data.formats.yolo import yolo_layout
+from cvzoo.data.image_files import SUFFIXES
 from cvzoo.data.problems import DataError, Problem
 
 TITLES: dict[Source, str] = {
@@ -90,9 +91,10 @@ def _undecided(root: Path, layouts: list[Layout], source: Source | None) -> Prob
         remedy = "give each pixel its class's number (an 8-bit grey or palette PNG) and list the names in classes.txt"
         return Problem(picture, "is no label map: its pixels are colours, not numbers of classes", remedy)
     sought = ", ".join(TITLES[name] for name in LOOKS if source in (None, name))
-    held = ", ".join(names_in(root)[:8]) or "nothing"
+    telling = sorted(names_in(root), key=lambda name: Path(name).suffix.lower() in SUFFIXES)  # images tell least
+    held = ", ".join(telling[:8]) or "nothing"
     remedy = "docs/own-data.md shows what a folder may look like; or name its parts with --data.train and --data.val"
-    return Problem(root, f"is not recognised: it was looked for {sought}, but it holds {held}", remedy)
+    return Problem(root, f"is not recognised: it was searched for {sought}, but it holds {held}", remedy)
 
 
 def _words(split: Split) -> str:

@@ -130,8 +130,9 @@ def test_what_changes_is_read_again_and_warnings_are_kept(tmp_path: Path, monkey
 
 
 def test_unknown_folders_say_what_was_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(DataError, match=r"looked for COCO, .*Pascal VOC.*, but it holds notes.txt"):
+    for name in (*(f"{number}.jpg" for number in range(9)), "notes.txt"):  # images tell least, and come last
+        (tmp_path / name).write_text("")
+    with pytest.raises(DataError, match=r"searched for COCO, .*Pascal VOC.*, but it holds notes.txt, 0.jpg"):
         recognise(tmp_path)
 
 
