@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import zipfile
@@ -52,6 +53,12 @@ def runtime(module: str, extra: str) -> Any:
         raise ValueError(f"{module.split('.')[0]} is not installed; pip install 'cvzoo[{extra}]'") from error
 
 
+def onnxruntime() -> Any:
+    """onnxruntime, without the reports that it sends to Microsoft of every session."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return runtime("onnxruntime", "export")
+
+
 def openvino() -> Any:
     """OpenVINO, ready for several threads, and without the reports that it sends to Google Analytics on its import."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] - it then takes its own stub
@@ -75,7 +82,7 @@ def _is_compiled(path: Path) -> bool:
 
 
 def _onnx(path: Path) -> tuple[str | None, Run]:
-    ort = runtime("onnxruntime", "export")
+    ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
