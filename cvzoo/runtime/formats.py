@@ -21,7 +21,8 @@ SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "aoti": 
 """What the names of a format's files end with."""
 Run = Callable[[Tensor, Tensor], dict[str, Tensor]]
 """From images (N, 3, H, W) uint8 and sizes (N, 2) int64 to answers by name, all on the CPU."""
-_FIRST_USE = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
+"""While a file is opened: torch.export's reader is one for all threads, and so is what OpenVINO does once."""
 
 
 def is_exported(path: Path | str) -> bool:
@@ -30,11 +31,15 @@ def is_exported(path: Path | str) -> bool:
 
 
 def open_exported(path: Path) -> tuple[Facts, Run]:
-    """An exported file. ValueError where it is missing, damaged or of another kind, or its runtime is not installed."""
+    """An exported file. ValueError where it is missing, damaged or of another kind, or its runtime is not installed.
+
+    Any number of threads may open files, and ask one of them, at once.
+    """
     if not path.is_file():
         raise ValueError(f"there is no file {path}; check the path")
     try:
-        text, run = _opener(path)(path)
+        with _ONE_AT_A_TIME:
+            text, run = _opener(path)(path)
     except (ValueError, ImportError):
         raise
     except Exception as error:  # each runtime has its own ways to say that a file is damaged
@@ -63,7 +68,7 @@ def openvino() -> Any:
     """OpenVINO, ready for several threads, and without the reports that it sends to Google Analytics on its import."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] - it then takes its own stub
     module = runtime("openvino", "openvino")
-    with _FIRST_USE:  # it looks NumPy up once: two threads that do so at one moment wait for ever, with the GIL
+    with _ONE_AT_A_TIME:  # it looks NumPy up once: two threads that do so at one moment wait for ever, with the GIL
         _ = module.Tensor(np.zeros(1, np.uint8)).data
     return module
 
