@@ -145,5 +145,6 @@ def _of_the_same_fields(values: dict[str, Any], path: Path) -> Recipe[Any]:
 
 def __getattr__(name: str) -> Any:
     if name in WITH_TORCH:
+        import_module("cvzoo.api")  # all of them, in turn: threads that import parts of it meet modules half imported
         return getattr(import_module(WITH_TORCH[name]), name)
     raise AttributeError(f"module 'cvzoo' has no attribute {name!r}")

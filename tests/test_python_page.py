@@ -1,6 +1,8 @@
 """The page on the Python side, executed as it stands there, and the objects it tells of."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +77,28 @@ def test_changes_of_a_recipe() -> None:
     assert (changed.schedule.batch, changed.data.shapes.val_images) == (3, 7)
     with pytest.raises(ValueError, match=r"unknown field schedule\.bach; did you mean schedule\.batch"):
         cvzoo.recipe("retinanet_r18_fpn_shapes", {"schedule.bach": 3})
+
+
+FIRST_NAMES = """
+import sys, threading
+import cvzoo
+
+def ask(name):
+    together.wait()
+    try:
+        getattr(cvzoo, name)
+    except BaseException as error:
+        failed.append(error)
+
+sys.setswitchinterval(1e-6)
+failed, together = [], threading.Barrier(len(cvzoo.WITH_TORCH))
+threads = [threading.Thread(target=ask, args=[name]) for name in cvzoo.WITH_TORCH]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+sys.exit(f"{failed}" if failed else 0)
+"""
+
+
+def test_threads_may_ask_for_the_first_names_at_once() -> None:
+    """Each would import a part of what the others are importing."""
+    subprocess.run([sys.executable, "-c", FIRST_NAMES], check=True)

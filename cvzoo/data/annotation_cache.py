@@ -64,7 +64,7 @@ class Place(NamedTuple):
                 return None
             with atomic(self.file) as temporary:
                 save_file(arrays, temporary, {"notes": json.dumps(notes)})
-        except OSError:
+        except (OSError, SafetensorError):  # the latter on a full disk
             return None
         _remove_unused(self.file.parent)
         return stored(self.file)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import glob
 import time
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Event, Thread
+from queue import Empty, Queue, SimpleQueue
+from threading import Event, Semaphore, Thread
 from typing import TypeVar
 
 import numpy as np
@@ -28,7 +27,7 @@ Item = TypeVar("Item")
 PATIENCE = 10.0
 """Seconds without a frame after which a camera has stopped."""
 GRACE = 1.0
-"""Seconds in which it may give a last frame before its device is closed."""
+"""Seconds in which it, or any other source, may give a last frame before it is left to itself."""
 
 
 def frames_of(source: Source, bgr: bool = False) -> Generator[Frame | ValueError]:
@@ -85,18 +84,30 @@ def _files(path: Path) -> list[Path]:
 
 
 def ahead(items: Iterator[Item], count: int) -> Generator[Item]:
-    """The items, of which a thread fetches `count` before they are asked for."""
+    """The items, of which a thread fetches `count` before they are asked for.
+
+    Whoever closes it, or presses Ctrl-C, does not wait for a source that has gone quiet.
+    """
     end = object()
-    waiting: deque[Future[Item | object]] = deque()
-    with ThreadPoolExecutor(1) as reader:
-        try:
-            waiting.extend(reader.submit(next, items, end) for _ in range(count))
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(reader.submit(next, items, end))
-                yield item  # type: ignore[misc]
-        finally:
-            for future in waiting:
-                future.cancel()
+    fetched: SimpleQueue[Future[Item | object]] = SimpleQueue()
+    room, left = Semaphore(count), Event()
+
+    def fetch() -> None:
+        while room.acquire() and not left.is_set():
+            fetched.put(one := _fetched(items, end))
+            if one.exception() or one.result() is end:
+                return
+
+    reader = Thread(target=fetch, daemon=True)  # a source may keep it from ever ending
+    reader.start()
+    try:
+        while (item := fetched.get().result()) is not end:
+            room.release()
+            yield item  # type: ignore[misc]
+    finally:
+        left.set()
+        room.release()
+        reader.join(GRACE)
 
 
 def newest(items: Generator[Item]) -> Generator[Item]:
@@ -112,15 +123,11 @@ def newest(items: Generator[Item]) -> Generator[Item]:
     def fetch() -> None:
         with closing(items):
             while not left.is_set():
-                fetched: Future[Item | object] = Future()
-                try:
-                    fetched.set_result(next(items, end))
-                except Exception as error:
-                    fetched.set_exception(error)
+                one = _fetched(items, end)
                 with suppress(Empty):
                     latest.get_nowait()
-                latest.put(fetched)
-                if fetched.exception() or fetched.result() is end:
+                latest.put(one)
+                if one.exception() or one.result() is end:
                     return
 
     reader = Thread(target=fetch, daemon=True)  # a device may keep it from ever ending
@@ -133,3 +140,13 @@ def newest(items: Generator[Item]) -> Generator[Item]:
     finally:
         left.set()
         reader.join(GRACE)
+
+
+def _fetched(items: Iterator[Item], end: object) -> Future[Item | object]:
+    """The next item, the `end`, or the error that comes instead."""
+    fetched: Future[Item | object] = Future()
+    try:
+        fetched.set_result(next(items, end))
+    except BaseException as error:  # what a thread does not pass on is lost, and who waits for it waits for ever
+        fetched.set_exception(error)
+    return fetched

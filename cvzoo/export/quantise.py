@@ -16,7 +16,7 @@ from cvzoo.data.build import build_dataset
 from cvzoo.data.config import Data
 from cvzoo.data.transforms import eval_resize
 from cvzoo.runtime.facts import Facts
-from cvzoo.runtime.formats import runtime
+from cvzoo.runtime.formats import onnxruntime
 from cvzoo.runtime.model import on_canvas
 from cvzoo.structures import Batch, Sample
 
@@ -44,7 +44,7 @@ def _feed(sample: Sample, facts: Facts) -> Feed:
 
 def quantise(path: Path, feeds: Iterable[Feed]) -> None:
     """Write an ONNX file anew, in int8."""
-    runtime("onnxruntime", "export").set_default_logger_severity(3)  # 2 tells what it does not fold
+    onnxruntime().set_default_logger_severity(3)  # 2 tells what it does not fold
     import onnx
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import zipfile
@@ -20,7 +21,8 @@ SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "aoti": 
 """What the names of a format's files end with."""
 Run = Callable[[Tensor, Tensor], dict[str, Tensor]]
 """From images (N, 3, H, W) uint8 and sizes (N, 2) int64 to answers by name, all on the CPU."""
-_FIRST_USE = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
+"""While a file is opened: torch.export's reader is one for all threads, and so is what OpenVINO does once."""
 
 
 def is_exported(path: Path | str) -> bool:
@@ -29,11 +31,15 @@ def is_exported(path: Path | str) -> bool:
 
 
 def open_exported(path: Path) -> tuple[Facts, Run]:
-    """An exported file. ValueError where it is missing, damaged or of another kind, or its runtime is not installed."""
+    """An exported file. ValueError where it is missing, damaged or of another kind, or its runtime is not installed.
+
+    Any number of threads may open files, and ask one of them, at once.
+    """
     if not path.is_file():
         raise ValueError(f"there is no file {path}; check the path")
     try:
-        text, run = _opener(path)(path)
+        with _ONE_AT_A_TIME:
+            text, run = _opener(path)(path)
     except (ValueError, ImportError):
         raise
     except Exception as error:  # each runtime has its own ways to say that a file is damaged
@@ -52,11 +58,17 @@ def runtime(module: str, extra: str) -> Any:
         raise ValueError(f"{module.split('.')[0]} is not installed; pip install 'cvzoo[{extra}]'") from error
 
 
+def onnxruntime() -> Any:
+    """onnxruntime, without the reports that it sends to Microsoft of every session."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return runtime("onnxruntime", "export")
+
+
 def openvino() -> Any:
     """OpenVINO, ready for several threads, and without the reports that it sends to Google Analytics on its import."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] - it then takes its own stub
     module = runtime("openvino", "openvino")
-    with _FIRST_USE:  # it looks NumPy up once: two threads that do so at one moment wait for ever, with the GIL
+    with _ONE_AT_A_TIME:  # it looks NumPy up once: two threads that do so at one moment wait for ever, with the GIL
         _ = module.Tensor(np.zeros(1, np.uint8)).data
     return module
 
@@ -75,7 +87,7 @@ def _is_compiled(path: Path) -> bool:
 
 
 def _onnx(path: Path) -> tuple[str | None, Run]:
-    ort = runtime("onnxruntime", "export")
+    ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -91,6 +92,19 @@ def test_without_a_folder_for_the_cache(folder: Folder, nowhere: None) -> None:
     assert dataset._index.file is None
     assert everything(pickle.loads(pickle.dumps(dataset))) == everything(dataset)
     assert len(dataset) == 4
+
+
+def test_a_full_disk_keeps_nothing_and_stops_nobody(folder: Folder) -> None:
+    outlined(folder)
+    expected = everything(opened(folder))
+    shutil.rmtree(cache_folder())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # refused as on a full disk
+    try:
+        assert everything(opened(folder)) == expected
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(cache_folder().glob("*.safetensors*"))
 
 
 def test_the_same_with_a_cache_as_without(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,3 +213,20 @@ def test_leaving_early_ends_the_thread():
     next(fetched)
     fetched.close()
     assert threading.active_count() == before
+
+
+def test_a_source_that_has_gone_quiet_can_be_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cvzoo.data.sources.GRACE", 0.1)
+    asked, last = Event(), Event()
+
+    def items():
+        yield 1
+        asked.set()
+        last.wait(20)
+
+    fetched, start = ahead(items(), 2), time.perf_counter()
+    assert next(fetched) == 1
+    assert asked.wait(10)
+    fetched.close()
+    assert time.perf_counter() - start < 10
+    last.set()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +64,15 @@ def test_a_file_answers_as_its_model_does_at_any_size(row: str, tmp_path: Path) 
 def test_retinanets_file_answers_at_any_size(retinanet: Pair) -> None:
     for sizes in UNTRACED:
         same_answers(retinanet, *sizes)
+
+
+def test_a_file_is_opened_without_a_report_to_anybody(retinanet: Pair, tmp_path: Path) -> None:
+    """In a process of its own: what onnxruntime is to report it first writes down in the user's folder of caches."""
+    script = "import sys, pathlib, cvzoo.runtime.formats as formats; formats.open_exported(pathlib.Path(sys.argv[1]))"
+    variables = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    variables |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script, retinanet.file.path], env=variables, check=True)
+    assert not list(tmp_path.rglob("Microsoft"))
 
 
 def test_a_file_of_one_canvas(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cvzoo.zoo.treefilter.tree import Method, Tree, minimum_spanning_tree, spanning_tree, tree_filter
-from cvzoo.zoo.treefilter.tree_walk import _compiled
 
 SIZES = [(1, 1), (1, 6), (5, 1), (3, 4), (5, 5)]
 METHODS: list[Method] = ["walk", "jump"]
@@ -282,13 +281,6 @@ def test_guidance_gets_no_gradient() -> None:
     assert guidance.grad is None
     assert feature.grad is not None
     assert embedding.grad is not None
-
-
-def test_kernels_compile_where_no_cache_can_be_written() -> None:
-    """Numba finds no folder for a function that is in no file."""
-    namespace: dict = {}
-    exec("def twice(x):\n    return 2 * x", namespace)
-    assert _compiled(namespace["twice"])(21) == 42
 
 
 def test_what_is_no_tree_is_refused() -> None:

@@ -12,25 +12,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from cvzoo.ops.compiled import compiled
 
 Kernel = Callable[..., Any]
 Array = NDArray[Any]
 
 BLOCK = 8
 """So many channels are summed at a time: what that needs stays in a processor's caches."""
-
-
-def _compiled(kernel: Kernel) -> Kernel:
-    """With Numba; anew in every process where no folder for its cache can be written to."""
-    try:
-        return numba.njit(nogil=True, cache=True)(kernel)
-    except RuntimeError:
-        return numba.njit(nogil=True)(kernel)
 
 
 def in_threads(kernel: Kernel, *arguments: Iterable[Tensor]) -> list[Any]:
@@ -43,7 +36,7 @@ def in_threads(kernel: Kernel, *arguments: Iterable[Tensor]) -> list[Any]:
         return list(pool.map(lambda task: kernel(*task), tasks))
 
 
-@_compiled
+@compiled
 def kruskal(edges_S2: Array, tree_T2: Array) -> None:
     """Write the tree that the first edges make which close no cycle."""
     leader_V = np.arange(len(tree_T2) + 1)
@@ -62,7 +55,7 @@ def kruskal(edges_S2: Array, tree_T2: Array) -> None:
             found += 1
 
 
-@_compiled
+@compiled
 def breadth_first(tree_T2: Array, order_V: Array, parent_V: Array) -> tuple[int, int]:
     """Write order and parents from vertex 0; returns how many vertices it reaches, and the edges to the farthest."""
     vertices = len(order_V)
@@ -87,7 +80,7 @@ def breadth_first(tree_T2: Array, order_V: Array, parent_V: Array) -> tuple[int,
     return reached, int(depth_V[order_V[reached - 1]])
 
 
-@_compiled
+@compiled
 def _edge_weights(embedding_FV: Array, parent_V: Array) -> Array:
     """(V,): exp(-squared difference) between each vertex and its parent; the root's is not used."""
     cost_V = np.zeros(len(parent_V))
@@ -98,7 +91,7 @@ def _edge_weights(embedding_FV: Array, parent_V: Array) -> Array:
     return np.exp(-cost_V)
 
 
-@_compiled
+@compiled
 def _two_passes(x_VK: Array, weight_V: Array, order_V: Array, parent_V: Array) -> Array:
     """(V, K): sum_j S_ij x_j over the tree. Turns x into the sums over the subtrees below each vertex."""
     up_VK = x_VK
@@ -114,7 +107,7 @@ def _two_passes(x_VK: Array, weight_V: Array, order_V: Array, parent_V: Array) -
     return all_VK
 
 
-@_compiled
+@compiled
 def _sums(feature_DV: Array, weight_V: Array, order_V: Array, parent_V: Array) -> tuple[Array, Array]:
     """(V, K) each: sums of the feature, and of 1, over subtrees and over the tree."""
     up_VK = np.ones((feature_DV.shape[1], feature_DV.shape[0] + 1))
@@ -123,7 +116,7 @@ def _sums(feature_DV: Array, weight_V: Array, order_V: Array, parent_V: Array) -
     return up_VK, all_VK
 
 
-@_compiled
+@compiled
 def filtered(feature_DV: Array, embedding_FV: Array, order_V: Array, parent_V: Array, out_DV: Array) -> None:
     """Write the mean of the feature over the tree."""
     weight_V = _edge_weights(embedding_FV, parent_V)
@@ -134,7 +127,7 @@ def filtered(feature_DV: Array, embedding_FV: Array, order_V: Array, parent_V: A
                 out_DV[first + d, i] = all_VK[i, d] / all_VK[i, -1]
 
 
-@_compiled
+@compiled
 def gradients(
     feature_DV: Array,
     embedding_FV: Array,
@@ -165,7 +158,7 @@ def gradients(
             grad_V[parent_V[i]] -= step
 
 
-@_compiled
+@compiled
 def _grad_of_sums(grad_DV: Array, all_VK: Array) -> Array:
     """(V, K): the gradient of the sums over the tree, given that of the mean."""
     grad_VK = np.empty_like(all_VK)
