@@ -109,6 +109,20 @@ def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) 
     assert "data.window-side has no effect unless data.window-scales is set; leave it out" in message
 
 
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (("--data.root", "/nowhere"), "/nowhere: the folder of the data set is missing"),
+        (("--data.root", "/", "--data.train.images", "bin"), "data.train and data.val have no effect"),
+        (("--data.val.annotations", "val.json"), "say what they are with --data.source"),
+    ],
+)
+def test_drawn_images_never_stand_in_for_data_that_are_named(
+    named: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(["show", ROW, *named], capsys)
+
+
 def test_missing_data_is_said_before_anything_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(["train", "retinanet_r50_fpn_1x", "--data.root", "/nowhere", "--device", "cpu"], capsys)
     assert said.startswith("cvzoo: error: ")
@@ -141,6 +155,8 @@ def test_recipe_file_stands_for_a_row(capsys: pytest.CaptureFixture[str], tmp_pa
     assert json.JSONDecoder().raw_decode(capsys.readouterr().out)[0] == wanted
     (tmp_path / "other.json").write_text("[]")
     assert "other.json is not a recipe" in refused(["show", "other.json"], capsys)
+    Path("other.json").write_text("[" * 100_000)
+    assert "other.json is not JSON (maximum recursion depth" in refused(["show", "other.json"], capsys)
     Path("old.json").write_text(json.dumps({"row": ROW, "model": {"tower_conv": 3}}))
     said = refused(["show", "old.json"], capsys)
     assert "old.json: unknown field model.tower_conv; did you mean model.tower_convs?" in said
