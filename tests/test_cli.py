@@ -6,12 +6,14 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from engine.tiny import ROOT, tiny
 from PIL import Image
 
+import cvzoo
 from cvzoo.cli import PLAIN_COMMANDS, main
 from cvzoo.recipes.codec import to_json
 
@@ -101,6 +103,9 @@ def test_unknown_names_get_suggestions(capsys: pytest.CaptureFixture[str]) -> No
 def test_bad_values_name_the_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "optim.lr must be a number above 0, not -1.0" in refused(["train", ROW, "--optim.lr", "-1"], capsys)
     assert "'fp32', 'bf16', 'fp16'" in refused(["train", ROW, "--precision", "fp8"], capsys)
+    assert "run.name must name a folder inside of run.out" in refused(["show", ROW, "--run.name", "../other"], capsys)
+    with pytest.raises(ValueError, match=r"row must name a folder inside of run\.out, not '/tmp'"):
+        replace(cvzoo.recipe(ROW), row="/tmp")
     assert "--row cannot rename" in refused(["show", ROW, "--row", "other"], capsys)
 
 
