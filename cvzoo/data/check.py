@@ -9,7 +9,7 @@ from pathlib import Path
 from cvzoo.data.coco import CocoDataset, coco_files
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
-from cvzoo.data.doubts import no_objects, other_classes, same_splits
+from cvzoo.data.doubts import no_objects, no_pixels, other_classes, same_splits
 from cvzoo.data.facts import Viewed
 from cvzoo.data.formats.converted import coco_split, split_of
 from cvzoo.data.images import read_image
@@ -91,6 +91,8 @@ def _check_label_maps(data: Data, name: SplitName, report: Report, decode: bool)
     except DataError as error:
         report.errors = list(dict.fromkeys([*report.errors, *error.problems]))
         return None
+    if data.label_maps.classes != _by_numbers(data).label_maps.classes:
+        report.warnings += no_pixels(dataset.absent, data.root / split.annotations)
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
     report.summary.append(

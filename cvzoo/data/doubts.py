@@ -129,6 +129,14 @@ def no_objects(counts_N: np.ndarray, to: Literal["learn", "find"], file: Path) -
     return [Problem(file, f"no image has an object to {to} (crowds do not count)", f"annotate some, or {remedy}")]
 
 
+def no_pixels(absent: Sequence[str], place: Path) -> list[Problem]:
+    """Classes that no label map of a split shows, as where 255 marks the foreground."""
+    if not absent:
+        return []
+    reason = f"no pixel of the classes {', '.join(absent)}, which cannot be learnt or scored"
+    return [Problem(place, reason, "see that their numbers are not among --data.label-maps.ignored, or leave them out")]
+
+
 def other_classes(train: Dataset, val: Dataset, file: Path) -> list[Problem]:
     """Splits whose classes do not have the same names; their ids and order may differ."""
     alike = sorted(train.classes) == sorted(val.classes)
