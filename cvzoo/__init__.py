@@ -108,7 +108,7 @@ def _saved_recipe(path: Path) -> Recipe[Any]:
         raise ValueError(f"there is no {path}; a run folder has a recipe.json, and `cvzoo list` shows the rows")
     try:
         values = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); give the recipe.json of a run folder") from error
     if not isinstance(values, dict) or not isinstance(values.get("row"), str):
         raise ValueError(f"{path} is not a recipe; give the recipe.json of a run folder")

@@ -6,12 +6,14 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from engine.tiny import ROOT, tiny
 from PIL import Image
 
+import cvzoo
 from cvzoo.cli import PLAIN_COMMANDS, main
 from cvzoo.recipes.codec import to_json
 
@@ -101,12 +103,29 @@ def test_unknown_names_get_suggestions(capsys: pytest.CaptureFixture[str]) -> No
 def test_bad_values_name_the_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "optim.lr must be a number above 0, not -1.0" in refused(["train", ROW, "--optim.lr", "-1"], capsys)
     assert "'fp32', 'bf16', 'fp16'" in refused(["train", ROW, "--precision", "fp8"], capsys)
+    assert "run.name must name a folder inside of run.out" in refused(["show", ROW, "--run.name", "../other"], capsys)
+    with pytest.raises(ValueError, match=r"row must name a folder inside of run\.out, not '/tmp'"):
+        replace(cvzoo.recipe(ROW), row="/tmp")
     assert "--row cannot rename" in refused(["show", ROW, "--row", "other"], capsys)
 
 
 def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(["show", ROW, "--data.window-side", "320"], capsys)
     assert "data.window-side has no effect unless data.window-scales is set; leave it out" in message
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (("--data.root", "/nowhere"), "/nowhere: the folder of the data set is missing"),
+        (("--data.root", "/", "--data.train.images", "bin"), "data.train and data.val have no effect"),
+        (("--data.val.annotations", "val.json"), "say what they are with --data.source"),
+    ],
+)
+def test_drawn_images_never_stand_in_for_data_that_are_named(
+    named: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(["show", ROW, *named], capsys)
 
 
 def test_missing_data_is_said_before_anything_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -141,6 +160,8 @@ def test_recipe_file_stands_for_a_row(capsys: pytest.CaptureFixture[str], tmp_pa
     assert json.JSONDecoder().raw_decode(capsys.readouterr().out)[0] == wanted
     (tmp_path / "other.json").write_text("[]")
     assert "other.json is not a recipe" in refused(["show", "other.json"], capsys)
+    Path("other.json").write_text("[" * 100_000)
+    assert "other.json is not JSON (maximum recursion depth" in refused(["show", "other.json"], capsys)
     Path("old.json").write_text(json.dumps({"row": ROW, "model": {"tower_conv": 3}}))
     said = refused(["show", "old.json"], capsys)
     assert "old.json: unknown field model.tower_conv; did you mean model.tower_convs?" in said

@@ -9,7 +9,7 @@ import numpy as np
 from cvzoo.data.coco import CocoDataset
 from cvzoo.data.config import Data
 from cvzoo.data.dataset import Dataset
-from cvzoo.data.doubts import other_classes, same_splits
+from cvzoo.data.doubts import no_objects, other_classes, same_splits
 from cvzoo.data.formats.converted import UNLISTED, coco_split, split_of
 from cvzoo.data.label_maps import LabelMapDataset
 from cvzoo.data.problems import DataError, Findings, Problem, listing
@@ -58,7 +58,10 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         dataset = ShapesDataset(data.shapes, name, masks=masks, surfaces=data.surfaces)
         return dataset if data.limit is None else _limited(dataset, data.limit, data)
     if split == "val" and data.limit is None:
-        return _objects(data, "val", data.masks)
+        dataset = _objects(data, "val", data.masks)
+        if empty := no_objects(dataset.counts, "find", data.root / data.val.annotations):
+            log.warning("%s", listing(empty))
+        return dataset
     dataset = _objects(data, "train", data.reads_masks)
     if data.surfaces:
         dataset = _with_surfaces(dataset, data)
@@ -66,12 +69,9 @@ def build_dataset(data: Data, split: SplitName) -> Dataset:
         return _limited(dataset, data.limit, data)
     if data.keep_empty:
         return dataset
-    kept = np.flatnonzero(dataset.counts)
-    if not len(kept):
-        reason = "no image has an object to learn (crowds do not count)"
-        remedy = "annotate some, or train on background alone with --data.keep-empty"
-        raise DataError([Problem(data.root / data.train.annotations, reason, remedy)])
-    return dataset.select(kept)
+    if empty := no_objects(dataset.counts, "learn", data.root / data.train.annotations):
+        raise DataError(empty)
+    return dataset.select(np.flatnonzero(dataset.counts))
 
 
 def with_absent(dataset: Dataset, data: Data, classes: list[str]) -> Dataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cvzoo.data.coco import CocoDataset, coco_files
 from cvzoo.data.coco_json import read_index
 from cvzoo.data.config import Data, Split
-from cvzoo.data.doubts import other_classes, same_splits
+from cvzoo.data.doubts import no_objects, no_pixels, other_classes, same_splits
 from cvzoo.data.facts import Viewed
 from cvzoo.data.formats.converted import coco_split, split_of
 from cvzoo.data.images import read_image
@@ -91,6 +91,8 @@ def _check_label_maps(data: Data, name: SplitName, report: Report, decode: bool)
     except DataError as error:
         report.errors = list(dict.fromkeys([*report.errors, *error.problems]))
         return None
+    if data.label_maps.classes != _by_numbers(data).label_maps.classes:
+        report.warnings += no_pixels(dataset.absent, data.root / split.annotations)
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
     report.summary.append(
@@ -152,6 +154,12 @@ def _check_objects(data: Data, name: SplitName, report: Report, decode: bool) ->
     except DataError as error:
         report.errors += error.problems
         return None
+    if not findings.errors:  # then more than these may be the reason
+        file = data.root / split_of(data, name).annotations
+        if name == "train":
+            report.errors += no_objects(dataset.counts, "learn", file)
+        else:
+            report.warnings += no_objects(dataset.counts, "find", file)
     if decode:
         report.errors += _decode_all(dataset, {problem.file for problem in findings.errors}, data.workers)
     report.summary.append(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -114,6 +115,26 @@ def lacking_classes(names: Sequence[str], labels: Sequence[np.ndarray], files: S
             remedy = "rename those that mean the same (--data.rename old=new), or choose classes with --data.classes"
             found.append(Problem(file, reason, remedy))
     return found
+
+
+def no_objects(counts_N: np.ndarray, to: Literal["learn", "find"], file: Path) -> list[Problem]:
+    """A split of crowds alone, or of none of the chosen classes.
+
+    Args:
+        counts_N: objects of each image, crowds left out.
+    """
+    if counts_N.any():
+        return []
+    remedy = "train on background alone with --data.keep-empty" if to == "learn" else "every AP will be -1"
+    return [Problem(file, f"no image has an object to {to} (crowds do not count)", f"annotate some, or {remedy}")]
+
+
+def no_pixels(absent: Sequence[str], place: Path) -> list[Problem]:
+    """Classes that no label map of a split shows, as where 255 marks the foreground."""
+    if not absent:
+        return []
+    reason = f"no pixel of the classes {', '.join(absent)}, which cannot be learnt or scored"
+    return [Problem(place, reason, "see that their numbers are not among --data.label-maps.ignored, or leave them out")]
 
 
 def other_classes(train: Dataset, val: Dataset, file: Path) -> list[Problem]:

@@ -17,6 +17,7 @@ import torch
 from cvzoo.data.class_choice import choose
 from cvzoo.data.config import LabelMaps, Split
 from cvzoo.data.dataset import digest_of
+from cvzoo.data.doubts import no_pixels
 from cvzoo.data.images import read_image, read_numbers
 from cvzoo.data.label_looks import Look, look_at, other_size, recall_or_look
 from cvzoo.data.pairs import Pair, find_pairs, read_lines
@@ -61,9 +62,8 @@ class LabelMapDataset:
             raise DataError(findings.errors)
         if findings.warnings:
             log.warning("%d label maps are skipped:\n%s", len(findings.warnings), listing(findings.warnings))
-        if absent := dataset.absent:
-            where = root / split.annotations
-            log.warning("%s: no pixel of the classes %s, which cannot be learnt or scored", where, ", ".join(absent))
+        if unseen := no_pixels(dataset.absent, root / split.annotations):
+            log.warning("%s", listing(unseen))
         return dataset
 
     def select(self, rows: np.ndarray) -> LabelMapDataset:

@@ -61,8 +61,6 @@ class State:
     """Peak memory of this process over the training iterations."""
     best: Best | None = None
     """The best evaluation, where the recipe keeps its weights."""
-    in_step: bool = False
-    """A step has begun and not ended: this is no state to save."""
 
     @staticmethod
     def begin(

@@ -49,6 +49,19 @@ class StopSignal:
 
 
 @contextmanager
+def put_off(number: int) -> Iterator[None]:
+    """What the handler of a signal does comes after what is done here, not amid it."""
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(number, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+    if came and callable(before):
+        before(*came[-1])
+
+
+@contextmanager
 def whole_workers(save: Callable[[], str] = lambda: "what was saved is kept") -> Iterator[None]:
     """TrainingError where a loader worker dies: torch raises then whatever the loop is at, between two steps or not.
 

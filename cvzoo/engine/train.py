@@ -40,7 +40,7 @@ from cvzoo.engine.prepare import (
     with_parts,
 )
 from cvzoo.engine.state import State
-from cvzoo.engine.stop import Interrupted, StopSignal, whole_workers
+from cvzoo.engine.stop import Interrupted, StopSignal, put_off, whole_workers
 from cvzoo.engine.unread import Step
 from cvzoo.loading import Loaded
 from cvzoo.ops.seeds import stream_seed
@@ -128,7 +128,8 @@ def learn(
         clock = time.perf_counter()
         for batch in batches:
             state.unread.waited += time.perf_counter() - clock
-            step(model, place(batch, run, device), state, recipe, stop.received)
+            with put_off(signal.SIGCHLD):  # by which torch tells of a dead worker: half a step is no state to save
+                step(model, place(batch, run, device), state, recipe, stop.received)
             log.advance(state.iteration)
             due = _due(recipe, state.iteration)
             alone = stop.received and dist.world() == 1  # several processes must look after the same step
@@ -185,7 +186,7 @@ def looks(recipe: Recipe, device: torch.device) -> int:
 
 def _saved(recipe: Recipe, state: State, folder: Path) -> str:
     """Save what can be saved when a loader worker has died, and say what is."""
-    if state.in_step or dist.world() > 1:  # others are not here to agree on it
+    if dist.world() > 1:  # others are not here to agree on it
         return "the last checkpoint is kept"
     state.read()
     state.save(recipe, folder)
@@ -211,7 +212,6 @@ def step(model: nn.Module, batch: Batch, state: State, recipe: Recipe, received:
 
     `received` is the signal that this process has got. A step that cannot be used, and those after it, change nothing.
     """
-    state.in_step = True
     # The same random numbers on every process and after a resume, without keeping random states.
     torch.manual_seed(stream_seed(recipe.run.seed, state.iteration + 1))
     set_lr(state.optimiser, lr_factor(recipe.schedule, state.iteration))
@@ -231,7 +231,6 @@ def step(model: nn.Module, batch: Batch, state: State, recipe: Recipe, received:
     if state.ema:
         state.ema.update(state.model, state.iteration)
     state.iteration += 1
-    state.in_step = False
 
 
 def _backward(model: nn.Module, batch: Batch, scaler: torch.amp.GradScaler, recipe: Recipe) -> dict[str, Tensor]:

@@ -25,11 +25,16 @@ def in_the_folder(asked: Recipe, own: Recipe, named: Collection[str]) -> tuple[R
         own: without them.
         named: the fields that were changed, "data.root".
     Returns: also a line that says what was recognised, or nothing.
+    Raises: ValueError where a row of drawn images would leave aside what is said of the data's place.
     """
     told = any(name.startswith(("data.train.", "data.val.")) or name in ("data.train", "data.val") for name in named)
-    if "data.root" not in named or told or not asked.data.root.is_dir():
-        return asked, ""
     source = asked.data.source if "data.source" in named else None
+    draws = source is None and asked.data.source == "shapes"
+    if draws and told:
+        reason = f"{asked.row} draws its images, so data.train and data.val have no effect"
+        raise ValueError(f"{reason}; say what they are with --data.source, or name their folder alone, --data.root")
+    if "data.root" not in named or told or not (draws or asked.data.root.is_dir()):
+        return asked, ""
     if source == "shapes" or (source in (None, own.data.source) and lies_in(asked.data)):
         return asked, ""
     if not any(name.startswith("data.label_maps") for name in named):

@@ -199,6 +199,11 @@ class Recipe(Generic[Config]):
 
     def __post_init__(self) -> None:
         problems = recipe_problems(self)
+        if not problems:
+            name = Path(self.run.name or self.row)
+            if not name.parts or name.is_absolute() or ".." in name.parts:
+                field_name = "run.name" if self.run.name else "row"
+                problems.append(f"{field_name} must name a folder inside of run.out, not {str(name)!r}")
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -128,7 +128,7 @@ def _own_metadata(metadata: dict[str, str]) -> dict[str, Any]:
         if not isinstance(recipe, dict) or not {"row", "model"} <= recipe.keys():
             return {}
         return {"recipe": recipe, "data": {n: json.loads(metadata[n]) for n in DATA if n in metadata}}
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return {}
 
 

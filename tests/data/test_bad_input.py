@@ -151,7 +151,7 @@ def test_boxes_without_area_are_skipped_with_a_warning(folder: Any, caplog: pyte
     assert "annotation 11" in caplog.text
 
 
-def test_nothing_left_to_train_on(folder: Any) -> None:
+def test_nothing_left_to_train_on_or_to_find(folder: Any, caplog: pytest.LogCaptureFixture) -> None:
     content = folder.content()
     for record in content["annotations"]:
         record["iscrowd"] = 1
@@ -159,6 +159,9 @@ def test_nothing_left_to_train_on(folder: Any) -> None:
     with pytest.raises(DataError, match=r"no image has an object to learn .*--data\.keep-empty"):
         build_dataset(folder.data(), "train")
     assert len(build_dataset(folder.data(keep_empty=True), "train")) == 4
+    folder.write(content, "val")
+    build_dataset(folder.data(), "val")
+    assert "val.json: no image has an object to find (crowds do not count)" in caplog.text
 
 
 def test_splits_disagree_on_categories(folder: Any) -> None:

@@ -179,7 +179,9 @@ def test_check_reads_the_images_too(maps: Maps) -> None:
     build_datasets(maps.data())  # the header is sound
     assert [problem.file for problem in check(maps.data()).errors] == [maps.image("a")]
     names = (*CLASSES, "dog")
-    assert "4 classes (without a pixel: dog)" in str(check(maps.data(LabelMaps(classes=names))))
+    report = check(maps.data(LabelMaps(classes=names)))
+    assert "4 classes (without a pixel: dog)" in str(report)
+    assert any("no pixel of the classes dog, which cannot be learnt" in str(problem) for problem in report.warnings)
 
 
 def test_command(maps: Maps, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,23 @@ def test_what_all_annotations_show_together(folder: Folder, change: Callable[[Co
     assert sum(message in warning for warning in warnings) == 2  # of each split
 
 
+def test_few_objects_that_are_all_crowds(folder: Folder) -> None:
+    """As training has it, which refuses the first; of the second every AP is -1."""
+
+    def all_crowds(content: Content) -> None:
+        for annotation in content["annotations"]:
+            annotation["iscrowd"] = 1
+
+    changed(folder, all_crowds, "train", "val")
+    (error,), warnings = checked(folder)
+    assert "train.json: no image has an object to learn (crowds do not count); annotate some" in error
+    assert any("val.json: no image has an object to find" in warning for warning in warnings)
+    changed(folder, lambda content: content["annotations"][0].update(iscrowd=0), "train", "val")
+    errors, warnings = checked(folder)
+    assert not errors
+    assert not any("no image" in warning for warning in warnings)
+
+
 @pytest.mark.parametrize(("y_first", "told"), [(False, 0), (True, 2)])
 def test_outlines_with_y_before_x(folder: Folder, y_first: bool, told: int) -> None:
     def outline(content: Content) -> None:

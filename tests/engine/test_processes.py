@@ -18,7 +18,7 @@ from engine.tiny import tiny
 from cvzoo.data.shapes import ShapesDataset
 from cvzoo.engine import checkpoint
 from cvzoo.engine.evaluate import evaluate
-from cvzoo.engine.stop import TrainingError, whole_workers
+from cvzoo.engine.stop import TrainingError, put_off, whole_workers
 from cvzoo.files import alone_in
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Sample
@@ -132,3 +132,24 @@ def test_a_worker_that_is_killed_in_an_evaluation_is_told(tmp_path: Path) -> Non
     with pytest.raises(TrainingError, match=r"a loader worker was killed.*what was saved is kept"), whole_workers():
         evaluate(recipe.model.build(), Deadly(recipe.data.shapes, "val"), recipe, torch.device("cpu"), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_is_killed_amid_a_step_is_told_after_it() -> None:
+    """As torch tells it, from a handler of SIGCHLD."""
+
+    def tell(*call: object) -> None:
+        raise RuntimeError("DataLoader worker is killed")
+
+    steps: list[str] = []
+
+    def learn() -> None:
+        with whole_workers(lambda: f"saved {steps}"), put_off(signal.SIGCHLD):
+            os.kill(os.getpid(), signal.SIGCHLD)
+            steps.append("one step")
+
+    before = signal.signal(signal.SIGCHLD, tell)
+    try:
+        with pytest.raises(TrainingError, match=r"saved \['one step'\]"):
+            learn()
+    finally:
+        signal.signal(signal.SIGCHLD, before)

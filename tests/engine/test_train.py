@@ -112,6 +112,7 @@ def test_a_killed_worker_ends_the_run_with_a_message(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "a loader worker was killed" in said
+    assert "the run is saved at iteration" in said
     assert "Traceback" not in said
     saved = checkpoint.load(recipe.folder, "cpu")
     assert saved

@@ -75,7 +75,7 @@ def test_safetensors_bring_their_recipe(tmp_path: Path) -> None:
     assert file.data == {"classes": ["a", "b"]}
 
 
-@pytest.mark.parametrize("recipe", ["sparse, first try", json.dumps("sparse"), json.dumps({"row": "x"})])
+@pytest.mark.parametrize("recipe", ["sparse, first try", json.dumps("sparse"), json.dumps({"row": "x"}), "[" * 100_000])
 def test_what_others_call_a_recipe_is_none_of_ours(tmp_path: Path, recipe: str) -> None:
     save_file(STATE, tmp_path / "w.safetensors", {"recipe": recipe})
     file = read_weights(tmp_path / "w.safetensors")
