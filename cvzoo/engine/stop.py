@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,7 +27,7 @@ class Interrupted(SystemExit):
 
 
 class StopSignal:
-    """While entered, remembers a SIGTERM or SIGINT in `received`.
+    """While entered, remembers a SIGTERM or SIGINT in `received`; of the main thread alone, as no other one hears any.
 
     A second SIGINT acts as if nobody listened, for who is in a hurry at a terminal; not under torchrun, which passes on
     to its processes what they have all got already.
@@ -35,7 +36,8 @@ class StopSignal:
     received: int = 0
 
     def __enter__(self) -> StopSignal:
-        self._before: dict[int, Any] = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
+        numbers = (signal.SIGTERM, signal.SIGINT) if _hears() else ()
+        self._before: dict[int, Any] = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -49,16 +51,24 @@ class StopSignal:
 
 
 @contextmanager
-def put_off(number: int) -> Iterator[None]:
-    """What the handler of a signal does comes after what is done here, not amid it."""
+def undisturbed() -> Iterator[None]:
+    """A dead worker, of which torch tells by SIGCHLD, is heard of after what is done here, not amid it."""
+    if not _hears() or not hasattr(signal, "SIGCHLD"):  # Windows has none
+        yield
+        return
     came: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(number, lambda *call: came.append(call))
+    before = signal.signal(signal.SIGCHLD, lambda *call: came.append(call))
     try:
         yield
     finally:
-        signal.signal(number, before)
+        signal.signal(signal.SIGCHLD, before)
     if came and callable(before):
         before(*came[-1])
+
+
+def _hears() -> bool:
+    """Whether Python lets this thread listen to signals."""
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager

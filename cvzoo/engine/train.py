@@ -40,7 +40,7 @@ from cvzoo.engine.prepare import (
     with_parts,
 )
 from cvzoo.engine.state import State
-from cvzoo.engine.stop import Interrupted, StopSignal, put_off, whole_workers
+from cvzoo.engine.stop import Interrupted, StopSignal, undisturbed, whole_workers
 from cvzoo.engine.unread import Step
 from cvzoo.loading import Loaded
 from cvzoo.ops.seeds import stream_seed
@@ -128,7 +128,7 @@ def learn(
         clock = time.perf_counter()
         for batch in batches:
             state.unread.waited += time.perf_counter() - clock
-            with put_off(signal.SIGCHLD):  # by which torch tells of a dead worker: half a step is no state to save
+            with undisturbed():  # half a step is no state to save
                 step(model, place(batch, run, device), state, recipe, stop.received)
             log.advance(state.iteration)
             due = _due(recipe, state.iteration)

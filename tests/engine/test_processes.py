@@ -18,7 +18,7 @@ from engine.tiny import tiny
 from cvzoo.data.shapes import ShapesDataset
 from cvzoo.engine import checkpoint
 from cvzoo.engine.evaluate import evaluate
-from cvzoo.engine.stop import TrainingError, put_off, whole_workers
+from cvzoo.engine.stop import TrainingError, undisturbed, whole_workers
 from cvzoo.files import alone_in
 from cvzoo.recipes import Recipe
 from cvzoo.structures import Sample
@@ -143,7 +143,7 @@ def test_a_worker_that_is_killed_amid_a_step_is_told_after_it() -> None:
     steps: list[str] = []
 
     def learn() -> None:
-        with whole_workers(lambda: f"saved {steps}"), put_off(signal.SIGCHLD):
+        with whole_workers(lambda: f"saved {steps}"), undisturbed():
             os.kill(os.getpid(), signal.SIGCHLD)
             steps.append("one step")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def test_interrupted_run_continues_bit_for_bit(number: signal.Signals, uninterru
     assert theirs
     for name, tensor in theirs["model"].items():
         assert torch.equal(ours["model"][name], tensor), name
+
+
+def test_a_thread_trains_although_it_hears_no_signal(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(train, tiny(tmp_path, schedule__iterations=2, data__workers=1)).result()
+    assert "box_AP" in result.evaluations["val"].figures.stats
 
 
 def test_signals_to_the_whole_group_leave_the_workers_alone(tmp_path: Path) -> None:
