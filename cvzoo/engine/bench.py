@@ -39,6 +39,7 @@ from cvzoo.recipes import Recipe
 from cvzoo.recipes.codec import changes
 from cvzoo.results.row_files import load_rows, update_row
 from cvzoo.structures import Batch, Size
+from cvzoo.tasks.limits import Limits, with_limits
 from cvzoo.zoo import ROWS
 
 Cost = dict[str, float | str | None]
@@ -85,7 +86,9 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile
     training = _training(iterate, batch, device, warmup, iterations)
     profiles = {"train": profiled(iterate, device)} if profile or on_gpu else {}
     say("inference ...")
-    fast, image = for_inference(model, recipe.run), _drawn(recipe, image_size(recipe.data), 1, seed=0)
+    # No score is too low: what it costs must not depend on what these weights happen to find, such as nothing.
+    fast = with_limits(for_inference(model, recipe.run), Limits(conf=0.0), recipe.row)
+    image = _drawn(recipe, image_size(recipe.data), 1, seed=0)
     inference = _inference(recipe, fast, image, device, warmup, iterations)
     if profile or on_gpu:
         profiles["inf"] = profiled(partial(_predict, recipe, fast, image, device), device)

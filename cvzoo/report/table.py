@@ -35,7 +35,8 @@ ZOO = f"""# Model zoo
 - Params: parameters in millions. GFLOPs: of one image, a multiply-add counted as two.
 - Mem: peak of the training iterations, allocated by torch on a GPU, resident set on a CPU.
 - Train: median seconds of an iteration, in brackets its images. Inf: median seconds of one image, batch 1, from the
-  decoded image to predictions on the CPU. Im/s: images a second at the best batch, in brackets that batch.
+  decoded image to predictions on the CPU, with as many detections as the row may make. Im/s: images a second at the
+  best batch, in brackets that batch.
 - Peak: the floating-point operations this takes, as a share of those the machine reaches in one large
   operation; above 1 where that was a matrix product and its convolutions are faster.
 - Equal to: with these weights, this code gives the reference's outputs, in so many cases and with at most this

@@ -44,6 +44,14 @@ def test_parameters_and_flops_do_not_depend_on_the_weights(tmp_path: Path) -> No
     assert (first["params_m"], first["gflops"]) == (second["params_m"], second["gflops"])
 
 
+def test_inference_is_measured_with_all_the_detections_that_a_row_may_make(tmp_path: Path) -> None:
+    """Weights of a few steps find nothing, and what follows the boxes, such as masks, would cost nothing."""
+    threshold = "model__box_head__detect__score_threshold"
+    recipes = (tiny(tmp_path, "mask_rcnn_r18_fpn_shapes", **{threshold: value}) for value in (0.0, 1.0))
+    first, second = (bench(recipe, 1).cost["gflops"] for recipe in recipes)
+    assert first == second
+
+
 def test_training_figures_of_a_real_run_stay(tmp_path: Path) -> None:
     recipe = tiny(tmp_path / "runs", schedule__iterations=2)
     row_file = train(recipe).row_file
