@@ -43,6 +43,8 @@ from cvzoo.tasks.limits import Limits, with_limits
 from cvzoo.zoo import ROWS
 
 Cost = dict[str, float | str | None]
+NO_LR = 1e-30
+"""A learning rate by which no weight changes but a 0."""
 
 
 class Measured(NamedTuple):
@@ -102,7 +104,10 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile
 
 
 def _iterations(recipe: Recipe, model: Model, batch: int, device: torch.device) -> Callable[[], None]:
-    """Whole optimiser steps, without loading data."""
+    """Whole optimiser steps, without loading data, that learn nothing: random weights would diverge within a few, and
+    steps that meet infinities, or find no object any more, cost something else.
+    """
+    recipe = replace(recipe, optim=replace(recipe.optim, lr=NO_LR))
     state = State.begin(recipe, model, device)
     trained = compiled(state.model, recipe.run)
     size = recipe.data.crop or image_size(recipe.data)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from engine.tiny import tiny
 
+from cvzoo.engine import bench as bench_module
 from cvzoo.engine.bench import bench, image_size
 from cvzoo.engine.measure import median_seconds, peak_memory_gb, reset_peak_memory
 from cvzoo.engine.train import train
@@ -50,6 +51,16 @@ def test_inference_is_measured_with_all_the_detections_that_a_row_may_make(tmp_p
     recipes = (tiny(tmp_path, "mask_rcnn_r18_fpn_shapes", **{threshold: value}) for value in (0.0, 1.0))
     first, second = (bench(recipe, 1).cost["gflops"] for recipe in recipes)
     assert first == second
+
+
+def test_its_steps_learn_nothing(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path, "mask_rcnn_r18_fpn_shapes")
+    model = recipe.model.build()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    iterate = bench_module._iterations(recipe, model, 2, CPU)
+    iterate()
+    iterate()
+    torch.testing.assert_close([parameter.detach() for parameter in model.parameters()], before, rtol=0, atol=1e-20)
 
 
 def test_training_figures_of_a_real_run_stay(tmp_path: Path) -> None:
