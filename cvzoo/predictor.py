@@ -326,7 +326,7 @@ def _frames(images: Sequence[ImageLike], how: How, first: int = 0) -> list[Frame
         try:
             frames.append(read_frame(image, how.get("bgr", False)))
         except ValueError as error:
-            problems.append(str(error) if isinstance(image, str | Path) else f"image {number}: {error}")
+            problems.append(str(error) if isinstance(image, str | Path) else f"picture {number}: {error}")
     if problems:
         raise ValueError("\n".join(problems))
     return frames

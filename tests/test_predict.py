@@ -88,7 +88,7 @@ def test_images_of_mixed_sizes_in_order(predictor: Predictor, images: list[tuple
 def test_every_image_that_cannot_be_read_is_named(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     wrong = [tmp_path / "empty.jpg", np.zeros((4, 4, 7), np.uint8), tmp_path / "missing.png", torch.zeros(3, 4, 4)]
-    with pytest.raises(ValueError, match=r"(?s)empty\.jpg.*image 1: .*\(H, W, 3\).*missing\.png.*image 3: .*uint8"):
+    with pytest.raises(ValueError, match=r"(?s)empty\.jpg.*picture 1: .*\(H, W, 3\).*missing\.png.*picture 3: .*uint8"):
         predictor(wrong)
 
 
@@ -192,7 +192,7 @@ def test_what_is_no_image_is_said_in_a_line(predictor: Predictor, given: object)
 
 def test_an_empty_crop_is_named(predictor: Predictor) -> None:
     whole = np.zeros((40, 40, 3), np.uint8)
-    with pytest.raises(ValueError, match=r"^image 1: an array must be .*\(0, 40, 3\)"):
+    with pytest.raises(ValueError, match=r"^picture 1: an array must be .*\(0, 40, 3\)"):
         predictor([whole, whole[:0], whole])
 
 
