@@ -91,7 +91,7 @@ def _check_label_maps(data: Data, name: SplitName, report: Report, decode: bool)
     except DataError as error:
         report.errors = list(dict.fromkeys([*report.errors, *error.problems]))
         return None
-    if data.label_maps.classes != _by_numbers(data).label_maps.classes:
+    if not _is_by_numbers(data):
         report.warnings += no_pixels(dataset.absent, data.root / split.annotations)
     pixels = dataset.pixels.sum(axis=0)
     every = int(dataset.sizes.astype("int64").prod(axis=1).sum())
@@ -105,7 +105,7 @@ def _check_label_maps(data: Data, name: SplitName, report: Report, decode: bool)
 def _classes(data: Data, dataset: LabelMapDataset) -> str:
     """How many there are, and which have no pixel; of classes without names, which numbers have one."""
     absent = dataset.absent
-    if data.label_maps.classes == _by_numbers(data).label_maps.classes:
+    if _is_by_numbers(data):
         numbers = [name for name in dataset.classes if name not in absent]
         return f"the numbers {', '.join(numbers[:SHOWN])}" + (" ..." if len(numbers) > SHOWN else "")
     return f"{len(dataset.classes)} classes" + (f" (without a pixel: {', '.join(absent)})" if absent else "")
@@ -120,6 +120,10 @@ def _by_numbers(data: Data) -> Data:
     """The same, of label maps whose every number is a class of that name."""
     names = tuple(map(str, range(data.label_maps.reduce_zero, IGNORE)))
     return replace(data, label_maps=replace(data.label_maps, classes=names))
+
+
+def _is_by_numbers(data: Data) -> bool:
+    return data == _by_numbers(data)
 
 
 def _that_occur(splits: dict[str, Viewed], root: Path) -> dict[str, Viewed]:

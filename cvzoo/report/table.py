@@ -38,7 +38,8 @@ ZOO = f"""# Model zoo
   decoded image to predictions on the CPU, with as many detections as the row may make. Im/s: images a second at the
   best batch, in brackets that batch.
 - Peak: the floating-point operations this takes, as a share of those the machine reaches in one large
-  operation; above 1 where that was a matrix product and its convolutions are faster.
+  operation; above 1 where that was a matrix product and its convolutions are faster, or where Winograd's convolutions
+  take fewer operations than are counted.
 - Equal to: with these weights, this code gives the reference's outputs, in so many cases and with at most this
   deviation; tests prove it.
 - References were published by others on their hardware; they never mix with our figures. "Here" is what we measure with

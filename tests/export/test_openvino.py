@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Barrier, Thread
 
 import numpy as np
+import pytest
 import torch
 from export.pairs import Pair
 
@@ -17,6 +19,8 @@ from cvzoo.runtime.formats import openvino
 from cvzoo.runtime.model import Exported
 from cvzoo.structures import LabelMaps
 
+if find_spec("openvino") is None:
+    pytest.skip("openvino is not installed", allow_module_level=True)
 ov = openvino()
 
 FIRST_QUESTIONS = """
