@@ -89,11 +89,17 @@ def _pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     return both_GM.div_(either_GM)
 
 
+def area(sides: Tensor) -> Tensor:
+    """Width times height, which lie in the last dimension; a GPU would first compile a kernel for `torch.prod`."""
+    width, height = sides.unbind(dim=-1)
+    return width * height
+
+
 def paired_iou(boxes_M4: Tensor, others_M4: Tensor) -> Tensor:
     """(M,): intersection over union of each box with the one in the same row."""
     corner_M2 = torch.maximum(boxes_M4[:, :2], others_M4[:, :2])
-    both_M = (torch.minimum(boxes_M4[:, 2:], others_M4[:, 2:]) - corner_M2).clamp(min=0).prod(dim=1)
-    area_M, other_M = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_M4, others_M4))
+    both_M = area((torch.minimum(boxes_M4[:, 2:], others_M4[:, 2:]) - corner_M2).clamp(min=0))
+    area_M, other_M = (area(boxes[:, 2:] - boxes[:, :2]) for boxes in (boxes_M4, others_M4))
     return both_M / (area_M + other_M - both_M)
 
 

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import IGNORED
-from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+from cvzoo.ops.boxes import Weights, area, decode_boxes, encode_boxes
 
 BoxLoss = Literal["smooth_l1", "giou"]
 """On deltas, or on decoded boxes."""
@@ -111,12 +111,12 @@ def iou_loss(boxes_P4: Tensor, truth_P4: Tensor, kind: Literal["iou", "giou"]) -
     """(P,): -log IoU (UnitBox, 1608.01471, equation 1) or 1 - GIoU (1902.09630, algorithm 2)."""
     low = torch.maximum(boxes_P4[:, :2], truth_P4[:, :2])
     high = torch.minimum(boxes_P4[:, 2:], truth_P4[:, 2:])
-    both = (high - low).clamp(min=0).prod(dim=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_P4, truth_P4)]
+    both = area((high - low).clamp(min=0))
+    areas = [area(boxes[:, 2:] - boxes[:, :2]) for boxes in (boxes_P4, truth_P4)]
     union = areas[0] + areas[1] - both
     if kind == "giou":  # torchvision's generalized_box_iou_loss asks a GPU which boxes meet
         around = torch.maximum(boxes_P4[:, 2:], truth_P4[:, 2:]) - torch.minimum(boxes_P4[:, :2], truth_P4[:, :2])
-        hull = around.prod(dim=1)
+        hull = area(around)
         return 1 - both / (union + 1e-7) + (hull - union) / (hull + 1e-7)
     return -(both / union.clamp(min=1e-6)).clamp(min=1e-6).log()
 
