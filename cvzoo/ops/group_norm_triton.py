@@ -15,6 +15,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cvzoo.ops.launch_triton import launch, power_of_2
+
 BLOCK = 4096
 """Numbers of a group that a program reads at a time."""
 
@@ -108,11 +110,11 @@ def _launch(kernel: Any, x: Tensor, groups: int, *arguments: Any, relu: bool) ->
     """`arguments` are the kernel's, up to the sizes of the map `x`, and its eps if it has one."""
     tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
     channels, size = x.shape[1], x.shape[1] // groups
-    columns = triton.next_power_of_2(size)
+    columns = power_of_2(size)
     rows = max(BLOCK // columns, 1)
     sizes = x.shape[2] * x.shape[3], channels, groups, *arguments[len(tensors) :]
     grid = (len(x) * groups,)
-    kernel[grid](*tensors, *sizes, relu=relu, size=size, rows=rows, columns=columns, num_warps=8)
+    launch(kernel, grid, *tensors, *sizes, warps=8, relu=relu, size=size, rows=rows, columns=columns)
 
 
 class GroupNorm(torch.autograd.Function):

@@ -80,3 +80,12 @@ def test_they_compile_for_a_gpu(
 
 def test_on_a_cpu_pytorchs_operations_are_used() -> None:
     assert triton_kernels("frozen_norm", torch.zeros(1)) is None
+
+
+def test_a_compiled_kernel_is_used_again_only_for_arguments_that_are_alike_to_triton() -> None:
+    pytest.importorskip("triton")
+    kind = import_module("cvzoo.ops.launch_triton")._kind
+    x = torch.zeros(64)
+    assert len({kind(x), kind(x[1:]), kind(x.half()), kind(1), kind(15), kind(16), kind(2**31), kind(0.5)}) == 8
+    assert kind(x) == kind(x[4:])
+    assert kind(32) == kind(48)

@@ -47,6 +47,16 @@ def assert_same_gradients(ours: Tensor, theirs: Tensor, leaves: list[Tensor], to
         torch.testing.assert_close(mine, other, atol=tolerance, rtol=tolerance)
 
 
+def test_a_kernel_gives_the_same_when_it_is_launched_again() -> None:
+    norm = layers.FixedBatchNorm2d(5)
+    norm.running_mean.uniform_()
+    for cells in (3, 4, 5):
+        x = a_map(2, 5, 3, cells)
+        first, again = (norm(x.clone(memory_format=torch.preserve_format), relu=True) for _ in range(2))
+        torch.testing.assert_close(again, first, atol=0, rtol=0)
+        torch.testing.assert_close(first, (x - norm.running_mean[:, None, None]).relu(), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("relu", "added"), list(product([True, False], repeat=2)))
 def test_frozen_norm(relu: bool, added: bool) -> None:
     norm = layers.FixedBatchNorm2d(5)
