@@ -42,7 +42,7 @@ def _forward(
     x, weight, bias, out, mean, rstd, cells, channels, groups, eps, relu: tl.constexpr, size: tl.constexpr,
     rows: tl.constexpr, columns: tl.constexpr,
 ):  # fmt: skip
-    count = (cells * size).to(tl.float32)
+    count = 1.0 * cells * size
     place, inside = _tile(0, cells, channels, groups, size, rows, columns)
     # sums of distances to about the mean: those of squares lose the digits of a small variance
     about = tl.sum(tl.load(x + place, inside, 0.0).to(tl.float32)) / tl.minimum(count, float(rows * size))
@@ -97,7 +97,7 @@ def _backward(
     tl.store(own, of_weight, channel < size)
     tl.store(own + channels, of_bias, channel < size)
     scale = _of_channels(weight, groups, size, columns)
-    count = (cells * size).to(tl.float32)
+    count = 1.0 * cells * size
     along, level = tl.sum(of_weight * scale) / count, tl.sum(of_bias * scale) / count
     for start in range(0, cells, rows):
         place, inside = _tile(start, cells, channels, groups, size, rows, columns)

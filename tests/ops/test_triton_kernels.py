@@ -59,12 +59,19 @@ def test_they_compute_what_pytorch_does(interpreted: str, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("smallest", [False, True])
 @pytest.mark.parametrize(
     ("operation", "name", "arguments"), KERNELS, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_they_compile_for_a_gpu(
-    operation: str, name: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operation: str,
+    name: str,
+    arguments: dict[str, Any],
+    smallest: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also for a map of one cell, since of a number that is 1 Triton makes a constant."""
     triton = pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -72,6 +79,7 @@ def test_they_compile_for_a_gpu(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(import_module(f"cvzoo.ops.{operation}_triton"), name)
     types = {argument: (of_maps | of_norm | arguments)[argument] for argument in kernel.arg_names}
+    types |= {argument: 1 for argument, kind in types.items() if smallest and kind in ("i32", "i64")}
     constants = {argument: kind for argument, kind in types.items() if not isinstance(kind, str)}
     signature = types | dict.fromkeys(constants, "constexpr")
     compiled = triton.compile(ASTSource(kernel, signature, constants), target=GPUTarget("cuda", 90, 32))
