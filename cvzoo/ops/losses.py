@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import IGNORED
 from cvzoo.ops.boxes import Weights, area, decode_boxes, encode_boxes
+from cvzoo.ops.kernels import triton_kernels
 
 BoxLoss = Literal["smooth_l1", "giou"]
 """On deltas, or on decoded boxes."""
@@ -28,7 +29,12 @@ class _FocalLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits_MK: Tensor, labels_M: Tensor, alpha: float | None, gamma: float) -> Tensor:
-        positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        weights = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        if (kernels := triton_kernels("focal_loss", logits_MK)) is not None:
+            loss_M, grad_MK = kernels.loss_and_gradient(logits_MK, labels_M, weights, gamma, IGNORED)
+            ctx.save_for_backward(grad_MK)
+            return loss_M
+        positive_weight, negative_weight = weights
         x = logits_MK.float()
         p = torch.sigmoid(x)
         softplus = F.softplus(x)

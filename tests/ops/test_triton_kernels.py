@@ -28,6 +28,10 @@ SWAP: dict[str, Any] = {
     "places": ROWS, "out": WIDE, "pixels": "i64", "windows": "i32", "height": "i32", "width": "i32", "pad": "fp32",
     "side": 3, "scale": 2, "block": 64,
 }  # fmt: skip
+FOCAL: dict[str, Any] = {
+    "logits": MAP, "labels": ROWS, "loss": WIDE, "candidates": "i32", "of_positives": "fp32", "of_negatives": "fp32",
+    "gamma": "fp32", "ignored": -2, "square": True, "classes": 5, "rows": 4, "columns": 8,
+}  # fmt: skip
 of_norm = dict.fromkeys(("weight", "bias", "mean", "var", "rstd", "sums"), WIDE)
 of_maps = dict.fromkeys(("x", "shortcut", "out", "y", "grad", "grad_x", "grad_shortcut"), MAP)
 KERNELS: list[tuple[str, str, dict[str, Any]]] = [
@@ -35,6 +39,8 @@ KERNELS: list[tuple[str, str, dict[str, Any]]] = [
     ("frozen_norm", "_backward", NORM | {"added": True}),
     ("group_norm", "_forward", GROUPS | TILE),
     ("group_norm", "_backward", GROUPS | TILE),
+    ("focal_loss", "_loss", FOCAL),
+    ("focal_loss", "_loss", FOCAL | {"square": False}),
     ("roi_align", "_pool", POOL | {"x": MAP, "back": False}),
     ("roi_align", "_pool", POOL | {"x": WIDE, "back": True}),
     ("swap_align2nat", "_swap", SWAP | {"x": MAP, "back": False}),

@@ -17,7 +17,8 @@ from cvzoo.nn import layers, roi_pool
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
-from cvzoo.ops import frozen_norm_triton, group_norm_triton, swap_align2nat_triton
+from cvzoo.ops import focal_loss_triton, frozen_norm_triton, group_norm_triton, losses, swap_align2nat_triton
+from cvzoo.ops.assigners import BACKGROUND, IGNORED
 from cvzoo.ops.swap_align2nat import swap_align2nat_at
 
 DEVICE = "cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda"
@@ -26,10 +27,11 @@ DEVICE = "cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda"
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Modules use the kernels on the CPU, too, which go over several blocks of a small map."""
-    for module in (layers, roi_pool):
+    for module in (layers, losses, roi_pool):
         monkeypatch.setattr(module, "triton_kernels", lambda name, x: import_module(f"cvzoo.ops.{name}_triton"))
     monkeypatch.setattr(frozen_norm_triton, "BLOCK", 64)
     monkeypatch.setattr(group_norm_triton, "BLOCK", 64)
+    monkeypatch.setattr(focal_loss_triton, "BLOCK", 64)
     torch.manual_seed(0)
     with torch.device(DEVICE):
         yield
@@ -163,3 +165,15 @@ def test_swap(shape: tuple[int, int, int, int]) -> None:
     grad = swap_align2nat_triton.backward(upstream, places, (2, height, width), side, scale).permute(0, 3, 1, 2)
     torch.testing.assert_close(found, out.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(grad, x.grad, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (None, 2.0), (0.6, 1.5), (0.25, 0.0)])
+def test_focal_loss(alpha: float | None, gamma: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = (20 * torch.randn(50, 11)).requires_grad_()
+    labels = torch.randint(0, 11, (50,))
+    labels[::3], labels[::7] = BACKGROUND, IGNORED
+    ours = losses.focal_loss(logits, labels, alpha, gamma)
+    monkeypatch.setattr(losses, "triton_kernels", lambda name, x: None)
+    theirs = losses.focal_loss(logits, labels, alpha, gamma)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert_same_gradients(ours, theirs, [logits])
