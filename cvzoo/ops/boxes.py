@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from cvzoo.ops.kernels import triton_kernels
 from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Size
 
@@ -66,6 +67,8 @@ def pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     Equal to torchvision's `box_iou` and 2 to 9 times faster for many boxes: no (G, M, 2) tensors, and in place. On a
     CPU some of the others at a time, so that what is computed on the way stays in its cache.
     """
+    if (kernels := triton_kernels("pairwise_iou", boxes_G4)) is not None:
+        return kernels.pairwise_iou(boxes_G4, others_M4)
     boxes, others = boxes_G4.shape[-2], others_M4.shape[-2]
     at_once = PAIRS_AT_ONCE * torch.get_num_threads()
     if torch.compiler.is_compiling() or others_M4.device.type != "cpu" or boxes * others <= at_once:

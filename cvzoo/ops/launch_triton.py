@@ -15,16 +15,22 @@ _READY: dict[Hashable, Any] = {}
 """Compiled kernels, by all that Triton compiles another variant for."""
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, **constants: Any) -> None:
-    """`kernel[grid](*arguments, **constants, num_warps=warps)`; the constants are the kernel's last parameters."""
+def launch(
+    kernel: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, fused: bool = True, **constants: Any
+) -> None:
+    """Run `kernel[grid](*arguments, **constants)`; the constants are the kernel's last parameters.
+
+    With `fused` a product and the sum after it may be rounded once; PyTorch's operations, one by one, round twice.
+    """
+    options = {"num_warps": warps, "enable_fp_fusion": fused}
     if not isinstance(kernel, JITFunction):  # Triton's interpreter
-        kernel[grid](*arguments, **constants, num_warps=warps)
+        kernel[grid](*arguments, **constants, **options)
         return
-    key = kernel, arguments[0].device, tuple(map(_kind, arguments)), tuple(constants.values()), warps
+    key = kernel, arguments[0].device, tuple(map(_kind, arguments)), tuple(constants.values())
     ready = _READY.get(key)
     if ready is None:
         assert [*constants] == kernel.arg_names[len(arguments) :]
-        _READY[key] = kernel[grid](*arguments, **constants, num_warps=warps)
+        _READY[key] = kernel[grid](*arguments, **constants, **options)
     else:
         ready[(*grid, 1, 1)[:3]](*arguments, *constants.values())
 

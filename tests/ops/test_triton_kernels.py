@@ -32,6 +32,8 @@ FOCAL: dict[str, Any] = {
     "logits": MAP, "labels": ROWS, "loss": WIDE, "candidates": "i32", "of_positives": "fp32", "of_negatives": "fp32",
     "gamma": "fp32", "ignored": -2, "square": True, "classes": 5, "rows": 4, "columns": 8,
 }  # fmt: skip
+PAIRS: dict[str, Any] = dict.fromkeys(("boxes", "others", "out"), WIDE) | {"block": 64}
+PAIRS |= dict.fromkeys(("count", "own_count", "of_image"), "i32")
 of_norm = dict.fromkeys(("weight", "bias", "mean", "var", "rstd", "sums"), WIDE)
 of_maps = dict.fromkeys(("x", "shortcut", "out", "y", "grad", "grad_x", "grad_shortcut"), MAP)
 KERNELS: list[tuple[str, str, dict[str, Any]]] = [
@@ -41,6 +43,7 @@ KERNELS: list[tuple[str, str, dict[str, Any]]] = [
     ("group_norm", "_backward", GROUPS | TILE),
     ("focal_loss", "_loss", FOCAL),
     ("focal_loss", "_loss", FOCAL | {"square": False}),
+    ("pairwise_iou", "_iou", PAIRS),
     ("roi_align", "_pool", POOL | {"x": MAP, "back": False}),
     ("roi_align", "_pool", POOL | {"x": WIDE, "back": True}),
     ("swap_align2nat", "_swap", SWAP | {"x": MAP, "back": False}),

@@ -17,7 +17,15 @@ from cvzoo.nn import layers, roi_pool
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
-from cvzoo.ops import focal_loss_triton, frozen_norm_triton, group_norm_triton, losses, swap_align2nat_triton
+from cvzoo.ops import (
+    boxes,
+    focal_loss_triton,
+    frozen_norm_triton,
+    group_norm_triton,
+    losses,
+    pairwise_iou_triton,
+    swap_align2nat_triton,
+)
 from cvzoo.ops.assigners import BACKGROUND, IGNORED
 from cvzoo.ops.swap_align2nat import swap_align2nat_at
 
@@ -27,11 +35,12 @@ DEVICE = "cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda"
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Modules use the kernels on the CPU, too, which go over several blocks of a small map."""
-    for module in (layers, losses, roi_pool):
+    for module in (boxes, layers, losses, roi_pool):
         monkeypatch.setattr(module, "triton_kernels", lambda name, x: import_module(f"cvzoo.ops.{name}_triton"))
     monkeypatch.setattr(frozen_norm_triton, "BLOCK", 64)
     monkeypatch.setattr(group_norm_triton, "BLOCK", 64)
     monkeypatch.setattr(focal_loss_triton, "BLOCK", 64)
+    monkeypatch.setattr(pairwise_iou_triton, "BLOCK", 16)
     torch.manual_seed(0)
     with torch.device(DEVICE):
         yield
@@ -177,3 +186,14 @@ def test_focal_loss(alpha: float | None, gamma: float, monkeypatch: pytest.Monke
     theirs = losses.focal_loss(logits, labels, alpha, gamma)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     assert_same_gradients(ours, theirs, [logits])
+
+
+@pytest.mark.parametrize(
+    ("few", "many"), [((3, 4), (50, 4)), ((2, 3, 4), (50, 4)), ((2, 3, 4), (2, 50, 4)), ((0, 4), (5, 4))]
+)
+def test_pairwise_iou(few: tuple[int, ...], many: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = 30 * torch.rand(*few), 30 * torch.rand(*many)
+    mine, others = (torch.cat([x[..., :2], x[..., :2] + x[..., 2:]], dim=-1) for x in corners)
+    ours = boxes.pairwise_iou(mine, others)
+    monkeypatch.setattr(boxes, "triton_kernels", lambda name, x: None)
+    assert torch.equal(ours, boxes.pairwise_iou(mine, others))
