@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from cvzoo.fields import Count, Needs
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.ops.pool import halved
+from cvzoo.ops.resize import enlarged
+from cvzoo.structures import size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class FPN(nn.Module):
         levels = [self.output[-1](merged)]
         for i in reversed(range(len(features) - 1)):
             lateral = self.lateral[i](features[i])
-            merged = F.interpolate(merged, size=lateral.shape[-2:], mode="nearest").add_(lateral)
+            merged = enlarged(merged, size_of(lateral)).add_(lateral)
             if self.config.fuse == "mean":
                 merged = merged / 2
             levels.insert(0, self.output[i](merged))

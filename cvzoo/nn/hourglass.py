@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from cvzoo.fields import Count
 from cvzoo.nn.layers import ConvNorm, Norm
 from cvzoo.nn.resnet import BasicBlock
+from cvzoo.ops.resize import enlarged
+from cvzoo.structures import size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class Level(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         past = self.past(x)
         through = self.up(self.inner(self.down(x)))
-        return past + F.interpolate(through, size=past.shape[-2:], mode="nearest")
+        return past + enlarged(through, size_of(past))
 
 
 def _blocks(config: HourglassConfig, channels: list[int], stride: int = 1) -> nn.Sequential:
