@@ -9,6 +9,7 @@ T tiles of all images.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm
-from cvzoo.ops.transfer import on_device
+from cvzoo.ops.transfer import constant, on_device
 from cvzoo.structures import size_of
 
 
@@ -28,9 +29,9 @@ def tower_at(tower: nn.Sequential, maps: Sequence[Tensor], image_P: Tensor, cell
     lie on each.
     """
     sizes = [size_of(x) for x in maps]
-    ends = np.cumsum([height * width for height, width in sizes])
+    ends = tuple(accumulate(height * width for height, width in sizes))
     cell_P, order_P = cell_P.sort()  # map by map
-    counts = np.diff(torch.searchsorted(cell_P, on_device(ends, cell_P.device)).tolist(), prepend=0)
+    counts = np.diff(torch.searchsorted(cell_P, constant(ends, cell_P.device)).tolist(), prepend=0)
     of_maps = [(end - height * width, height, width) for end, (height, width) in zip(ends, sizes)]
     start_P1, height_P1, width_P1 = on_device(np.repeat(of_maps, counts, axis=0), cell_P.device).split(1, dim=1)
     place_P1 = cell_P[:, None] - start_P1
