@@ -54,6 +54,7 @@ training() {
 inference() {
   compare inference "${beside[@]}" --precision fp32 bf16 --batch "$few" "$many" --rounds 5
   compare inference mask_rcnn --precision fp32 bf16 --batch "$few" "$many" --rounds 1  # torchvision takes seconds
+  if [[ $device == cuda ]]; then compare inference "${beside[@]}" --precision fp32 bf16 --batch "$few" --rounds 5 --graphs; fi
 }
 profile() {
   local row

@@ -1,7 +1,7 @@
 """Inference beside torchvision: same architecture, weights and images, alternating in one process.
 
     python benchmarks/inference_vs_torchvision.py retinanet fcos [--precision fp32 bf16] [--rounds 7]
-        [--height 800 --width 1216] [--batch 1 8] [--device cuda]
+        [--height 800 --width 1216] [--batch 1 8] [--device cuda [--graphs]]
 
 A JSON line for each detector, batch and precision. Both sides go from decoded images on the CPU to final detections
 there, which are compared before anything is timed. On a CPU bf16 is ours alone; on CUDA both sides have the same
@@ -22,7 +22,7 @@ from common import FP32, alternate, built, ratios, report
 from side_by_side import BACKGROUND, System, batch_of, pair, sample
 from torch import Tensor, nn
 
-from cvzoo.engine.place import autocast, for_inference, place, split
+from cvzoo.engine.place import autocast, compiled, for_inference, place, split
 from cvzoo.nn.model import Model
 from cvzoo.ops.class_ids import classes_of
 from cvzoo.recipes import Run
@@ -38,10 +38,11 @@ def main(
     width: int = 1216,
     batch: tuple[int, ...] = (1,),
     device: Literal["cpu", "cuda"] = "cpu",
+    graphs: bool = False,
 ) -> None:
     for system, size, number in product(systems, batch, precision):
         images = batch_of([sample((height, width))] * size)
-        compare(system, images, Run(precision=number, device=device), rounds)
+        compare(system, images, Run(precision=number, device=device, cuda_graphs=graphs), rounds)
 
 
 def compare(system: System, images: Batch, run: Run, rounds: int) -> None:
@@ -59,7 +60,7 @@ def compare(system: System, images: Batch, run: Run, rounds: int) -> None:
     found, expected = sides["ours"]()[0], sides["torchvision"]()[0]
     labels = classes_of(expected["labels"] - BACKGROUND[system], class_ids)
     report(
-        f"inference_{system}_{run.precision}",
+        f"inference_{system}_{run.precision}{'_graphs' if run.cuda_graphs else ''}",
         device,
         **ratios(alternate(sides, rounds, device=device)),
         **memory,
@@ -72,7 +73,7 @@ def compare(system: System, images: Batch, run: Run, rounds: int) -> None:
 
 
 def our_side(model: Model, batch: Batch, run: Run, device: torch.device) -> Callable[[], list[Prediction]]:
-    fast = for_inference(model, run).to(device)
+    fast = compiled(for_inference(model, run).to(device), run)
 
     def detect() -> list[Prediction]:
         with autocast(run, device):

@@ -89,7 +89,9 @@ def _wait_until_heard(store: Store, count: int) -> None:
 
 
 def device_of(run: Run) -> torch.device:
-    """This process's device. ValueError where the recipe asks for CUDA and there is none."""
+    """This process's device. ValueError where the recipe asks for CUDA, or what needs it, and there is none."""
+    if run.cuda_graphs and (run.device == "cpu" or not torch.cuda.is_available()):
+        raise ValueError("run.cuda-graphs needs a CUDA device, and this is to run on the CPU: --run.no-cuda-graphs")
     if run.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("run.device is cuda, but torch finds no CUDA device here; use --run.device cpu or auto")
     if run.device == "cpu" or not torch.cuda.is_available():

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from cvzoo.engine.cuda_graphs import replay_parts
 from cvzoo.nn.deform import DeformConv
 from cvzoo.nn.model import Model
 from cvzoo.recipes import Run
@@ -42,11 +43,15 @@ def compiled(model: Module, run: Run, backend: str = "inductor") -> Module:
 
     What lies between them depends on the data: who learns what, and which boxes there are. Lengths that change become
     symbols: neither another canvas nor another number of regions is compiled for, once there have been two.
+
+    With `run.cuda_graphs` those of them that depend on the canvas alone are replayed at inference.
     """
     if run.compile:
         for child in model.children():
             for part in child if isinstance(child, nn.ModuleList) else [child]:
                 part.compile(backend=backend)
+    if run.cuda_graphs and not model.training:
+        replay_parts(model)
     return model
 
 

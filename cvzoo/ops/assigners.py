@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from cvzoo.ops.boxes import pairwise_iou
+from cvzoo.ops.boxes import area, pairwise_iou
 from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.transfer import on_device
 from cvzoo.structures import Target
@@ -163,7 +163,7 @@ def match_locations(
     if radius is not None:
         centre_G2 = (truth_G4[:, :2] + truth_G4[:, 2:]) / 2
         fits_GM &= (points_M2 - centre_G2[:, None]).abs().amax(dim=-1) < radius * stride_M
-    area_G = (truth_G4[:, 2:] - truth_G4[:, :2]).prod(dim=1)
+    area_G = area(truth_G4[:, 2:] - truth_G4[:, :2])
     area_M, index_M = torch.where(fits_GM, area_G[:, None], torch.inf).min(dim=0)
     return Match(index_M, area_M.isfinite(), area_M.isinf())
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from cvzoo.ops.kernels import triton_kernels
 from cvzoo.ops.transfer import constant, on_device
 from cvzoo.structures import Size
 
@@ -66,6 +67,8 @@ def pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     Equal to torchvision's `box_iou` and 2 to 9 times faster for many boxes: no (G, M, 2) tensors, and in place. On a
     CPU some of the others at a time, so that what is computed on the way stays in its cache.
     """
+    if (kernels := triton_kernels("pairwise_iou", boxes_G4)) is not None:
+        return kernels.pairwise_iou(boxes_G4, others_M4)
     boxes, others = boxes_G4.shape[-2], others_M4.shape[-2]
     at_once = PAIRS_AT_ONCE * torch.get_num_threads()
     if torch.compiler.is_compiling() or others_M4.device.type != "cpu" or boxes * others <= at_once:
@@ -89,11 +92,17 @@ def _pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:
     return both_GM.div_(either_GM)
 
 
+def area(sides: Tensor) -> Tensor:
+    """Width times height, which lie in the last dimension; a GPU would first compile a kernel for `torch.prod`."""
+    width, height = sides.unbind(dim=-1)
+    return width * height
+
+
 def paired_iou(boxes_M4: Tensor, others_M4: Tensor) -> Tensor:
     """(M,): intersection over union of each box with the one in the same row."""
     corner_M2 = torch.maximum(boxes_M4[:, :2], others_M4[:, :2])
-    both_M = (torch.minimum(boxes_M4[:, 2:], others_M4[:, 2:]) - corner_M2).clamp(min=0).prod(dim=1)
-    area_M, other_M = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_M4, others_M4))
+    both_M = area((torch.minimum(boxes_M4[:, 2:], others_M4[:, 2:]) - corner_M2).clamp(min=0))
+    area_M, other_M = (area(boxes[:, 2:] - boxes[:, :2]) for boxes in (boxes_M4, others_M4))
     return both_M / (area_M + other_M - both_M)
 
 

@@ -13,6 +13,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cvzoo.ops.launch_triton import blocks_of, launch, power_of_2
+
 BLOCK = 4096
 """Numbers of a map that one program reads."""
 
@@ -71,10 +73,10 @@ def _launch(kernel: Any, maps: tuple[Tensor, ...], eps: float, added: bool, relu
     cells = maps[0].numel() // max(channels, 1)
     if not cells * channels:
         return
-    columns = min(triton.next_power_of_2(channels), 256)
+    columns = min(power_of_2(channels), 256)
     rows = BLOCK // columns
-    grid = triton.cdiv(cells, rows), triton.cdiv(channels, columns)
-    kernel[grid](*maps, cells, channels, eps, added=added, relu=relu, rows=rows, columns=columns, num_warps=8)
+    grid = blocks_of(cells, rows), blocks_of(channels, columns)
+    launch(kernel, grid, *maps, cells, channels, eps, warps=8, added=added, relu=relu, rows=rows, columns=columns)
 
 
 class FrozenNorm(torch.autograd.Function):

@@ -15,6 +15,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cvzoo.ops.launch_triton import launch, power_of_2
+
 BLOCK = 4096
 """Numbers of a group that a program reads at a time."""
 
@@ -40,7 +42,7 @@ def _forward(
     x, weight, bias, out, mean, rstd, cells, channels, groups, eps, relu: tl.constexpr, size: tl.constexpr,
     rows: tl.constexpr, columns: tl.constexpr,
 ):  # fmt: skip
-    count = (cells * size).to(tl.float32)
+    count = 1.0 * cells * size
     place, inside = _tile(0, cells, channels, groups, size, rows, columns)
     # sums of distances to about the mean: those of squares lose the digits of a small variance
     about = tl.sum(tl.load(x + place, inside, 0.0).to(tl.float32)) / tl.minimum(count, float(rows * size))
@@ -95,7 +97,7 @@ def _backward(
     tl.store(own, of_weight, channel < size)
     tl.store(own + channels, of_bias, channel < size)
     scale = _of_channels(weight, groups, size, columns)
-    count = (cells * size).to(tl.float32)
+    count = 1.0 * cells * size
     along, level = tl.sum(of_weight * scale) / count, tl.sum(of_bias * scale) / count
     for start in range(0, cells, rows):
         place, inside = _tile(start, cells, channels, groups, size, rows, columns)
@@ -108,11 +110,11 @@ def _launch(kernel: Any, x: Tensor, groups: int, *arguments: Any, relu: bool) ->
     """`arguments` are the kernel's, up to the sizes of the map `x`, and its eps if it has one."""
     tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
     channels, size = x.shape[1], x.shape[1] // groups
-    columns = triton.next_power_of_2(size)
+    columns = power_of_2(size)
     rows = max(BLOCK // columns, 1)
     sizes = x.shape[2] * x.shape[3], channels, groups, *arguments[len(tensors) :]
     grid = (len(x) * groups,)
-    kernel[grid](*tensors, *sizes, relu=relu, size=size, rows=rows, columns=columns, num_warps=8)
+    launch(kernel, grid, *tensors, *sizes, warps=8, relu=relu, size=size, rows=rows, columns=columns)
 
 
 class GroupNorm(torch.autograd.Function):

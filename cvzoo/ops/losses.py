@@ -12,7 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from cvzoo.ops.anchors import per_anchor
 from cvzoo.ops.assigners import IGNORED
-from cvzoo.ops.boxes import Weights, decode_boxes, encode_boxes
+from cvzoo.ops.boxes import Weights, area, decode_boxes, encode_boxes
+from cvzoo.ops.kernels import triton_kernels
 
 BoxLoss = Literal["smooth_l1", "giou"]
 """On deltas, or on decoded boxes."""
@@ -28,7 +29,12 @@ class _FocalLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits_MK: Tensor, labels_M: Tensor, alpha: float | None, gamma: float) -> Tensor:
-        positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        weights = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        if (kernels := triton_kernels("focal_loss", logits_MK)) is not None:
+            loss_M, grad_MK = kernels.loss_and_gradient(logits_MK, labels_M, weights, gamma, IGNORED)
+            ctx.save_for_backward(grad_MK)
+            return loss_M
+        positive_weight, negative_weight = weights
         x = logits_MK.float()
         p = torch.sigmoid(x)
         softplus = F.softplus(x)
@@ -111,12 +117,12 @@ def iou_loss(boxes_P4: Tensor, truth_P4: Tensor, kind: Literal["iou", "giou"]) -
     """(P,): -log IoU (UnitBox, 1608.01471, equation 1) or 1 - GIoU (1902.09630, algorithm 2)."""
     low = torch.maximum(boxes_P4[:, :2], truth_P4[:, :2])
     high = torch.minimum(boxes_P4[:, 2:], truth_P4[:, 2:])
-    both = (high - low).clamp(min=0).prod(dim=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_P4, truth_P4)]
+    both = area((high - low).clamp(min=0))
+    areas = [area(boxes[:, 2:] - boxes[:, :2]) for boxes in (boxes_P4, truth_P4)]
     union = areas[0] + areas[1] - both
     if kind == "giou":  # torchvision's generalized_box_iou_loss asks a GPU which boxes meet
         around = torch.maximum(boxes_P4[:, 2:], truth_P4[:, 2:]) - torch.minimum(boxes_P4[:, :2], truth_P4[:, :2])
-        hull = around.prod(dim=1)
+        hull = area(around)
         return 1 - both / (union + 1e-7) + (hull - union) / (hull + 1e-7)
     return -(both / union.clamp(min=1e-6)).clamp(min=1e-6).log()
 

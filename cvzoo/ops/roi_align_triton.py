@@ -15,6 +15,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cvzoo.ops.launch_triton import blocks_of, launch, power_of_2
+
 
 class Regions(NamedTuple):
     """Where to look."""
@@ -102,13 +104,12 @@ def _pool(
 def _launch(x_NHWC: Tensor, where: Regions, out_RSSC: Tensor, level: int, how: Pooling, back: bool) -> None:
     """Writes the part of `out` that is pooled from this level; with `back`, adds the gradient of `x` up."""
     _, height, width, channels = x_NHWC.shape
-    block = min(triton.next_power_of_2(channels), 256)
-    grid = len(out_RSSC), how.size, triton.cdiv(channels, block)
+    block = min(power_of_2(channels), 256)
+    grid = len(out_RSSC), how.size, blocks_of(channels, block)
     if out_RSSC.numel():
         sizes = level, 1 / how.strides[level], height, width, channels
         options: Any = {"size": how.size, "sampling": how.sampling, "aligned": how.aligned, "block": block}
-        kernel: Any = _pool
-        kernel[grid](x_NHWC, *where, out_RSSC, *sizes, back=back, **options)
+        launch(_pool, grid, x_NHWC, *where, out_RSSC, *sizes, back=back, **options)
 
 
 class RoIAlign(torch.autograd.Function):

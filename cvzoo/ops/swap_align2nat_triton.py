@@ -5,12 +5,12 @@ Shape suffixes: N images, H W cells, C channels, P windows, S side of their mask
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from cvzoo.ops.launch_triton import blocks_of, launch
 
 BLOCK = 256
 
@@ -64,9 +64,9 @@ def _launch(x_NHWC: Tensor, places_3P: Tensor, out_PSS: Tensor, side: int, scale
         return
     _, height, width, _ = x_NHWC.shape
     sizes = out_PSS.numel(), places_3P.shape[1], height, width
-    kernel: Any = _swap
-    grid = (triton.cdiv(out_PSS.numel(), BLOCK),)
-    kernel[grid](x_NHWC, places_3P.contiguous(), out_PSS, *sizes, pad, side=side, scale=scale, back=back, block=BLOCK)
+    grid = (blocks_of(out_PSS.numel(), BLOCK),)
+    constants = {"side": side, "scale": scale, "back": back, "block": BLOCK}
+    launch(_swap, grid, x_NHWC, places_3P.contiguous(), out_PSS, *sizes, pad, **constants)
 
 
 def forward(x_NHWC: Tensor, places_3P: Tensor, side: int, scale: int, pad: float) -> Tensor:

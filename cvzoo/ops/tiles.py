@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from cvzoo.ops.boxes import area
 from cvzoo.ops.masks import pad_mask
 from cvzoo.structures import RLE, Prediction, Segmentation, Size
 
@@ -104,11 +105,11 @@ def _cut(boxes_D4: Tensor, tile: Tile, size: Size) -> Tensor:
 def _parts(boxes_D4: Tensor, labels_D: Tensor, cut_D: Tensor, tile_D: Tensor) -> Tensor:
     """(D,) bool: the cut boxes that a larger one of the class, of another tile, covers."""
     parts_D = torch.zeros_like(cut_D)
-    area_D = (boxes_D4[:, 2:] - boxes_D4[:, :2]).prod(dim=1)
+    area_D = area(boxes_D4[:, 2:] - boxes_D4[:, :2])
     for row_C in torch.where(cut_D)[0].split(CHUNK):
         low = torch.maximum(boxes_D4[row_C, None, :2], boxes_D4[:, :2])
         high = torch.minimum(boxes_D4[row_C, None, 2:], boxes_D4[:, 2:])
-        both_CD = (high - low).clamp(min=0).prod(dim=2)
+        both_CD = area((high - low).clamp(min=0))
         covers_CD = (both_CD >= COVERED * area_D[row_C, None]) & (area_D > area_D[row_C, None])
         covers_CD &= (labels_D == labels_D[row_C, None]) & (tile_D != tile_D[row_C, None])
         parts_D[row_C] = covers_CD.any(dim=1)

@@ -138,6 +138,9 @@ class Run:
     to 9 % of a step; on older CPUs ordinary convolutions train slower that way, but depthwise ones faster."""
     compile: bool = False
     """Compile body, neck and heads with torch.compile, in training, evaluation and prediction: slower to start."""
+    cuda_graphs: bool = False
+    """At inference replay what body, neck and head launch on a GPU as CUDA graphs, one for each of the first 8 sizes of
+    canvas and batch: faster for few images at a time, and more memory."""
     checkpoint_activations: bool = False
     """Keep no activations inside the blocks of the backbone for the backward pass, which computes them again: less
     memory, more time, the same gradients."""
@@ -161,6 +164,8 @@ class Run:
         problems = recipe_problems(self, "run.")
         if self.compile and self.checkpoint_activations:
             problems.append("run.checkpoint-activations does not go with run.compile; leave one of them out")
+        if self.compile and self.cuda_graphs:
+            problems.append("run.cuda-graphs does not go with run.compile; leave one of them out")
         if self.keep_best and not self.eval_every:
             problems.append("run.keep-best needs evaluations during the training; set --run.eval-every")
         if self.patience and not self.keep_best:
@@ -204,6 +209,11 @@ class Recipe(Generic[Config]):
             if not name.parts or name.is_absolute() or ".." in name.parts:
                 field_name = "run.name" if self.run.name else "row"
                 problems.append(f"{field_name} must name a folder inside of run.out, not {str(name)!r}")
+        if self.run.cuda_graphs and (self.data.test_scales or self.data.test_flip):
+            problems.append(
+                "run.cuda-graphs overwrites the maps of a view with those of the next, so it does not go with"
+                " data.test-scales and data.test-flip; leave it out"
+            )
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -28,6 +28,12 @@ SWAP: dict[str, Any] = {
     "places": ROWS, "out": WIDE, "pixels": "i64", "windows": "i32", "height": "i32", "width": "i32", "pad": "fp32",
     "side": 3, "scale": 2, "block": 64,
 }  # fmt: skip
+FOCAL: dict[str, Any] = {
+    "logits": MAP, "labels": ROWS, "loss": WIDE, "candidates": "i32", "of_positives": "fp32", "of_negatives": "fp32",
+    "gamma": "fp32", "ignored": -2, "square": True, "classes": 5, "rows": 4, "columns": 8,
+}  # fmt: skip
+PAIRS: dict[str, Any] = dict.fromkeys(("boxes", "others", "out"), WIDE) | {"block": 64}
+PAIRS |= dict.fromkeys(("count", "own_count", "of_image"), "i32")
 of_norm = dict.fromkeys(("weight", "bias", "mean", "var", "rstd", "sums"), WIDE)
 of_maps = dict.fromkeys(("x", "shortcut", "out", "y", "grad", "grad_x", "grad_shortcut"), MAP)
 KERNELS: list[tuple[str, str, dict[str, Any]]] = [
@@ -35,6 +41,9 @@ KERNELS: list[tuple[str, str, dict[str, Any]]] = [
     ("frozen_norm", "_backward", NORM | {"added": True}),
     ("group_norm", "_forward", GROUPS | TILE),
     ("group_norm", "_backward", GROUPS | TILE),
+    ("focal_loss", "_loss", FOCAL),
+    ("focal_loss", "_loss", FOCAL | {"square": False}),
+    ("pairwise_iou", "_iou", PAIRS),
     ("roi_align", "_pool", POOL | {"x": MAP, "back": False}),
     ("roi_align", "_pool", POOL | {"x": WIDE, "back": True}),
     ("swap_align2nat", "_swap", SWAP | {"x": MAP, "back": False}),
@@ -59,12 +68,19 @@ def test_they_compute_what_pytorch_does(interpreted: str, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("smallest", [False, True])
 @pytest.mark.parametrize(
     ("operation", "name", "arguments"), KERNELS, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_they_compile_for_a_gpu(
-    operation: str, name: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operation: str,
+    name: str,
+    arguments: dict[str, Any],
+    smallest: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also for a map of one cell, since of a number that is 1 Triton makes a constant."""
     triton = pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -72,6 +88,7 @@ def test_they_compile_for_a_gpu(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(import_module(f"cvzoo.ops.{operation}_triton"), name)
     types = {argument: (of_maps | of_norm | arguments)[argument] for argument in kernel.arg_names}
+    types |= {argument: 1 for argument, kind in types.items() if smallest and kind in ("i32", "i64")}
     constants = {argument: kind for argument, kind in types.items() if not isinstance(kind, str)}
     signature = types | dict.fromkeys(constants, "constexpr")
     compiled = triton.compile(ASTSource(kernel, signature, constants), target=GPUTarget("cuda", 90, 32))
@@ -80,3 +97,12 @@ def test_they_compile_for_a_gpu(
 
 def test_on_a_cpu_pytorchs_operations_are_used() -> None:
     assert triton_kernels("frozen_norm", torch.zeros(1)) is None
+
+
+def test_a_compiled_kernel_is_used_again_only_for_arguments_that_are_alike_to_triton() -> None:
+    pytest.importorskip("triton")
+    kind = import_module("cvzoo.ops.launch_triton")._kind
+    x = torch.zeros(64)
+    assert len({kind(x), kind(x[1:]), kind(x.half()), kind(1), kind(15), kind(16), kind(2**31), kind(0.5)}) == 8
+    assert kind(x) == kind(x[4:])
+    assert kind(32) == kind(48)

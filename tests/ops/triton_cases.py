@@ -17,7 +17,16 @@ from cvzoo.nn import layers, roi_pool
 from cvzoo.nn.resnet import ResNetConfig
 from cvzoo.nn.roi_pool import RoIPoolConfig
 from cvzoo.nn.towers import tower
-from cvzoo.ops import frozen_norm_triton, group_norm_triton, swap_align2nat_triton
+from cvzoo.ops import (
+    boxes,
+    focal_loss_triton,
+    frozen_norm_triton,
+    group_norm_triton,
+    losses,
+    pairwise_iou_triton,
+    swap_align2nat_triton,
+)
+from cvzoo.ops.assigners import BACKGROUND, IGNORED
 from cvzoo.ops.swap_align2nat import swap_align2nat_at
 
 DEVICE = "cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda"
@@ -26,10 +35,12 @@ DEVICE = "cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda"
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Modules use the kernels on the CPU, too, which go over several blocks of a small map."""
-    for module in (layers, roi_pool):
+    for module in (boxes, layers, losses, roi_pool):
         monkeypatch.setattr(module, "triton_kernels", lambda name, x: import_module(f"cvzoo.ops.{name}_triton"))
     monkeypatch.setattr(frozen_norm_triton, "BLOCK", 64)
     monkeypatch.setattr(group_norm_triton, "BLOCK", 64)
+    monkeypatch.setattr(focal_loss_triton, "BLOCK", 64)
+    monkeypatch.setattr(pairwise_iou_triton, "BLOCK", 16)
     torch.manual_seed(0)
     with torch.device(DEVICE):
         yield
@@ -45,6 +56,16 @@ def assert_same_gradients(ours: Tensor, theirs: Tensor, leaves: list[Tensor], to
     wanted = torch.autograd.grad(theirs, leaves, upstream)
     for mine, other in zip(found, wanted):
         torch.testing.assert_close(mine, other, atol=tolerance, rtol=tolerance)
+
+
+def test_a_kernel_gives_the_same_when_it_is_launched_again() -> None:
+    norm = layers.FixedBatchNorm2d(5)
+    norm.running_mean.uniform_()
+    for cells in (3, 4, 5):
+        x = a_map(2, 5, 3, cells)
+        first, again = (norm(x.clone(memory_format=torch.preserve_format), relu=True) for _ in range(2))
+        torch.testing.assert_close(again, first, atol=0, rtol=0)
+        torch.testing.assert_close(first, (x - norm.running_mean[:, None, None]).relu(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("relu", "added"), list(product([True, False], repeat=2)))
@@ -153,3 +174,26 @@ def test_swap(shape: tuple[int, int, int, int]) -> None:
     grad = swap_align2nat_triton.backward(upstream, places, (2, height, width), side, scale).permute(0, 3, 1, 2)
     torch.testing.assert_close(found, out.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(grad, x.grad, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (None, 2.0), (0.6, 1.5), (0.25, 0.0)])
+def test_focal_loss(alpha: float | None, gamma: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = (20 * torch.randn(50, 11)).requires_grad_()
+    labels = torch.randint(0, 11, (50,))
+    labels[::3], labels[::7] = BACKGROUND, IGNORED
+    ours = losses.focal_loss(logits, labels, alpha, gamma)
+    monkeypatch.setattr(losses, "triton_kernels", lambda name, x: None)
+    theirs = losses.focal_loss(logits, labels, alpha, gamma)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert_same_gradients(ours, theirs, [logits])
+
+
+@pytest.mark.parametrize(
+    ("few", "many"), [((3, 4), (50, 4)), ((2, 3, 4), (50, 4)), ((2, 3, 4), (2, 50, 4)), ((0, 4), (5, 4))]
+)
+def test_pairwise_iou(few: tuple[int, ...], many: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = 30 * torch.rand(*few), 30 * torch.rand(*many)
+    mine, others = (torch.cat([x[..., :2], x[..., :2] + x[..., 2:]], dim=-1) for x in corners)
+    ours = boxes.pairwise_iou(mine, others)
+    monkeypatch.setattr(boxes, "triton_kernels", lambda name, x: None)
+    assert torch.equal(ours, boxes.pairwise_iou(mine, others))
