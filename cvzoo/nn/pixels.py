@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cvzoo.fields import Count, Positive
-from cvzoo.ops.transfer import on_device
+from cvzoo.ops.transfer import constant
 from cvzoo.structures import Size, size_of
 
 
@@ -42,7 +42,7 @@ class Pixels:
     def _normalised(self, images_N3HW: Tensor) -> Tensor:
         if self.bgr:
             images_N3HW = images_N3HW.flip(1)
-        mean, std = (on_device(of_rgb, images_N3HW.device).view(3, 1, 1) for of_rgb in (self.mean, self.std))
+        mean, std = (constant(of_rgb, images_N3HW.device).view(3, 1, 1) for of_rgb in (self.mean, self.std))
         return images_N3HW.float().sub_(mean).div_(std)
 
 

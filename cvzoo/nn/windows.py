@@ -9,6 +9,8 @@ T tiles of all images.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +18,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.nn.layers import ConvNorm
-from cvzoo.ops.transfer import on_device
+from cvzoo.ops.transfer import constant, on_device
 from cvzoo.structures import size_of
 
 
-def tower_at(tower: nn.Sequential, x_NCHW: Tensor, image_P: Tensor, row_P: Tensor, column_P: Tensor) -> Tensor:
-    """(P, C): what a tower of convolutions without norm puts out at P cells; equal to its dense output there."""
-    return tower_in(list(tower), x_NCHW, image_P, row_P, column_P, side=1).flatten(1)
+def tower_at(tower: nn.Sequential, maps: Sequence[Tensor], image_P: Tensor, cell_P: Tensor) -> Tensor:
+    """(P, C): what a tower of convolutions without norm puts out at P cells of maps (N, C, H, W), which share it.
+
+    Equal to the dense output there. Cells are counted row by row, map after map; the program waits once for how many
+    lie on each.
+    """
+    sizes = [size_of(x) for x in maps]
+    ends = tuple(accumulate(height * width for height, width in sizes))
+    cell_P, order_P = cell_P.sort()  # map by map
+    counts = np.diff(torch.searchsorted(cell_P, constant(ends, cell_P.device)).tolist(), prepend=0)
+    of_maps = [(end - height * width, height, width) for end, (height, width) in zip(ends, sizes)]
+    start_P1, height_P1, width_P1 = on_device(np.repeat(of_maps, counts, axis=0), cell_P.device).split(1, dim=1)
+    place_P1 = cell_P[:, None] - start_P1
+    windows = _windows(tower, place_P1 // width_P1, place_P1 % width_P1, height_P1, width_P1, side=1)
+    index_PVV = windows.cells(image_P[order_P])
+    rows = [_rows(x, own_PVV) for x, own_PVV in zip(maps, index_PVV.split(counts.tolist()))]
+    return _through(tower, torch.cat(rows), windows).flatten(1).index_select(0, order_P.argsort())
 
 
 def tower_in(
@@ -32,21 +48,58 @@ def tower_in(
 
     Equal to the dense output there; cells beyond the map hold anything.
     """
-    height, width = x_NCHW.shape[-2:]
+    windows = _windows(layers, row_P[:, None], column_P[:, None], *size_of(x_NCHW), side)
+    return _through(layers, _rows(x_NCHW, windows.cells(image_P)), windows)
+
+
+class _Windows(NamedTuple):
+    """The rows and columns that windows of a map read."""
+
+    row_PV: Tensor
+    column_PV: Tensor
+    height: Tensor | int
+    """Of the map of each window (P, 1), or of all."""
+    width: Tensor | int
+
+    def cells(self, image_P: Tensor) -> Tensor:
+        """(P, V, V): the places of a window's cells among those of the map's images; beyond it, of the nearest."""
+        row_PV = self.row_PV.clamp(min=0).clamp(max=self.height - 1)
+        column_PV = self.column_PV.clamp(min=0).clamp(max=self.width - 1)
+        line_PV = (image_P[:, None] * self.height + row_PV) * self.width
+        return line_PV[:, :, None] + column_PV[:, None]
+
+    def inside(self) -> Tensor:
+        """(P, 1, V, V) bool: which cells lie on the map."""
+        row_PV, column_PV = _inside(self.row_PV, self.height), _inside(self.column_PV, self.width)
+        return row_PV[:, None, :, None] & column_PV[:, None, None]
+
+    def trimmed(self, trim: int) -> _Windows:
+        return self._replace(row_PV=self.row_PV[:, trim:-trim], column_PV=self.column_PV[:, trim:-trim])
+
+
+def _windows(
+    layers: Iterable[nn.Module], row_P1: Tensor, column_P1: Tensor, height: Tensor | int, width: Tensor | int, side: int
+) -> _Windows:
+    """What windows of `side` cells, from their top-left cells on, depend on."""
     reach = _reach(layers)
-    # The cells that the windows depend on, as rows of a table: gathering rows has a fast gradient.
-    offset_V = torch.arange(-reach, side + reach, device=x_NCHW.device)
-    row_PV, column_PV = row_P[:, None] + offset_V, column_P[:, None] + offset_V
-    line_PV = image_P[:, None] * height + row_PV.clamp(0, height - 1)
-    index_PVV = line_PV[:, :, None] * width + column_PV.clamp(0, width - 1)[:, None]
-    rows = x_NCHW.permute(0, 2, 3, 1).reshape(-1, x_NCHW.shape[1]).index_select(0, index_PVV.flatten())
-    x_PCVV = rows.view(*index_PVV.shape, x_NCHW.shape[1]).permute(0, 3, 1, 2)
+    offset_V = torch.arange(-reach, side + reach, device=row_P1.device)
+    return _Windows(row_P1 + offset_V, column_P1 + offset_V, height, width)
+
+
+def _rows(x_NCHW: Tensor, index_PVV: Tensor) -> Tensor:
+    """(P, V, V, C): cells of a map, as rows of a table: gathering rows has a fast gradient."""
+    rows = x_NCHW.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, index_PVV.flatten())
+    return rows.view(*index_PVV.shape, x_NCHW.shape[1])
+
+
+def _through(layers: Iterable[nn.Module], x_PVVC: Tensor, windows: _Windows) -> Tensor:
+    """(P, C, S, S): what comes of windows."""
+    x_PCVV = x_PVVC.permute(0, 3, 1, 2)
     for layer in layers:
         conv, trim = _conv(layer), _reach([layer])
         if trim:  # the dense layer pads with zeros what lies outside the map
-            inside_PV, other_PV = _inside(row_PV, height), _inside(column_PV, width)
-            x_PCVV = x_PCVV * (inside_PV[:, None, :, None] & other_PV[:, None, None])
-            row_PV, column_PV = row_PV[:, trim:-trim], column_PV[:, trim:-trim]
+            x_PCVV = x_PCVV * windows.inside()
+            windows = windows.trimmed(trim)
         x_PCVV = _convolved(x_PCVV, conv)
         if isinstance(layer, ConvNorm) and layer.relu:
             x_PCVV = F.relu(x_PCVV, inplace=True)
@@ -135,5 +188,5 @@ def _conv(layer: nn.Module) -> nn.Conv2d:
     return conv
 
 
-def _inside(place: Tensor, length: int) -> Tensor:
+def _inside(place: Tensor, length: Tensor | int) -> Tensor:
     return (place >= 0) & (place < length)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cvzoo.ops.kernels import triton_kernels
-from cvzoo.ops.transfer import on_device
+from cvzoo.ops.transfer import constant, on_device
 from cvzoo.structures import Size
 
 MAX_LOG_SCALE = math.log(1000.0 / 16)
@@ -111,7 +111,7 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1
     anchor_wh = anchors[..., 2:] - anchors[..., :2]
     box_wh = boxes[..., 2:] - boxes[..., :2]
     shift = (boxes[..., :2] + 0.5 * box_wh) - (anchors[..., :2] + 0.5 * anchor_wh)
-    w = on_device(weights, boxes.device, boxes.dtype)
+    w = constant(weights, boxes.device, boxes.dtype)
     return torch.cat([w[:2] * shift / anchor_wh, w[2:] * torch.log(box_wh / anchor_wh)], dim=-1)
 
 
@@ -122,7 +122,7 @@ def decode_boxes(
 
     Growth is clamped to `MAX_LOG_SCALE`; with `clamp_shrinking` (mmdetection) shrinking is, too.
     """
-    deltas = deltas.float() / on_device(weights, deltas.device, torch.float32)
+    deltas = deltas.float() / constant(weights, deltas.device, torch.float32)
     anchor_wh = anchors[..., 2:] - anchors[..., :2]
     log_scale = deltas[..., 2:].clamp(min=-MAX_LOG_SCALE if clamp_shrinking else None, max=MAX_LOG_SCALE)
     centre = anchors[..., :2] + 0.5 * anchor_wh + deltas[..., :2] * anchor_wh

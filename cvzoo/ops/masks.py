@@ -8,7 +8,7 @@ Shape suffixes: F boxes with a mask each, D detections, S side of a mask in its 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from cvzoo.structures import RLE, Mask, Polygons, Size
 MaskTarget = Literal["binary", "bitmap", "soft"]
 """How a true mask is resampled under a box; see `mask_targets`."""
 VALUES_AT_ONCE = 2**25
-"""Of masks pasted on a GPU, which bounds what that needs: 128 MB of numbers, and as much again."""
+"""Of masks pasted or unpacked at once, which bounds what that needs: 128 MB of numbers, and as much again."""
 MIN_SIDE = 0.1
 """Boxes are taken to be at least this wide when a polygon is scaled to them (detectron2)."""
 
@@ -108,7 +108,7 @@ def mask_targets(
     `binary` rasterises polygons shifted and scaled to the box, and thresholds bitmaps that RoIAlign has resampled
     (detectron2). `bitmap` makes bitmaps of polygons, too, and fills them up from the size of each mask's image to that
     of the network's input, `canvas` (mmdetection). `soft` keeps RoIAlign's values, half a pixel off (torchvision).
-    Bitmaps are resampled on the device, one after the other.
+    Bitmaps are unpacked and resampled on the device.
     """
     outlines = [[] if isinstance(mask, dict) else mask for mask in masks]
     drawing = _in_thread(_drawn_in, outlines, index_F, boxes_F4, side) if kind == "binary" and any(outlines) else None
@@ -118,20 +118,34 @@ def mask_targets(
             targets = torch.zeros(len(index_F), side, side, device=device)
         else:
             targets = on_device(drawing.result(), device).float()
-        boxes = on_device(boxes_F4, device, torch.float32)
-        for number in np.unique(index_F):
-            if kind == "binary" and not isinstance(masks[number], dict):
-                continue
-            rows = on_device(np.flatnonzero(index_F == number), device)
-            bitmap = on_device(to_bitmap(masks[number], sizes[number]), device).float()[None, None]
+        unpacked = [n for n in np.unique(index_F).tolist() if kind != "binary" or isinstance(masks[n], dict)]
+        for size, numbers in _few_of_a_size(unpacked, sizes, device):
+            bitmaps_KHW = _bitmaps([to_rle(masks[number], size) for number in numbers], size, device)
             if kind == "bitmap" and canvas is not None:
-                height, width = sizes[number]
-                bitmap = F.pad(bitmap, (0, canvas[1] - width, 0, canvas[0] - height))
-            cropped = roi_align(bitmap, [boxes[rows]], side, 1.0, -1, aligned=kind != "soft")[:, 0]
-            targets[rows] = cropped if kind == "soft" else (cropped >= 0.5).float()
+                bitmaps_KHW = F.pad(bitmaps_KHW, (0, canvas[1] - size[1], 0, canvas[0] - size[0]))
+            row_R = np.flatnonzero(np.isin(index_F, numbers))
+            number_R1 = np.searchsorted(numbers, index_F[row_R])[:, None]
+            regions_R5 = on_device(np.concatenate([number_R1, boxes_F4[row_R]], axis=1), device, torch.float32)
+            cropped = roi_align(bitmaps_KHW[:, None], regions_R5, side, 1.0, -1, aligned=kind != "soft")[:, 0]
+            targets[on_device(row_R, device)] = cropped if kind == "soft" else (cropped >= 0.5).float()
         return targets
 
     return finish
+
+
+def _few_of_a_size(numbers: list[int], sizes: Sequence[Size], device: torch.device) -> Iterator[tuple[Size, list[int]]]:
+    """Rising numbers of masks whose images are of one size: on a CPU one, in its cache, elsewhere as many as may be."""
+    for size in {sizes[number]: None for number in numbers}:
+        own = [number for number in numbers if sizes[number] == size]
+        few = 1 if device.type == "cpu" else max(VALUES_AT_ONCE // (size[0] * size[1]), 1)
+        yield from ((size, own[start : start + few]) for start in range(0, len(own), few))
+
+
+def _bitmaps(codes: list[RLE], size: Size, device: torch.device) -> Tensor:
+    """(K, H, W) float32 of 0 and 1."""
+    from cvzoo.ops.unpack import unpack  # Numba takes a while: only training on masks pays for it
+
+    return unpack(codes, size, device).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def _in_thread(function: Callable[..., np.ndarray], *arguments: Any) -> Future[np.ndarray]:

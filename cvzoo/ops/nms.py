@@ -1,6 +1,6 @@
 """Non-maximum suppression of many groups of boxes at once: of boxes that overlap, the best one stays.
 
-Shape suffixes: N images, P boxes of one level of each, best first.
+Shape suffixes: L levels, N images, P boxes of one level of each, best first.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -53,14 +54,17 @@ def _at_once(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold: float)
     Begun with all boxes, that rule is right for the first box after one round, for those that depend on it after two,
     and so on; what no longer changes is right.
     """
-    overlaps = [(pairwise_iou(boxes_NP4, boxes_NP4) > threshold).triu_(1) for boxes_NP4 in boxes]
-    before = kept = list(valid)
+    counts = [valid_NP.shape[1] for valid_NP in valid]
+    most = max(counts)
+    valid_LNP = torch.stack([F.pad(valid_NP, (0, most - count)) for valid_NP, count in zip(valid, counts)])
+    overlaps_LNPP = valid_LNP.new_empty(*valid_LNP.shape, most)
+    for boxes_NP4, count, overlaps_NPP in zip(boxes, counts, overlaps_LNPP):  # together their IoUs would be large
+        padded_NP4 = F.pad(boxes_NP4, (0, 0, 0, most - count))
+        torch.gt(pairwise_iou(padded_NP4, padded_NP4), threshold, out=overlaps_NPP)
+    overlaps_LNPP.triu_(1)
+    before = kept = valid_LNP
     while True:
         for _ in range(ROUNDS_AT_ONCE):
-            before, kept = kept, [_round(*level) for level in zip(kept, valid, overlaps)]
-        if not torch.stack([(now != then).any() for now, then in zip(kept, before)]).any():
-            return kept
-
-
-def _round(kept_NP: Tensor, valid_NP: Tensor, overlaps_NPP: Tensor) -> Tensor:
-    return valid_NP & ~(overlaps_NPP & kept_NP.unsqueeze(2)).any(dim=1)
+            before, kept = kept, valid_LNP & ~(overlaps_LNPP & kept.unsqueeze(3)).any(dim=2)
+        if not (kept != before).any():
+            return [kept_NP[:, :count] for kept_NP, count in zip(kept, counts)]

@@ -59,11 +59,13 @@ def points_of(config: PointConfig, maps: list[Tensor], canvas: Size) -> tuple[Te
 
 
 def per_level(values: tuple[float, ...], levels: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """(M,): the value of its level for each of the M rows of all levels."""
-    device = levels[0].device
-    values_L = on_device(values, device)
-    counts_L = on_device([len(level) for level in levels], device)
-    return torch.repeat_interleave(values_L, counts_L, output_size=sum(map(len, levels)))
+    """(M,): the value of its level for each of the M rows of all levels. Cached: do not write into the result."""
+    return _per_level(values, tuple(map(len, levels)), levels[0].device)
+
+
+@lru_cache(maxsize=64)
+def _per_level(values: tuple[float, ...], counts: tuple[int, ...], device: torch.device) -> Tensor:
+    return on_device(values, device).repeat_interleave(on_device(counts, device), output_size=sum(counts))
 
 
 def cells_of_image(

@@ -7,6 +7,7 @@ number, how many rows are true. `torch.tensor(numbers, device=...)` waits for th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ from torch import Tensor
 def on_device(numbers: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Numbers of the program as a tensor on the device; the program does not wait."""
     return torch.tensor(numbers, dtype=dtype).to(device, non_blocking=True)
+
+
+def constant(numbers: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """`on_device` of numbers, in tuples, that are the same step after step: they stay there. Do not write into them."""
+    return (on_device if torch.compiler.is_compiling() else _kept_on_device)(numbers, device, dtype)
+
+
+_kept_on_device = lru_cache(maxsize=256)(on_device)
 
 
 def numbered(counts: Sequence[int], device: torch.device) -> Tensor:

@@ -27,7 +27,8 @@ from cvzoo.ops.masks import (
     to_bitmap,
     to_rle,
 )
-from cvzoo.ops.rle import encode
+from cvzoo.ops.rle import encode, from_counts
+from cvzoo.ops.unpack import unpack
 from cvzoo.structures import Mask, Polygons, Size
 
 DATA = Path(os.environ.get("CVZOO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "coco"
@@ -105,6 +106,16 @@ def test_bitmaps_grow_by_whole_factors(height: int, width: int, seed: int, facto
     grown = scale_mask(encode(pixels), (height, width), size)
     assert np.array_equal(to_bitmap(grown, size), pixels.repeat(factor, 0).repeat(factor, 1))
     assert scale_mask(grown, size, (height, width)) == encode(pixels)
+
+
+@given(st.lists(st.integers(0, 1000), max_size=5), SIDES, SIDES)
+def test_codes_unpacked_together(seeds: list[int], height: int, width: int) -> None:
+    """Begun with 0 or 1, ended with 0 or 1; empty and full ones among them."""
+    pixels = [bitmap(height, width, seed) for seed in seeds]
+    pixels += [np.zeros((height, width), np.uint8), *pixels[::-1], np.ones((height, width), np.uint8)]
+    codes = [encode(one) for one in pixels]
+    found = unpack([*codes, from_counts([0, 0, height * width], (height, width))], (height, width), torch.device("cpu"))
+    assert np.array_equal(found.numpy(), np.stack([*pixels, pixels[0] * 0]))
 
 
 def test_polygons_move_with_their_pixels(outlines: list[tuple[Polygons, Size]]) -> None:

@@ -23,16 +23,24 @@ def results(module: nn.Module, x: Tensor, upstream: Tensor, run: Callable[[Tenso
 
 
 @pytest.mark.parametrize("convs", [1, 2, 3])
-@pytest.mark.parametrize("size", [(5, 7), (1, 4)])
-def test_values_and_gradients_equal_the_dense_tower(convs: int, size: tuple[int, int]) -> None:
-    module = tower(6, convs, norm=None)
-    x = torch.randn(2, 6, *size)
-    image, row, column = torch.meshgrid(torch.arange(2), torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
-    chosen = torch.randperm(image.numel())[:6].repeat(2)  # cells may come twice
-    cells = [index.flatten()[chosen] for index in (image, row, column)]
+@pytest.mark.parametrize("last", [(1, 4), (5, 2)])
+def test_values_and_gradients_equal_the_dense_tower(convs: int, last: tuple[int, int]) -> None:
+    """Of three maps; of one of them no cell is asked for."""
+    module, sizes = tower(6, convs, norm=None), [(5, 7), (2, 2), last]
+    cells = [height * width for height, width in sizes]
+    x = torch.randn(2, 6, sum(cells))
+    wanted = torch.tensor([*range(cells[0]), *range(sum(cells[:2]), sum(cells))])
+    image, chosen = torch.randint(2, (20,)).repeat(2), wanted[torch.randint(len(wanted), (20,))].repeat(2)  # some twice
     upstream = torch.randn(len(chosen), 6)
-    dense = results(module, x, upstream, lambda leaf: module(leaf)[cells[0], :, cells[1], cells[2]])
-    sparse = results(module, x, upstream, lambda leaf: tower_at(module, leaf, *cells))
+
+    def maps(leaf: Tensor) -> list[Tensor]:
+        return [part.unflatten(2, size) for part, size in zip(leaf.split(cells, dim=2), sizes)]
+
+    def everywhere(leaf: Tensor) -> Tensor:
+        return torch.cat([module(x).flatten(2) for x in maps(leaf)], dim=2)[image, :, chosen]
+
+    dense = results(module, x, upstream, everywhere)
+    sparse = results(module, x, upstream, lambda leaf: tower_at(module, maps(leaf), image, chosen))
     for ours, theirs in zip(sparse, dense):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 

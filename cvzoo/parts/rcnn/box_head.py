@@ -9,22 +9,23 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvzoo.fields import Count, Natural, Needs, NotNegative, Share
 from cvzoo.nn.layers import Norm
-from cvzoo.nn.roi_pool import RoIPoolConfig
+from cvzoo.nn.roi_pool import RoIPoolConfig, flat
 from cvzoo.nn.towers import tower
-from cvzoo.ops.assigners import Match, match_boxes
-from cvzoo.ops.boxes import Weights, decode_boxes
+from cvzoo.ops.assigners import Match, match_iou
+from cvzoo.ops.boxes import Weights, decode_boxes, pairwise_iou
 from cvzoo.ops.class_ids import outputs_of
 from cvzoo.ops.detect import DetectConfig, suppress
 from cvzoo.ops.distributed import mean_over_processes
 from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.sampling import sample_balanced
-from cvzoo.ops.transfer import rows_where
+from cvzoo.ops.transfer import on_device, rows_where
 from cvzoo.structures import Batch, Boxes, Prediction, Size, Target
 
 
@@ -146,10 +147,11 @@ class BoxHead(nn.Module):
     def sample(self, proposals: list[Tensor], batch: Batch, class_ids: tuple[int, ...]) -> list[Sampled]:
         """Label the proposals of each image by IoU and draw those to train on. A row of NaN is no proposal."""
         c = self.config
-        boxes, matches = proposals, [self._match(*image) for image in zip(proposals, batch.targets)]
+        boxes, matches = proposals, self._matches(proposals, batch.targets)
         if c.append_truth:
-            boxes = [torch.cat([boxes_A4, target.boxes]) for boxes_A4, target in zip(proposals, batch.targets)]
-            matches = [m.joined(self._match(t.boxes, t)) for m, t in zip(matches, batch.targets)]
+            truths = [target.boxes for target in batch.targets]
+            boxes = [torch.cat(pair) for pair in zip(proposals, truths)]
+            matches = [match.joined(own) for match, own in zip(matches, self._matches(truths, batch.targets))]
         chosen = sample_balanced(matches, batch.image_ids, c.samples, c.positive_fraction)
         sampled = []
         for n, (positive_F, negative) in enumerate(chosen):
@@ -166,7 +168,7 @@ class BoxHead(nn.Module):
 
         A row of NaN is no proposal.
         """
-        matches = [self._match(*image) for image in zip(proposals, batch.targets)]
+        matches = self._matches(proposals, batch.targets)
         valid = [_is_box(boxes_A4) for boxes_A4 in proposals]
         rows = rows_where([*valid, *(match.positive_A for match in matches)])
         labelled = []
@@ -176,9 +178,18 @@ class BoxHead(nn.Module):
             labelled.append(self._labelled(*image, class_ids, torch.zeros_like(rows_R, dtype=torch.bool)))
         return labelled
 
-    def _match(self, boxes_A4: Tensor, target: Target) -> Match:
-        threshold, valid_A = self.config.positive_from, _is_box(boxes_A4)
-        return match_boxes(boxes_A4, target.boxes, threshold, threshold, self.config.best_match, threshold, valid_A)
+    def _matches(self, boxes: list[Tensor], targets: list[Target]) -> list[Match]:
+        """Whose object each box is, image by image; all at once, as if the objects of other images were far away."""
+        threshold, counts = self.config.positive_from, [len(own) for own in boxes]
+        boxes_A4, (truth_G4, image_G) = torch.cat(boxes), flat([target.boxes for target in targets])
+        first_N = [0, *accumulate(len(target) for target in targets[:-1])]
+        image_A, first_A = on_device(np.repeat([range(len(boxes)), first_N], counts, axis=1), boxes_A4.device)
+        valid_A = _is_box(boxes_A4)
+        apart_GA = (image_G[:, None] != image_A) | ~valid_A
+        iou_GA = pairwise_iou(truth_G4, boxes_A4).masked_fill(apart_GA, -1)
+        match = match_iou(iou_GA, threshold, threshold, self.config.best_match, threshold)
+        columns = match.index_A - first_A, match.positive_A, match.negative_A & valid_A
+        return [Match(*of_image) for of_image in zip(*(column.split(counts) for column in columns))]
 
     def _labelled(
         self,

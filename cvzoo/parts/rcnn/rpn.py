@@ -24,7 +24,7 @@ from cvzoo.ops.losses import BoxLoss, box_loss
 from cvzoo.ops.nms import suppress_levels
 from cvzoo.ops.points import cells_of_image
 from cvzoo.ops.sampling import sample_balanced
-from cvzoo.ops.transfer import numbered, on_device, rows_where
+from cvzoo.ops.transfer import numbered, on_device
 from cvzoo.structures import Batch, Size, Target, size_of
 
 
@@ -121,22 +121,12 @@ class RPN(nn.Module):
     def at(self, features: list[Tensor], image_P: Tensor, anchor_P: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (P,) and deltas (P, 4) of single anchors, each an index into all M anchors of an image."""
         per_cell = self.config.anchors.per_cell()
-        sizes = [per_cell * x.shape[-2] * x.shape[-1] for x in features]
-        ends = on_device(sizes, anchor_P.device).cumsum(0)
-        level_P = torch.bucketize(anchor_P, ends, right=True)
-        place = rows_where([level_P == level for level in range(len(features))])
-        logits, deltas = [], []
-        for level, (x, on_level) in enumerate(zip(features, place)):
-            index = anchor_P[on_level] - (ends[level] - sizes[level])
-            cell = index // per_cell
-            kind = (index % per_cell).unsqueeze(1)
-            hidden_PC = tower_at(self.tower, x, image_P[on_level], cell // x.shape[-1], cell % x.shape[-1])
-            logits_PA = F.linear(hidden_PC, self.objectness.weight.flatten(1), self.objectness.bias)
-            deltas_PA4 = F.linear(hidden_PC, self.deltas.weight.flatten(1), self.deltas.bias).unflatten(1, (-1, 4))
-            logits.append(logits_PA.gather(1, kind).squeeze(1))
-            deltas.append(deltas_PA4.gather(1, kind.unsqueeze(-1).expand(-1, -1, 4)).squeeze(1))
-        order = torch.cat(place).argsort()
-        return torch.cat(logits).index_select(0, order), torch.cat(deltas).index_select(0, order)
+        hidden_PC = tower_at(self.tower, features, image_P, anchor_P // per_cell)
+        kind_P1 = (anchor_P % per_cell).unsqueeze(1)
+        logits_PA = F.linear(hidden_PC, self.objectness.weight.flatten(1), self.objectness.bias)
+        deltas_PA4 = F.linear(hidden_PC, self.deltas.weight.flatten(1), self.deltas.bias).unflatten(1, (-1, 4))
+        deltas_P14 = deltas_PA4.gather(1, kind_P1.unsqueeze(2).expand(-1, -1, 4))
+        return logits_PA.gather(1, kind_P1).squeeze(1), deltas_P14.squeeze(1)
 
     def assign(self, anchors_M4: Tensor, target: Target, size: Size, grids: tuple[Size, ...]) -> Match:
         """What each anchor of one image learns, before sampling; `grids` are the sizes of the maps."""
@@ -208,24 +198,25 @@ class RPN(nn.Module):
     def best(self, raw: RPNOutput, limits_N14: Tensor, canvas: Size) -> tuple[Tensor, Tensor]:
         """The boxes (N, P, 4) of `propose` and their logits (N, P), -inf where an image has fewer."""
         c = self.config
-        boxes, logits = self._before_nms(raw, limits_N14, canvas)
-        valid = [longer_than(boxes_NP4, c.min_side) & boxes_NP4.isfinite().all(dim=-1) for boxes_NP4 in boxes]
-        kept_NM = torch.cat(suppress_levels(boxes, valid, c.nms_threshold), dim=1)
+        levels = self._before_nms(raw, canvas)
+        counts = [logits_NP.shape[1] for logits_NP, _, _ in levels]
+        logits_NM, deltas_NM4, anchors_NM4 = (torch.cat(values, dim=1) for values in zip(*levels))
+        decoded_NM4 = decode_boxes(deltas_NM4, anchors_NM4, c.box_weights, c.clamp_shrinking)
+        boxes_NM4 = decoded_NM4.clamp(min=0).minimum(limits_N14)
+        valid_NM = longer_than(boxes_NM4, c.min_side) & boxes_NM4.isfinite().all(dim=-1)
+        by_level = boxes_NM4.split(counts, dim=1), valid_NM.split(counts, dim=1)
+        kept_NM = torch.cat(suppress_levels(*by_level, c.nms_threshold), dim=1)
         most = torch.sym_min(c.post_nms_train if self.training else c.post_nms_test, kept_NM.shape[1])
-        logits_NM = torch.cat(logits, dim=1).masked_fill(~kept_NM, -torch.inf)
-        logits_NP, index_NP = logits_NM.topk(most, dim=1)
-        return gather_rows(torch.cat(boxes, dim=1), index_NP), logits_NP
+        logits_NP, index_NP = logits_NM.masked_fill(~kept_NM, -torch.inf).topk(most, dim=1)
+        return gather_rows(boxes_NM4, index_NP), logits_NP
 
-    def _before_nms(self, raw: RPNOutput, limits_N14: Tensor, canvas: Size) -> tuple[list[Tensor], list[Tensor]]:
-        """Per level the best boxes (N, P, 4), clipped to their images, and logits (N, P), before NMS, best first."""
-        c = self.config
-        count = c.pre_nms_train if self.training else c.pre_nms_test
-        boxes, logits = [], []
-        for level, anchors_M4 in enumerate(anchors_of(c.anchors, raw.logits, canvas)):
+    def _before_nms(self, raw: RPNOutput, canvas: Size) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Per level logits (N, P), best first, deltas (N, P, 4) and anchors (N, P, 4) of the best before NMS."""
+        count = self.config.pre_nms_train if self.training else self.config.pre_nms_test
+        best = []
+        for level, anchors_M4 in enumerate(anchors_of(self.config.anchors, raw.logits, canvas)):
             logits_NM = per_anchor(raw.logits[level], 1).squeeze(-1).float()
-            best_NP, index_NP = logits_NM.topk(torch.sym_min(count, logits_NM.shape[1]), dim=1)
+            logits_NP, index_NP = logits_NM.topk(torch.sym_min(count, logits_NM.shape[1]), dim=1)
             deltas_NP4 = gather_rows(per_anchor(raw.deltas[level], 4), index_NP)
-            decoded_NP4 = decode_boxes(deltas_NP4, anchors_M4[index_NP], c.box_weights, c.clamp_shrinking)
-            boxes.append(decoded_NP4.clamp(min=0).minimum(limits_N14))
-            logits.append(best_NP)
-        return boxes, logits
+            best.append((logits_NP, deltas_NP4, anchors_M4[index_NP]))
+        return best
