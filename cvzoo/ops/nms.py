@@ -1,11 +1,11 @@
 """Non-maximum suppression of many groups of boxes at once: of boxes that overlap, the best one stays.
 
-Shape suffixes: L levels, N images, P boxes of one level of each, best first.
+Shape suffixes: N images, P boxes of one level of each, best first; G groups, an image and level each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torchvision.ops import nms
 
 from cvzoo.ops.boxes import pairwise_iou
 from cvzoo.ops.detect import kept_of_batch
+from cvzoo.ops.kernels import triton_kernels
 from cvzoo.structures import Boxes
 
 ROUNDS_AT_ONCE = 8
@@ -56,15 +57,22 @@ def _at_once(boxes: Sequence[Tensor], valid: Sequence[Tensor], threshold: float)
     """
     counts = [valid_NP.shape[1] for valid_NP in valid]
     most = max(counts)
-    valid_LNP = torch.stack([F.pad(valid_NP, (0, most - count)) for valid_NP, count in zip(valid, counts)])
-    overlaps_LNPP = valid_LNP.new_empty(*valid_LNP.shape, most)
-    for boxes_NP4, count, overlaps_NPP in zip(boxes, counts, overlaps_LNPP):  # together their IoUs would be large
-        padded_NP4 = F.pad(boxes_NP4, (0, 0, 0, most - count))
-        torch.gt(pairwise_iou(padded_NP4, padded_NP4), threshold, out=overlaps_NPP)
-    overlaps_LNPP.triu_(1)
-    before = kept = valid_LNP
+    valid_GP = torch.cat([F.pad(valid_NP, (0, most - count)) for valid_NP, count in zip(valid, counts)])
+    groups = [F.pad(boxes_NP4, (0, 0, 0, most - count)) for boxes_NP4, count in zip(boxes, counts)]
+    goes = _overlapped(groups, threshold)
+    before = kept = valid_GP
     while True:
         for _ in range(ROUNDS_AT_ONCE):
-            before, kept = kept, valid_LNP & ~(overlaps_LNPP & kept.unsqueeze(3)).any(dim=2)
+            before, kept = kept, valid_GP & ~goes(kept)
         if not (kept != before).any():
-            return [kept_NP[:, :count] for kept_NP, count in zip(kept, counts)]
+            return [kept_NP[:, :count] for kept_NP, count in zip(kept.chunk(len(boxes)), counts)]
+
+
+def _overlapped(groups: list[Tensor], threshold: float) -> Callable[[Tensor], Tensor]:
+    """A function of which boxes (G, P) are there: which boxes one of those before them overlaps."""
+    if (kernels := triton_kernels("nms", groups[0])) is not None:
+        words_GPW = kernels.overlaps(torch.cat(groups), threshold)
+        return lambda there_GP: (words_GPW & kernels.packed(there_GP).unsqueeze(1)).any(dim=2)
+    # level by level, since their IoUs would be large
+    overlaps_GPP = torch.cat([(pairwise_iou(boxes_NP4, boxes_NP4) > threshold).triu_(1) for boxes_NP4 in groups])
+    return lambda there_GP: (overlaps_GPP & there_GP.unsqueeze(2)).any(dim=1)

@@ -17,10 +17,18 @@ BLOCK = 1024
 
 
 @triton.jit
-def _sides(box, known):
+def sides(box, known):
     """The left, top, right and bottom of boxes."""
     left, top = tl.load(box, known, 0.0), tl.load(box + 1, known, 0.0)
     return left, top, tl.load(box + 2, known, 0.0), tl.load(box + 3, known, 0.0)
+
+
+@triton.jit
+def iou_of(x1, y1, x2, y2, left, top, right, bottom):
+    """Rounded as PyTorch's operations round."""
+    both = tl.maximum(tl.minimum(x2, right) - tl.maximum(x1, left), 0.0)
+    both *= tl.maximum(tl.minimum(y2, bottom) - tl.maximum(y1, top), 0.0)
+    return tl.div_rn(both, (x2 - x1) * (y2 - y1) + (right - left) * (bottom - top) - both)
 
 
 @triton.jit
@@ -29,12 +37,10 @@ def _iou(boxes, others, out, count, own_count, of_image, block: tl.constexpr):
     other = tl.program_id(1) * block + tl.arange(0, block)
     known = other < count
     row = tl.program_id(0).to(tl.int64)
-    x1, y1, x2, y2 = _sides(boxes + row * 4, True)
-    left, top, right, bottom = _sides(others + row // own_count * of_image + other * 4, known)
-    both = tl.maximum(tl.minimum(x2, right) - tl.maximum(x1, left), 0.0)
-    both *= tl.maximum(tl.minimum(y2, bottom) - tl.maximum(y1, top), 0.0)
-    either = (x2 - x1) * (y2 - y1) + (right - left) * (bottom - top) - both
-    tl.store(out + row * count + other, tl.div_rn(both, either), known)
+    x1, y1, x2, y2 = sides(boxes + row * 4, True)
+    left, top, right, bottom = sides(others + row // own_count * of_image + other * 4, known)
+    iou = iou_of(x1, y1, x2, y2, left, top, right, bottom)
+    tl.store(out + row * count + other, iou, known)
 
 
 def pairwise_iou(boxes_G4: Tensor, others_M4: Tensor) -> Tensor:

@@ -33,6 +33,9 @@ FOCAL: dict[str, Any] = {
     "gamma": "fp32", "ignored": -2, "square": True, "classes": 5, "rows": 4, "columns": 8,
 }  # fmt: skip
 PAIRS: dict[str, Any] = dict.fromkeys(("boxes", "others", "out"), WIDE) | {"block": 64}
+NMS: dict[str, Any] = {
+    "words": "*i32", "boxes": WIDE, "count": "i32", "words_of_row": "i32", "threshold": "fp32", "block": 32,
+}  # fmt: skip
 PAIRS |= dict.fromkeys(("count", "own_count", "of_image"), "i32")
 of_norm = dict.fromkeys(("weight", "bias", "mean", "var", "rstd", "sums"), WIDE)
 of_maps = dict.fromkeys(("x", "shortcut", "out", "y", "grad", "grad_x", "grad_shortcut"), MAP)
@@ -43,6 +46,7 @@ KERNELS: list[tuple[str, str, dict[str, Any]]] = [
     ("group_norm", "_backward", GROUPS | TILE),
     ("focal_loss", "_loss", FOCAL),
     ("focal_loss", "_loss", FOCAL | {"square": False}),
+    ("nms", "_overlaps", NMS),
     ("pairwise_iou", "_iou", PAIRS),
     ("roi_align", "_pool", POOL | {"x": MAP, "back": False}),
     ("roi_align", "_pool", POOL | {"x": WIDE, "back": True}),

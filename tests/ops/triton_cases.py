@@ -23,6 +23,7 @@ from cvzoo.ops import (
     frozen_norm_triton,
     group_norm_triton,
     losses,
+    nms,
     pairwise_iou_triton,
     swap_align2nat_triton,
 )
@@ -35,7 +36,7 @@ DEVICE = "cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda"
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Modules use the kernels on the CPU, too, which go over several blocks of a small map."""
-    for module in (boxes, layers, losses, roi_pool):
+    for module in (boxes, layers, losses, nms, roi_pool):
         monkeypatch.setattr(module, "triton_kernels", lambda name, x: import_module(f"cvzoo.ops.{name}_triton"))
     monkeypatch.setattr(frozen_norm_triton, "BLOCK", 64)
     monkeypatch.setattr(group_norm_triton, "BLOCK", 64)
@@ -197,3 +198,13 @@ def test_pairwise_iou(few: tuple[int, ...], many: tuple[int, ...], monkeypatch: 
     ours = boxes.pairwise_iou(mine, others)
     monkeypatch.setattr(boxes, "triton_kernels", lambda name, x: None)
     assert torch.equal(ours, boxes.pairwise_iou(mine, others))
+
+
+@pytest.mark.parametrize("count", [1, 40, 70])
+def test_suppression(count: int) -> None:
+    corner, size = 40 * torch.rand(3, count, 2), 5 + 20 * torch.rand(3, count, 2)
+    own, valid = torch.cat([corner, corner + size], dim=-1), torch.rand(3, count) > 0.1
+    ours = nms._at_once([own, own[:, :9]], [valid, valid[:, :9]], 0.4)
+    for level, found in zip((own, own[:, :9]), ours):
+        expected = nms._one_by_one(level.cpu(), valid[:, : level.shape[1]].cpu(), 0.4)
+        assert torch.equal(found.cpu(), expected)
