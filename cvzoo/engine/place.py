@@ -44,10 +44,23 @@ def compiled(model: Module, run: Run, backend: str = "inductor") -> Module:
     symbols: neither another canvas nor another number of regions is compiled for, once there have been two.
     """
     if run.compile:
+        options = _compile_options(model, run)
         for child in model.children():
             for part in child if isinstance(child, nn.ModuleList) else [child]:
-                part.compile(backend=backend)
+                part.compile(backend=backend, options=options)
     return model
+
+
+def _compile_options(model: nn.Module, run: Run) -> dict[str, bool] | None:
+    """On a GPU channels stay last where sizes are symbols, too.
+
+    Otherwise torch 2.14 asks for the strides of convolutions' gradients in numbers, which binds a graph to one canvas;
+    and after eight of them it compiles no more.
+    """
+    device = next(model.parameters()).device
+    if device.type == "cuda" and memory_format(run, device) is torch.channels_last:
+        return {"force_layout_optimization": True}
+    return None
 
 
 def for_inference(model: Model, run: Run) -> Model:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch._dynamo.utils import counters
 from zoo.systems import narrow, total
 from zoo.test_waits import SIZE, target_of
 
-from cvzoo.engine.place import compiled
+from cvzoo.engine.place import compiled, laid_out
 from cvzoo.nn.fpn import FPN, FPNConfig
 from cvzoo.recipes import Run
 from cvzoo.structures import Batch
@@ -53,6 +55,19 @@ def test_compiled_parts_answer_the_same() -> None:
         assert len(found)
         for name in ("boxes", "scores", "labels"):
             torch.testing.assert_close(getattr(found, name), getattr(other, name), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_canvases_after_the_second_are_not_compiled_for() -> None:
+    torch._dynamo.reset()
+    gpu = torch.device("cuda")
+    layers = nn.Sequential(nn.Conv2d(4, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2))
+    model = compiled(laid_out(nn.Sequential(layers), RUN, gpu), RUN)
+    before = counters["stats"]["unique_graphs"]
+    for size in ((32, 48), (48, 32), (32, 40), (56, 44)):
+        images = torch.rand(2, 4, *size, device=gpu).contiguous(memory_format=torch.channels_last)
+        model(images).sum().backward()
+    assert counters["stats"]["unique_graphs"] - before == 2
 
 
 def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
