@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from cvzoo.nn.deform import DeformConv
 from cvzoo.nn.model import Model
+from cvzoo.nn.resnet import ResNet
 from cvzoo.recipes import Run
 from cvzoo.structures import Batch
 
@@ -45,10 +47,17 @@ def compiled(model: Module, run: Run, backend: str = "inductor") -> Module:
     """
     if run.compile:
         options = _compile_options(model, run)
-        for child in model.children():
-            for part in child if isinstance(child, nn.ModuleList) else [child]:
-                part.compile(backend=backend, options=options)
+        for part in _parts(model):
+            part.compile(backend=backend, options=options)
     return model
+
+
+def _parts(model: nn.Module) -> Iterator[nn.Module]:
+    """Body, neck and heads; and the layers that a body which ends early leaves for the regions."""
+    for child in model.children():
+        yield from child if isinstance(child, nn.ModuleList) else [child]
+        if isinstance(child, ResNet):
+            yield from child.layers[child.stages :]
 
 
 def _compile_options(model: nn.Module, run: Run) -> dict[str, bool] | None:

@@ -57,6 +57,21 @@ def test_compiled_parts_answer_the_same() -> None:
             torch.testing.assert_close(getattr(found, name), getattr(other, name), rtol=1e-4, atol=1e-4)
 
 
+def test_layers_left_for_the_regions_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = compiled(narrow("faster_rcnn_r50_c4_shapes").model.build(), RUN, backend="eager")
+    names = {module: name for name, module in model.named_modules()}
+    plain, alone = nn.Conv2d.forward, []
+
+    def forward(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+        if not torch.compiler.is_compiling():
+            alone.append(names[conv])
+        return plain(conv, x)
+
+    monkeypatch.setattr(nn.Conv2d, "forward", forward)
+    model.backbone.layer4(torch.rand(2, model.backbone.channels[2], 6, 6))
+    assert not alone
+
+
 @pytest.mark.gpu
 def test_canvases_after_the_second_are_not_compiled_for() -> None:
     torch._dynamo.reset()
