@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from torch import nn
 from cvzoo.engine.cuda_graphs import replay_parts
 from cvzoo.nn.deform import DeformConv
 from cvzoo.nn.model import Model
+from cvzoo.nn.resnet import ResNet
 from cvzoo.recipes import Run
 from cvzoo.structures import Batch
 
@@ -47,12 +49,32 @@ def compiled(model: Module, run: Run, backend: str = "inductor") -> Module:
     With `run.cuda_graphs` those of them that depend on the canvas alone are replayed at inference.
     """
     if run.compile:
-        for child in model.children():
-            for part in child if isinstance(child, nn.ModuleList) else [child]:
-                part.compile(backend=backend)
+        options = _compile_options(model, run)
+        for part in _parts(model):
+            part.compile(backend=backend, options=options)
     if run.cuda_graphs and not model.training:
         replay_parts(model)
     return model
+
+
+def _parts(model: nn.Module) -> Iterator[nn.Module]:
+    """Body, neck and heads; and the layers that a body which ends early leaves for the regions."""
+    for child in model.children():
+        yield from child if isinstance(child, nn.ModuleList) else [child]
+        if isinstance(child, ResNet):
+            yield from child.layers[child.stages :]
+
+
+def _compile_options(model: nn.Module, run: Run) -> dict[str, bool] | None:
+    """On a GPU channels stay last where sizes are symbols, too.
+
+    Otherwise torch 2.14 asks for the strides of convolutions' gradients in numbers, which binds a graph to one canvas;
+    and after eight of them it compiles no more.
+    """
+    device = next(model.parameters()).device
+    if device.type == "cuda" and memory_format(run, device) is torch.channels_last:
+        return {"force_layout_optimization": True}
+    return None
 
 
 def for_inference(model: Model, run: Run) -> Model:

@@ -66,8 +66,10 @@ def draw(cells_O2: Tensor, radius_O: Tensor, map_O: Tensor, maps: int, size: Siz
     """
     height, width = size
     side_O = 2 * radius_O + 1
-    object_P = torch.repeat_interleave(side_O.square())  # how many cells there are, a GPU has to say: the only wait
-    first_O = side_O.square().cumsum(0) - side_O.square()
+    cells_O = side_O.square()
+    cells = int(cells_O.sum())  # a GPU has to say it: the only wait
+    object_P = torch.repeat_interleave(cells_O, output_size=cells)
+    first_O = cells_O.cumsum(0) - cells_O
     place_P = torch.arange(len(object_P), device=object_P.device) - first_O[object_P]
     side_P = side_O[object_P]
     offset_P2 = torch.stack([place_P % side_P, place_P // side_P], dim=1) - radius_O[object_P, None]
