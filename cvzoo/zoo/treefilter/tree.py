@@ -41,7 +41,7 @@ class Tree(NamedTuple):
     """(B, V) int64: the vertices, breadth first from the root. None where nobody walks the tree."""
 
 
-@torch.compiler.disable  # thousands of operations on a GPU; on a CPU it would trace Numba at its work
+@torch.compiler.disable()  # thousands of operations on a GPU; on a CPU it would trace Numba at its work
 def minimum_spanning_tree(guidance_BNHW: Tensor, method: Method | None = None) -> Tree:
     """The tree whose edges have the least sum of squared differences of the guidance, which gets no gradient.
 
@@ -104,7 +104,7 @@ def spanning_tree(edges_BT2: Tensor) -> Tree:
     return Tree(parent_BV.to(device), max(depth for _, depth in found), order_BV.to(device))
 
 
-@torch.compiler.disable
+@torch.compiler.disable()
 def tree_filter(
     feature_BCHW: Tensor, embedding_BEHW: Tensor, tree: Tree, groups: int = 1, method: Method | None = None
 ) -> Tensor:
