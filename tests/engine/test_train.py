@@ -137,8 +137,8 @@ EVERY_PROPOSAL = {
     [
         ("retinanet_r18_fpn_shapes", {"model__normaliser": "moving"}),
         # Sums in another order round differently, and what NMS, a limit or a sample drops may hang on the last bit:
-        # here nothing is dropped. A hidden unit that is on in one of them alone makes larger steps part; with these small
-        # ones a gradient that is wrong by a hundredth still changes the losses by a hundredth.
+        # here nothing is dropped. A hidden unit that is on in one of them alone makes larger steps part; with these
+        # small ones a gradient that is wrong by a hundredth still changes the losses by a hundredth.
         ("faster_rcnn_r18_fpn_shapes", EVERY_PROPOSAL | {"optim__lr": 0.001}),
     ],
 )
