@@ -36,7 +36,7 @@ def learnt(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
     return losses | {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("row", ["mask_rcnn_r18_fpn_shapes", "treefilter_r18_shapes"])
+@pytest.mark.parametrize("row", ["mask_rcnn_r18_fpn_shapes", "fcn_r18_shapes", "treefilter_r18_shapes"])
 def test_compiled_parts_learn_the_same(row: str) -> None:
     config = narrow(row).model
     plain = config.build().train()
