@@ -30,7 +30,7 @@ from cvzoo.engine.measure import (
     precision,
     reset_peak_memory,
 )
-from cvzoo.engine.place import DTYPES, autocast, compiled, for_inference, place
+from cvzoo.engine.place import DTYPES, autocast, compiled, for_inference, laid_out, place
 from cvzoo.engine.prepare import build_model
 from cvzoo.engine.profile import Profile, profiled
 from cvzoo.engine.state import State
@@ -88,7 +88,7 @@ def bench(recipe: Recipe, iterations: int | None = None, batch: int = 2, profile
     cost: Cost = {"precision": precision(recipe.run, device), "params_m": parameters_m(model)}
     image = _drawn(recipe, image_size(recipe.data), 1, seed=0)
     if recipe.weights is None:
-        settle(model, image)
+        settle(laid_out(model, recipe.run, device), place(image, recipe.run, device))
     say("training step ...")
     iterate = _iterations(recipe, model, batch, device)
     training = _training(iterate, batch, device, warmup, iterations)
